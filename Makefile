@@ -1,0 +1,44 @@
+# `make help` says what there is. Every target sets up what it needs.
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+export CGO_ENABLED := 0
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+GOBUILD := go build -trimpath -ldflags '-s -w -X github.com/proa-os/proa/cmd/internal/cli.Version=$(VERSION)'
+PROGRAMS := proa proa-agent proa-init
+
+.PHONY: help setup build demo test fuzz lint bench clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Install what build, test and demo need (Debian packages, Go modules)
+	@testdata/setup
+
+build: ## Compile the three programs into bin/
+	@mkdir -p bin
+	@for program in $(PROGRAMS); do \
+		echo "compiling bin/$$program"; \
+		$(GOBUILD) -o bin/$$program ./cmd/$$program || exit 1; \
+	done
+
+demo: setup build ## Run the main job: build, boot, update, flip, roll back
+	go run ./demo
+
+test: setup build ## Run every test, the fast ones first, then those that boot machines
+	testdata/test
+
+fuzz: ## Fuzz every parser of foreign bytes for FUZZTIME (30s) each
+	testdata/fuzz $(or $(FUZZTIME),30s)
+
+lint: ## Check formatting, vet, and that nothing is left untidy
+	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "error: not formatted: run gofmt -w"; exit 1; }
+	go vet ./...
+	go mod tidy -diff
+
+bench: setup build ## Measure speed, memory and sizes against the reference tools
+	go run ./testdata/bench
+
+clean: ## Remove what the other targets made
+	rm -rf bin .build

@@ -1,0 +1,203 @@
+package manifests
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+const (
+	documentMost  = 4 << 20 // bytes of a release.json, transport.json or channel
+	artifactsMost = 256
+	blocksMost    = 1 << 32 // 16 TiB of root image
+	// BlockSize is the bytes of a data block and of a hash block.
+	BlockSize = 4096
+	// ChunkSizeMost bounds the memory that a host needs for one chunk.
+	ChunkSizeMost = 64 << 20
+)
+
+// ParseRelease reads a release.json strictly: unknown and repeated fields,
+// numbers out of bounds, unsorted or repeated artifacts, and a root image
+// whose size is not Root.Blocks are errors.
+func ParseRelease(data []byte) (Release, error) {
+	var r Release
+	if err := parseStrict(data, &r, &r.Schema); err != nil {
+		return Release{}, fmt.Errorf("release: %w", err)
+	}
+	if err := r.check(); err != nil {
+		return Release{}, fmt.Errorf("release: %w", err)
+	}
+	return r, nil
+}
+
+// Artifact is the artifact of the given name.
+func (r Release) Artifact(name string) (Artifact, bool) {
+	for _, a := range r.Artifacts {
+		if a.Name == name {
+			return a, true
+		}
+	}
+	return Artifact{}, false
+}
+
+func (r Release) check() error {
+	if err := checkIdentity(r.Product, r.Arch, r.Version); err != nil {
+		return err
+	}
+	switch {
+	case r.Epoch < 0:
+		return fmt.Errorf("epoch %d: want 0 or more", r.Epoch)
+	case len(r.Root.Hash) != 32:
+		return fmt.Errorf("root hash of %d bytes: want 32", len(r.Root.Hash))
+	case len(r.Root.Salt) != 32:
+		return fmt.Errorf("salt of %d bytes: want 32", len(r.Root.Salt))
+	case r.Root.Blocks == 0 || r.Root.Blocks > blocksMost:
+		return fmt.Errorf("root of %d blocks: want 1 to %d", r.Root.Blocks, int64(blocksMost))
+	case len(r.Artifacts) > artifactsMost:
+		return fmt.Errorf("%d artifacts: want at most %d", len(r.Artifacts), artifactsMost)
+	}
+	for i, a := range r.Artifacts {
+		if err := CheckName("artifact", a.Name); err != nil {
+			return err
+		}
+		if i > 0 && a.Name <= r.Artifacts[i-1].Name {
+			return fmt.Errorf("artifact %q after %q: want each once, sorted by name", a.Name, r.Artifacts[i-1].Name)
+		}
+		if err := (FetchFile{a.Size, a.Digest}).check("artifact " + a.Name); err != nil {
+			return err
+		}
+		if a.Name == ReleaseFile {
+			return fmt.Errorf("artifact %s: a release cannot list itself", a.Name)
+		}
+	}
+	for _, name := range []string{RootFile, UKIFile} {
+		if _, ok := r.Artifact(name); !ok {
+			return fmt.Errorf("no artifact %s", name)
+		}
+	}
+	if root, _ := r.Artifact(RootFile); root.Size != int64(r.Root.Blocks)*BlockSize {
+		return fmt.Errorf("artifact %s of %d bytes: want the %d blocks of the root", RootFile, root.Size, r.Root.Blocks)
+	}
+	return nil
+}
+
+// ParseChannel reads a channel strictly.
+func ParseChannel(data []byte) (Channel, error) {
+	var c Channel
+	err := parseStrict(data, &c, &c.Schema)
+	if err == nil {
+		err = checkIdentity(c.Product, c.Arch, c.Version)
+	}
+	if err == nil {
+		err = CheckName("channel", c.Name)
+	}
+	if err == nil && c.Release.IsZero() {
+		err = errors.New("no release")
+	}
+	if err != nil {
+		return Channel{}, fmt.Errorf("channel: %w", err)
+	}
+	return c, nil
+}
+
+// ParseTransport reads a transport.json strictly. Use CheckAgainst before its
+// sizes are believed.
+func ParseTransport(data []byte) (Transport, error) {
+	var t Transport
+	err := parseStrict(data, &t, &t.Schema)
+	if err == nil {
+		err = t.check()
+	}
+	if err != nil {
+		return Transport{}, fmt.Errorf("transport: %w", err)
+	}
+	return t, nil
+}
+
+func (t Transport) check() error {
+	if t.Release.IsZero() {
+		return errors.New("no release")
+	}
+	if err := t.UKI.check("uki"); err != nil {
+		return err
+	}
+	if err := t.Root.check("root"); err != nil {
+		return err
+	}
+	size := t.Root.ChunkSize
+	if size <= 0 || size%BlockSize != 0 || size > ChunkSizeMost {
+		return fmt.Errorf("chunkSize %d: want a multiple of %d, at most %d", size, BlockSize, ChunkSizeMost)
+	}
+	sum := int64(0)
+	for i, chunk := range t.Root.Chunks {
+		// zstd adds less than 1/128 and its headers to what it cannot compress.
+		if most := size + size/128 + 1024; chunk.Size <= 0 || chunk.Size > most {
+			return fmt.Errorf("chunk %d of %d encoded bytes: want 1 to %d", i, chunk.Size, most)
+		}
+		if chunk.Digest.IsZero() {
+			return fmt.Errorf("chunk %d: no digest", i)
+		}
+		sum += chunk.Size
+	}
+	if sum > t.Root.Size {
+		return fmt.Errorf("chunks of %d bytes in a file of %d", sum, t.Root.Size)
+	}
+	return nil
+}
+
+// CheckAgainst reports how t does not belong to the release r, the digest of
+// whose release.json is d: another release, another number of chunks than its
+// root image has, or another UKI.
+func (t Transport) CheckAgainst(r Release, d Digest) error {
+	size := int64(r.Root.Blocks) * BlockSize
+	chunks := (size + t.Root.ChunkSize - 1) / t.Root.ChunkSize
+	uki, _ := r.Artifact(UKIFile)
+	switch {
+	case t.Release != d:
+		return fmt.Errorf("transport is for release %s: want %s", t.Release, d)
+	case int64(len(t.Root.Chunks)) != chunks:
+		return fmt.Errorf("transport has %d chunks: want %d", len(t.Root.Chunks), chunks)
+	case t.UKI != FetchFile{uki.Size, uki.Digest}:
+		return fmt.Errorf("transport has uki %s: want %s", t.UKI.Digest, uki.Digest)
+	}
+	return nil
+}
+
+func (f FetchFile) check(what string) error {
+	switch {
+	case f.Size < 0:
+		return fmt.Errorf("%s of %d bytes: want 0 or more", what, f.Size)
+	case f.Digest.IsZero():
+		return fmt.Errorf("%s: no digest", what)
+	}
+	return nil
+}
+
+func checkIdentity(product string, arch Arch, version Version) error {
+	if err := CheckName("product", product); err != nil {
+		return err
+	}
+	// An absent field never reaches UnmarshalText.
+	if _, err := ParseArch(string(arch)); err != nil {
+		return err
+	}
+	_, err := ParseVersion(string(version))
+	return err
+}
+
+// parseStrict decodes one document of schema 1.
+func parseStrict(data []byte, into any, schema *int) error {
+	if err := CheckJSON(data, documentMost); err != nil {
+		return err
+	}
+	in := json.NewDecoder(bytes.NewReader(data))
+	in.DisallowUnknownFields()
+	if err := in.Decode(into); err != nil {
+		return err
+	}
+	if *schema != 1 {
+		return fmt.Errorf("schema %d: this version reads schema 1", *schema)
+	}
+	return nil
+}

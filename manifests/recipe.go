@@ -1,0 +1,231 @@
+package manifests
+
+import (
+	"fmt"
+	"net/url"
+	"path"
+	"strings"
+
+	"github.com/proa-os/proa/manifests/strictyaml"
+)
+
+// RecipeFile is the name under which a recipe is looked for in a folder.
+const RecipeFile = "recipe.yaml"
+
+// DefaultEpoch is the timestamp of a build for which nobody chose one, in
+// seconds since 1970: 1 January 1980, the first that every format can store
+// (FAT starts there).
+const DefaultEpoch = 315532800
+
+// Recipe says what an operating system is made of: the content of recipe.yaml.
+type Recipe struct {
+	Product       string   `yaml:"product" json:"product" jsonschema:"required,description=Name of the operating system; hosts accept releases of their own product only"`
+	Version       Version  `yaml:"version" json:"version,omitempty" jsonschema:"description=Version to build when the command line names none"`
+	Arch          []Arch   `yaml:"arch" json:"arch,omitempty" jsonschema:"description=Architectures it can be built for; the first is built unless told otherwise (default amd64)"`
+	Seed          string   `yaml:"seed" json:"seed,omitempty" jsonschema:"description=Text that every GUID and the verity salt are derived from (default: the product)"`
+	Epoch         *int64   `yaml:"epoch" json:"epoch,omitempty" jsonschema:"description=The one timestamp of the build in seconds since 1970; SOURCE_DATE_EPOCH overrides it"`
+	SecurityEpoch uint64   `yaml:"securityEpoch" json:"securityEpoch,omitempty" jsonschema:"description=Raise it to forbid hosts to go back to releases with a lower one"`
+	Sources       []Source `yaml:"sources" json:"sources" jsonschema:"required,description=Where the files come from; later ones win by path"`
+	Platform      string   `yaml:"platform" json:"platform,omitempty" jsonschema:"description=Which drivers the initrd carries (default uefi-generic)"`
+	Kernel        Kernel   `yaml:"kernel" json:"kernel,omitzero" jsonschema:"description=Additions to the kernel's command line and to the initrd"`
+	Slots         Slots    `yaml:"slots" json:"slots,omitzero" jsonschema:"description=Sizes of the partitions of each slot"`
+	ESP           Size     `yaml:"esp" json:"esp,omitempty" jsonschema:"description=Size of the EFI system partition (default 256MiB)"`
+	Var           Size     `yaml:"var" json:"var,omitempty" jsonschema:"description=Size of the partition for /var (default 1GiB)"`
+	Etc           Etc      `yaml:"etc" json:"etc,omitempty" jsonschema:"enum=overlay,enum=transient,description=Whether changes in /etc are kept on /var or lost at reboot (default overlay)"`
+	Update        *Update  `yaml:"update" json:"update,omitempty" jsonschema:"description=Where hosts get updates; without it the image carries no proa-agent"`
+}
+
+// Source is one place that files come from: exactly one of Tar, OCI and Dir.
+type Source struct {
+	Tar     string  `yaml:"tar" json:"tar,omitempty" jsonschema:"description=A tar archive: plain or gzip or xz or zstd; - is standard input"`
+	OCI     string  `yaml:"oci" json:"oci,omitempty" jsonschema:"description=An OCI layout folder or a docker or OCI archive"`
+	Ref     string  `yaml:"ref" json:"ref,omitempty" jsonschema:"description=With oci: the tag or digest of the image where there are several"`
+	Dir     string  `yaml:"dir" json:"dir,omitempty" jsonschema:"description=A folder whose files are laid over what came before"`
+	Entries []Entry `yaml:"entries" json:"entries,omitempty" jsonschema:"description=With dir: owners and modes of what the globs match"`
+}
+
+// Name is how messages call the source.
+func (s Source) Name() string {
+	switch {
+	case s.Tar != "":
+		return "tar " + s.Tar
+	case s.OCI != "":
+		return "oci " + s.OCI
+	default:
+		return "dir " + s.Dir
+	}
+}
+
+// Entry sets the owner and mode of files of an overlay folder.
+type Entry struct {
+	Path  string `yaml:"path" json:"path" jsonschema:"required,description=A glob relative to the folder; ** matches any number of folders"`
+	Owner string `yaml:"owner" json:"owner,omitempty" jsonschema:"description=User name or number (default root)"`
+	Group string `yaml:"group" json:"group,omitempty" jsonschema:"description=Group name or number (default root)"`
+	Mode  *Mode  `yaml:"mode" json:"mode,omitempty" jsonschema:"description=Permissions in octal such as 0640"`
+}
+
+// Kernel adds to what the platform gives.
+type Kernel struct {
+	CommandLine []string `yaml:"commandLine" json:"commandLine,omitempty" jsonschema:"description=Kernel parameters such as console=ttyS0"`
+	Modules     []string `yaml:"modules" json:"modules,omitempty" jsonschema:"description=Modules for the initrd beyond those of the platform"`
+}
+
+// Slots are the sizes of each slot's partitions.
+type Slots struct {
+	Root   Size `yaml:"root" json:"root,omitempty" jsonschema:"description=Size of each root partition (default: twice what this release needs)"`
+	Verity Size `yaml:"verity" json:"verity,omitempty" jsonschema:"description=Size of each hash tree's partition (default: what the root partition can need)"`
+}
+
+// Update says where the hosts of a product get releases and whom they trust.
+type Update struct {
+	Repository string `yaml:"repository" json:"repository" jsonschema:"required,description=URL of the repository"`
+	Channel    string `yaml:"channel" json:"channel,omitempty" jsonschema:"description=Channel that hosts follow (default stable)"`
+	Root       string `yaml:"root" json:"root" jsonschema:"required,description=The repository's trusted root.json: a path relative to the recipe"`
+}
+
+// Etc is what becomes of changes in /etc.
+type Etc string
+
+// What a recipe can ask for.
+const (
+	EtcOverlay   Etc = "overlay"   // kept on /var
+	EtcTransient Etc = "transient" // lost at reboot
+)
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (e *Etc) UnmarshalText(text []byte) error {
+	switch v := Etc(text); v {
+	case EtcOverlay, EtcTransient:
+		*e = v
+		return nil
+	}
+	return fmt.Errorf("%q: want overlay or transient", clip(string(text)))
+}
+
+// Mode is the permissions of a file, at most 07777, written in octal.
+type Mode uint32
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (m *Mode) UnmarshalText(text []byte) error {
+	var mode uint32
+	if n, err := fmt.Sscanf(string(text)+"\n", "%o\n", &mode); n != 1 || err != nil || mode > 0o7777 || text[0] != '0' {
+		return fmt.Errorf("mode %q: want octal digits from 0000 to 07777", clip(string(text)))
+	}
+	*m = Mode(mode)
+	return nil
+}
+
+// ParseRecipe reads a recipe, whose file name is used in faults, checks it and
+// fills in the defaults that do not depend on what is built. The error is a
+// *strictyaml.Faults with everything that is wrong.
+func ParseRecipe(name string, data []byte) (Recipe, error) {
+	r := Recipe{
+		Platform: "uefi-generic",
+		Etc:      EtcOverlay,
+		ESP:      256 << 20,
+		Var:      1 << 30,
+	}
+	doc := strictyaml.Decode(name, data, &r)
+	r.check(doc.Fault)
+	if err := doc.Err(); err != nil {
+		return Recipe{}, err
+	}
+	if len(r.Arch) == 0 {
+		r.Arch = []Arch{AMD64}
+	}
+	if r.Seed == "" {
+		r.Seed = r.Product
+	}
+	if r.Update != nil && r.Update.Channel == "" {
+		r.Update.Channel = "stable"
+	}
+	return r, nil
+}
+
+// check reports every fault that one value alone does not show.
+func (r *Recipe) check(fault func(path, format string, args ...any)) {
+	if r.Product == "" {
+		fault("product", "product is missing: name the operating system")
+	} else if err := CheckName("product", r.Product); err != nil {
+		fault("product", "%v", err)
+	}
+	if len(r.Seed) > 256 {
+		fault("seed", "seed of %d bytes: want at most 256", len(r.Seed))
+	}
+	if r.Epoch != nil && (*r.Epoch < DefaultEpoch || *r.Epoch > 1<<32-1) {
+		fault("epoch", "epoch %d: want %d (1980) to %d (2106)", *r.Epoch, int64(DefaultEpoch), int64(1<<32-1))
+	}
+	if len(r.Sources) == 0 {
+		fault("sources", "sources: want at least one")
+	}
+	stdin := 0
+	for i, s := range r.Sources {
+		s.check(fault, fmt.Sprintf("sources[%d]", i))
+		if s.Tar == "-" {
+			stdin++
+		}
+	}
+	if stdin > 1 {
+		fault("sources", "sources: standard input can be read once, and is named %d times", stdin)
+	}
+	for i, word := range r.Kernel.CommandLine {
+		r.checkParameter(fault, fmt.Sprintf("kernel.commandLine[%d]", i), word)
+	}
+	if r.Update != nil {
+		r.Update.check(fault)
+	}
+}
+
+func (s Source) check(fault func(path, format string, args ...any), at string) {
+	kinds := 0
+	for _, location := range []string{s.Tar, s.OCI, s.Dir} {
+		if location != "" {
+			kinds++
+		}
+	}
+	if kinds != 1 {
+		fault(at, "%s: want exactly one of tar, oci and dir", at)
+		return
+	}
+	if s.Ref != "" && s.OCI == "" {
+		fault(at+".ref", "%s.ref: goes with oci only", at)
+	}
+	if len(s.Entries) > 0 && s.Dir == "" {
+		fault(at+".entries", "%s.entries: goes with dir only", at)
+	}
+	for i, e := range s.Entries {
+		if e.Path == "" || strings.HasPrefix(e.Path, "/") || e.Path != path.Clean(e.Path) || strings.HasPrefix(e.Path, "..") {
+			entry := fmt.Sprintf("%s.entries[%d].path", at, i)
+			fault(entry, "%s: %q: want a path relative to the folder, without .. and double slashes", entry, clip(e.Path))
+		}
+	}
+}
+
+// checkParameter keeps a recipe from overriding what the signed command line
+// must say.
+func (r *Recipe) checkParameter(fault func(path, format string, args ...any), at, word string) {
+	key, _, _ := strings.Cut(word, "=")
+	switch {
+	case word == "" || strings.ContainsAny(word, "\n\x00"):
+		fault(at, "%s: want one kernel parameter", at)
+	case strings.HasPrefix(key, "proa.") && key != "proa.watchdog" && key != "proa.rootwait":
+		fault(at, "%s: %q: parameters that start with proa. are set by the build", at, clip(word))
+	case key == "root" || key == "roothash" || key == "init" || key == "rdinit":
+		fault(at, "%s: %q: the root is found by its hash and nothing else", at, clip(word))
+	}
+}
+
+func (u Update) check(fault func(path, format string, args ...any)) {
+	location, err := url.Parse(u.Repository)
+	if err != nil || (location.Scheme != "http" && location.Scheme != "https") || location.Host == "" {
+		fault("update.repository", "update.repository %q: want an http or https URL", clip(u.Repository))
+	}
+	if u.Channel != "" {
+		if err := CheckName("update.channel", u.Channel); err != nil {
+			fault("update.channel", "%v", err)
+		}
+	}
+	if u.Root == "" {
+		fault("update.root", "update.root is missing: name the repository's trusted root.json")
+	}
+}

@@ -1,0 +1,105 @@
+// Package cmdline is proa's part of the kernel's command line. It stands in the
+// signed UKI and says everything that is needed to open the root file system,
+// so that nothing on the disk has to be trusted for it.
+package cmdline
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/proa-os/proa/partitions/verity"
+)
+
+// Boot is what proa-init is told.
+type Boot struct {
+	Root     verity.Root   // proa.roothash=, proa.salt=, proa.blocks=
+	EtcLost  bool          // proa.etc=transient: changes in /etc are lost at reboot; overlay keeps them
+	RootWait time.Duration // proa.rootwait=SECONDS: how long to wait for the root's disk
+	Watchdog time.Duration // proa.watchdog=SECONDS: reset a machine that hangs for so long; 0 is off
+}
+
+// DefaultRootWait is RootWait where the command line does not say.
+const DefaultRootWait = 30 * time.Second
+
+const mostSeconds = 3600
+
+// String is the parameters in the order above, without those that have their
+// default.
+func (b Boot) String() string {
+	etc := "overlay"
+	if b.EtcLost {
+		etc = "transient"
+	}
+	line := fmt.Sprintf("proa.roothash=%x proa.salt=%x proa.blocks=%d proa.etc=%s", b.Root.Hash, b.Root.Salt, b.Root.Blocks, etc)
+	if b.RootWait != 0 && b.RootWait != DefaultRootWait {
+		line += fmt.Sprintf(" proa.rootwait=%d", int(b.RootWait.Seconds()))
+	}
+	if b.Watchdog != 0 {
+		line += fmt.Sprintf(" proa.watchdog=%d", int(b.Watchdog.Seconds()))
+	}
+	return line
+}
+
+// Parse reads a whole kernel command line. Parameters of others are passed
+// over; an unknown one that starts with "proa.", a repeated one, a missing or
+// malformed one are errors that name it.
+func Parse(line string) (Boot, error) {
+	values := map[string]string{}
+	for _, word := range strings.Fields(line) {
+		key, value, _ := strings.Cut(word, "=")
+		name, ours := strings.CutPrefix(key, "proa.")
+		if !ours {
+			continue
+		}
+		switch name {
+		case "roothash", "salt", "blocks", "etc", "rootwait", "watchdog":
+		default:
+			return Boot{}, fmt.Errorf("kernel parameter %.80q: proa has no such parameter", key)
+		}
+		if _, repeated := values[name]; repeated {
+			return Boot{}, fmt.Errorf("kernel parameter %s is given twice", key)
+		}
+		values[name] = value
+	}
+	for _, required := range []string{"roothash", "salt", "blocks"} {
+		if values[required] == "" {
+			return Boot{}, fmt.Errorf("kernel parameter proa.%s is missing", required)
+		}
+	}
+	root, err := verity.ParseRoot(values["roothash"], values["salt"], values["blocks"])
+	if err != nil {
+		return Boot{}, fmt.Errorf("kernel parameters proa.roothash, proa.salt and proa.blocks: %w", err)
+	}
+	boot := Boot{Root: root, RootWait: DefaultRootWait}
+	switch values["etc"] {
+	case "", "overlay":
+	case "transient":
+		boot.EtcLost = true
+	default:
+		return Boot{}, fmt.Errorf("kernel parameter proa.etc=%.80q: want overlay or transient", values["etc"])
+	}
+	err = errors.Join(
+		seconds("rootwait", values, &boot.RootWait),
+		seconds("watchdog", values, &boot.Watchdog),
+	)
+	if err != nil {
+		return Boot{}, err
+	}
+	return boot, nil
+}
+
+func seconds(name string, values map[string]string, into *time.Duration) error {
+	text, ok := values[name]
+	if !ok {
+		return nil
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || n > mostSeconds {
+		return fmt.Errorf("kernel parameter proa.%s=%.80q: want 0 to %d seconds", name, text, mostSeconds)
+	}
+	*into = time.Duration(n) * time.Second
+	return nil
+}
