@@ -52,8 +52,8 @@ func (r Release) check() error {
 		return fmt.Errorf("root hash of %d bytes: want 32", len(r.Root.Hash))
 	case len(r.Root.Salt) != 32:
 		return fmt.Errorf("salt of %d bytes: want 32", len(r.Root.Salt))
-	case r.Root.Blocks == 0 || r.Root.Blocks > blocksMost:
-		return fmt.Errorf("root of %d blocks: want 1 to %d", r.Root.Blocks, int64(blocksMost))
+	case r.Root.Blocks < 2 || r.Root.Blocks > blocksMost:
+		return fmt.Errorf("root of %d blocks: want 2 to %d", r.Root.Blocks, int64(blocksMost))
 	case len(r.Artifacts) > artifactsMost:
 		return fmt.Errorf("%d artifacts: want at most %d", len(r.Artifacts), artifactsMost)
 	}

@@ -152,8 +152,10 @@ func (r *Recipe) check(fault func(path, format string, args ...any)) {
 	if len(r.Seed) > 256 {
 		fault("seed", "seed of %d bytes: want at most 256", len(r.Seed))
 	}
-	if r.Epoch != nil && (*r.Epoch < DefaultEpoch || *r.Epoch > 1<<32-1) {
-		fault("epoch", "epoch %d: want %d (1980) to %d (2106)", *r.Epoch, int64(DefaultEpoch), int64(1<<32-1))
+	if r.Epoch != nil {
+		if err := CheckEpoch(*r.Epoch); err != nil {
+			fault("epoch", "%v", err)
+		}
 	}
 	if len(r.Sources) == 0 {
 		fault("sources", "sources: want at least one")
@@ -206,8 +208,8 @@ func (s Source) check(fault func(path, format string, args ...any), at string) {
 func (r *Recipe) checkParameter(fault func(path, format string, args ...any), at, word string) {
 	key, _, _ := strings.Cut(word, "=")
 	switch {
-	case word == "" || strings.ContainsAny(word, "\n\x00"):
-		fault(at, "%s: want one kernel parameter", at)
+	case word == "" || strings.ContainsAny(word, " \t\n\x00"):
+		fault(at, "%s: %q: want one kernel parameter", at, clip(word))
 	case strings.HasPrefix(key, "proa.") && key != "proa.watchdog" && key != "proa.rootwait":
 		fault(at, "%s: %q: parameters that start with proa. are set by the build", at, clip(word))
 	case key == "root" || key == "roothash" || key == "init" || key == "rdinit":
@@ -228,4 +230,14 @@ func (u Update) check(fault func(path, format string, args ...any)) {
 	if u.Root == "" {
 		fault("update.root", "update.root is missing: name the repository's trusted root.json")
 	}
+}
+
+// CheckEpoch refuses a timestamp, in seconds since 1970, that some format of a
+// release could not store.
+func CheckEpoch(epoch int64) error {
+	const newest = 1<<32 - 1 // EROFS and newc store 32 bits, FAT ends in 2107
+	if epoch < DefaultEpoch || epoch > newest {
+		return fmt.Errorf("epoch %d: want %d (1980) to %d (2106)", epoch, int64(DefaultEpoch), int64(newest))
+	}
+	return nil
 }

@@ -98,6 +98,11 @@ const (
 	RoleVar     Role = "var"
 )
 
+// Roles lists all, in order.
+func Roles() []Role {
+	return []Role{RoleESP, RoleRootA, RoleVerityA, RoleRootB, RoleVerityB, RoleState, RoleVar}
+}
+
 // Root is the role of the partition that holds s's root file system.
 func (s Slot) Root() Role { return Role("root-" + s.String()) }
 

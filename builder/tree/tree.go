@@ -6,6 +6,10 @@
 // A path is relative to the image's root, slash-separated and clean ("usr/bin",
 // "." for the root). Symbolic links in the middle of a path are followed inside
 // the tree, as chroot would.
+//
+// Sources use Put, Link and Remove; a source made of layers builds a tree of
+// its own with Replace and then calls Merge. Later sources win, by path, but a
+// directory and something else under one name are a ConflictError.
 package tree
 
 import (
@@ -30,6 +34,9 @@ const (
 
 // String is the kind in the words of an error message.
 func (k Kind) String() string {
+	if k > Socket {
+		return "unknown kind"
+	}
 	return [...]string{"file", "directory", "symbolic link", "character device", "block device", "FIFO", "socket"}[k]
 }
 
@@ -61,16 +68,29 @@ type Node struct {
 	Device  Device  // of a CharDevice or BlockDevice
 
 	children map[string]*Node // of a Directory
+	links    int              // names it has in its tree
+	implied  bool             // a Directory that no source described, only paths through it
 }
 
-// Tree is a file tree. The zero value is not usable; see New.
-type Tree struct{ root *Node }
+// Tree is a file tree. The zero value is not usable; see New. A Tree is not
+// safe for concurrent writers.
+type Tree struct {
+	root   *Node
+	limits Limits
+	used   Limits
+}
 
-// New returns a tree with nothing but a root directory, 0755 and owned by root.
-func New() *Tree { return &Tree{root: newDirectory("")} }
+// New returns a tree with nothing but a root directory, 0755 and owned by
+// root, bounded by DefaultLimits.
+func New() *Tree { return NewBounded(DefaultLimits()) }
+
+// NewBounded is New with other limits.
+func NewBounded(limits Limits) *Tree {
+	return &Tree{root: newDirectory(""), limits: limits}
+}
 
 func newDirectory(source string) *Node {
-	return &Node{Kind: Directory, Mode: 0o755, Source: source, children: map[string]*Node{}}
+	return &Node{Kind: Directory, Mode: 0o755, Source: source, children: map[string]*Node{}, implied: true}
 }
 
 // Walk calls fn for every name in the tree, the root (".") first, parents

@@ -306,7 +306,6 @@ func (d *Document) decodeStruct(n ast.Node, v reflect.Value, path string) {
 		if path != "" {
 			child = path + "." + key
 		}
-		d.positions[child] = where
 		if _, null := pair.Value.(*ast.NullNode); null {
 			d.unreadable(pair.Key, child, "the value is missing")
 			continue

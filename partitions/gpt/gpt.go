@@ -45,15 +45,11 @@ type Table struct {
 // disk) is accepted: its backup copy is where the primary one says.
 func Read(r io.ReaderAt, diskSize int64) (Table, error) {
 	small := readCopies(r, diskSize, 512)
-	if small.primaryErr == nil {
-		return small.table()
-	}
-	large := readCopies(r, diskSize, 4096)
-	if large.primaryErr == nil {
-		return large.table()
-	}
-	if small.backupErr != nil && (large.backupErr == nil || small.absent() && !large.absent()) {
-		return large.table()
+	if small.primaryErr != nil && small.backupErr != nil {
+		large := readCopies(r, diskSize, 4096)
+		if large.primaryErr == nil || large.backupErr == nil || small.absent() && !large.absent() {
+			return large.table()
+		}
 	}
 	return small.table()
 }

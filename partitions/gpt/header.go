@@ -75,9 +75,6 @@ func (d disk) checkProtectiveMBR() error {
 
 // readCopy reads and checks the copy whose header is in the given sector.
 func (d disk) readCopy(at uint64) (parsed, error) {
-	if at == 0 || at >= d.sectors {
-		return parsed{}, fmt.Errorf("header in sector %d of %d", at, d.sectors)
-	}
 	raw := make([]byte, d.sector)
 	if err := d.readAt(raw, at); err != nil {
 		return parsed{}, err
@@ -148,12 +145,12 @@ func (d disk) checkHeader(h header, at uint64) error {
 	if h.my != at {
 		return fmt.Errorf("header in sector %d says that it is in sector %d", at, h.my)
 	}
-	if h.alternate == at || h.alternate == 0 || h.alternate >= d.sectors {
-		return fmt.Errorf("other header in sector %d: want another sector below %d", h.alternate, d.sectors)
-	}
 	primary := at == 1
+	if primary && (h.alternate <= 1 || h.alternate >= d.sectors) {
+		return fmt.Errorf("backup header in sector %d: want 2 to %d", h.alternate, d.sectors-1)
+	}
 	if !primary && h.alternate != 1 {
-		return fmt.Errorf("backup header says that the primary one is in sector %d: want 1", h.alternate)
+		return fmt.Errorf("primary header in sector %d: want 1", h.alternate)
 	}
 	backup := max(h.my, h.alternate)
 	least := 2 + uint64(entriesReserve/d.sector)

@@ -78,9 +78,9 @@ func TestMalformedTablesAreRefused(t *testing.T) {
 		"entries beyond the disk":          {inBoth(put64(atEntries, 1<<63)), "sectors of entries"},
 		"entries at the end of numbers":    {inBoth(put64(atEntries, 1<<64-1)), "sectors of entries"},
 		"header that is elsewhere":         {inBoth(put64(atMy, 77)), "says that it is in sector 77"},
-		"other header in sector 0":         {inBoth(put64(atAlternate, 0)), "other header in sector 0"},
-		"other header beyond the disk":     {inBoth(put64(atAlternate, testDisk/512)), "other header in sector 32768"},
-		"other header at end of numbers":   {inBoth(put64(atAlternate, 1<<64-1)), "other header"},
+		"other header in sector 0":         {inBoth(put64(atAlternate, 0)), "backup header in sector 0"},
+		"other header beyond the disk":     {inBoth(put64(atAlternate, testDisk/512)), "backup header in sector 32768"},
+		"other header at end of numbers":   {inBoth(put64(atAlternate, 1<<64-1)), "backup header in sector"},
 		"usable from sector 2":             {inBoth(put64(atFirst, 2)), "usable sectors 2"},
 		"usable from sector 33":            {inBoth(put64(atFirst, 33)), "usable sectors 33"},
 		"usable to the backup header":      {inBoth(put64(atLast, testDisk/512-1)), "usable sectors"},
@@ -123,6 +123,17 @@ func TestMalformedTablesAreRefused(t *testing.T) {
 	}
 }
 
+func TestForeignNamesMayRepeat(t *testing.T) {
+	disk := sgdiskImage(t)
+	for _, number := range []int{2, 4} {
+		copy(disk[1024+(number-1)*128+56:][:72], "L\x00i\x00n\x00u\x00x\x00\x00\x00")
+	}
+	table, err := read(reseal(disk))
+	if err != nil || table.Partitions[1].Role != "Linux" || table.Partitions[3].Role != "Linux" {
+		t.Errorf("%v, %v", table.Partitions, err)
+	}
+}
+
 func TestBackupCopyReplacesADamagedPrimary(t *testing.T) {
 	whole := sgdiskImage(t)
 	for name, at := range map[string]int{
@@ -158,6 +169,19 @@ func TestDamagedBackupIsReported(t *testing.T) {
 		}
 	}
 	disk := bytes.Clone(whole)
+	disk[512+atAlternate], disk[512+atAlternate+1] = 1, 0
+	resum(disk[512:1024])
+	if table, err := read(disk); err != nil || table.Primary == nil {
+		t.Errorf("a primary header that is its own backup: %v, %v", table.Primary, err)
+	}
+	disk = bytes.Clone(whole)
+	disk[512] = 0
+	disk[len(disk)-512+atAlternate] = 2
+	resum(disk[len(disk)-512:])
+	if _, err := read(disk); err == nil || !strings.Contains(err.Error(), "primary header in sector 2") {
+		t.Errorf("a backup of another primary: %v", err)
+	}
+	disk = bytes.Clone(whole)
 	disk[len(disk)-512+56] ^= 1 // the disk's GUID, in a copy that is whole
 	resum(disk[len(disk)-512:])
 	if table, err := read(disk); err != nil || !strings.Contains(table.Damaged, "differs from the primary") {
@@ -180,11 +204,13 @@ func TestImageOnALargerDiskIsAccepted(t *testing.T) {
 func TestDisksWithoutATableAreTold(t *testing.T) {
 	noMBR := sgdiskImage(t)
 	noMBR[510] = 0
+	otherEnd := sgdiskImage(t)
+	otherEnd[511] = 0
 	otherMBR := sgdiskImage(t)
 	otherMBR[446+4] = 0x83
 	for name, disk := range map[string][]byte{
 		"empty": nil, "one sector": make([]byte, 512), "blank": make([]byte, 1<<20),
-		"no boot signature": noMBR, "stale table under an MBR": otherMBR,
+		"no boot signature": noMBR, "half a boot signature": otherEnd, "stale table under an MBR": otherMBR,
 	} {
 		if _, err := read(disk); !errors.Is(err, ErrNoTable) {
 			t.Errorf("%s: %v", name, err)
@@ -192,6 +218,12 @@ func TestDisksWithoutATableAreTold(t *testing.T) {
 	}
 	if _, err := Read(bytes.NewReader(nil), -1); !errors.Is(err, ErrNoTable) {
 		t.Errorf("negative size: %v", err)
+	}
+	for sectors, says := range map[int]string{1: "reading sector 1:", 2: "reading sector 2:"} {
+		_, err := Read(bytes.NewReader(sgdiskImage(t)[:sectors*512]), testDisk)
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("a disk of which %d sectors can be read: %v", sectors, err)
+		}
 	}
 	if _, err := Read(bytes.NewReader(nil), testDisk); err == nil || errors.Is(err, ErrNoTable) {
 		t.Errorf("a disk that cannot be read: %v", err)

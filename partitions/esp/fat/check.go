@@ -28,35 +28,21 @@ func (f *FileSystem) Check() error {
 		}
 		return nil
 	}
-	folder, err := f.chain(f.root, -1, mostFolder/f.clusterSize)
-	if err != nil {
-		return err
-	}
-	if err := claim(folder); err != nil {
-		return err
-	}
-	for _, entry := range all {
-		extents, err := f.extentsOf(entry)
+	for _, entry := range append([]Entry{f.Root()}, all...) {
+		extents, err := f.Extents(entry)
 		if err != nil {
 			return err
 		}
 		if err := claim(extents); err != nil {
-			return fmt.Errorf("%s: %w", entry.Path, err)
+			return fmt.Errorf("/%s: %w", entry.Path, err)
 		}
-		if entry.Folder {
+		if entry.Folder && entry.first != f.root {
 			if err := f.checkDots(entry); err != nil {
-				return fmt.Errorf("%s: %w", entry.Path, err)
+				return fmt.Errorf("/%s: %w", entry.Path, err)
 			}
 		}
 	}
 	return f.checkTables(owned)
-}
-
-func (f *FileSystem) extentsOf(entry Entry) ([]Extent, error) {
-	if entry.Folder {
-		return f.chain(entry.first, -1, mostFolder/f.clusterSize)
-	}
-	return f.Extents(entry)
 }
 
 // checkDots wants "." and ".." as the first two entries; the ".." of a folder
@@ -75,6 +61,21 @@ func (f *FileSystem) checkDots(folder Entry) error {
 		}
 	}
 	return nil
+}
+
+// Free counts the free clusters and gives the number of the first one, or 0.
+func (f *FileSystem) Free() (count, first uint32, err error) {
+	table := tableReader{fs: f}
+	for n := f.clusters + 1; n >= 2; n-- {
+		next, err := table.next(n)
+		if err != nil {
+			return 0, 0, err
+		}
+		if next == 0 {
+			count, first = count+1, n
+		}
+	}
+	return count, first, nil
 }
 
 // checkTables compares the copies, and wants every cluster without an owner to

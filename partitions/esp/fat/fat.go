@@ -90,7 +90,7 @@ func parseBoot(boot []byte, size int64) (*FileSystem, error) {
 		return nil, fmt.Errorf("flags %#x, version %#x: want mirrored tables and version 0", flags, version)
 	}
 	dataSector := reserved + int64(tables)*tableSectors
-	if tableSectors == 0 || dataSector >= total {
+	if dataSector >= total {
 		return nil, fmt.Errorf("%d tables of %d sectors: want them within %d sectors", tables, tableSectors, total)
 	}
 	clusters := (total - dataSector) / perCluster
@@ -170,7 +170,7 @@ type tableReader struct {
 func (t *tableReader) next(cluster uint32) (uint32, error) {
 	const pageSize = 4096
 	at := int64(cluster) * 4
-	if t.page == nil || at < t.at || at >= t.at+int64(len(t.page)) {
+	if at < t.at || at >= t.at+int64(len(t.page)) {
 		t.at = at / pageSize * pageSize
 		t.page = make([]byte, min(pageSize, t.fs.tableSize-t.at))
 		if n, err := t.fs.r.ReadAt(t.page, t.fs.tableAt+t.at); n < len(t.page) {

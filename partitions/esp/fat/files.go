@@ -100,11 +100,14 @@ func (f *FileSystem) Find(name string) (Entry, error) {
 	return Entry{}, fmt.Errorf("file %q: %w", name, fs.ErrNotExist)
 }
 
-// Extents are the places of a file's bytes in their order, and end with the
-// file.
+// Root is the root folder, which List leaves out.
+func (f *FileSystem) Root() Entry { return Entry{Folder: true, first: f.root} }
+
+// Extents are the places of the bytes of a file in their order, which end with
+// the file, or those of all the clusters of a folder.
 func (f *FileSystem) Extents(entry Entry) ([]Extent, error) {
 	if entry.Folder {
-		return nil, fmt.Errorf("%s: is a folder", entry.Path)
+		return f.chain(entry.first, -1, mostFolder/f.clusterSize)
 	}
 	if entry.Size == 0 {
 		if entry.first != 0 {
@@ -126,6 +129,9 @@ func (f *FileSystem) Open(name string) (*io.SectionReader, error) {
 	entry, err := f.Find(name)
 	if err != nil {
 		return nil, err
+	}
+	if entry.Folder {
+		return nil, fmt.Errorf("%s: is a folder", entry.Path)
 	}
 	extents, err := f.Extents(entry)
 	if err != nil {

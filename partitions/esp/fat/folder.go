@@ -136,7 +136,7 @@ func (l *longName) add(entry []byte, at int64) error {
 		}
 		*l = longName{units: []uint16{}, next: number, checksum: entry[13]}
 	}
-	if l.units == nil || number != l.next || number == 0 || entry[13] != l.checksum {
+	if number != l.next || entry[13] != l.checksum {
 		return fmt.Errorf("folder entry at byte %d: part %d of a long name: out of order", at, number)
 	}
 	var units []uint16

@@ -1,0 +1,124 @@
+// Package proa has no code of its own: its test guards the arrows between the
+// rooms of the house.
+package proa
+
+import (
+	"bytes"
+	"encoding/json"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/proa-os/proa/"
+
+// rooms says for each top-level folder which others its packages may import.
+// Packages may always import their own folder's.
+var rooms = map[string][]string{
+	"manifests":  {},
+	"progress":   {},
+	"durable":    {},
+	"partitions": {"progress"},
+	"signing":    {"manifests", "durable"},
+	"repository": {"manifests", "partitions", "signing", "durable", "progress"},
+	"builder":    {"manifests", "partitions", "signing", "durable", "progress"},
+	"updater":    {"manifests", "partitions", "signing", "durable", "progress"},
+	"machine":    {},
+	"images":     {"machine"},
+	"cmd":        {"manifests", "partitions", "signing", "repository", "builder", "updater", "machine", "durable", "progress"},
+	"demo":       {"machine", "images"},
+	"e2e":        {"manifests", "partitions", "machine", "images"},
+	"testdata":   {"machine", "images"},
+}
+
+// owners says which package alone may import a library.
+var owners = map[string]string{
+	"github.com/theupdateframework/go-tuf":   "signing",
+	"github.com/diskfs/go-diskfs":            "partitions/diskimage",
+	"github.com/google/go-containerregistry": "builder/oci",
+	"github.com/erofs/go-erofs":              "builder/erofs",
+	"github.com/cavaliergopher/grab":         "updater/fetch",
+	"github.com/spf13/cobra":                 "cmd",
+	"github.com/vbauerster/mpb":              "cmd/internal/cli",
+	"github.com/goccy/go-yaml":               "manifests/strictyaml",
+	"github.com/invopop/jsonschema":          "manifests/schema",
+	"github.com/ulikunitz/xz":                "builder",
+}
+
+type pkg struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string
+}
+
+func TestTheArrowsBetweenTheRoomsPointOneWay(t *testing.T) {
+	for _, p := range packages(t) {
+		folder := strings.TrimPrefix(p.ImportPath, module)
+		room, _, _ := strings.Cut(folder, "/")
+		allowed, known := rooms[room]
+		if !known {
+			t.Errorf("%s: the house has no room %q; add it here and to docs/explanation/architecture.md", p.ImportPath, room)
+		}
+		for _, imported := range p.Imports {
+			if other, ours := strings.CutPrefix(imported, module); ours {
+				otherRoom, _, _ := strings.Cut(other, "/")
+				if otherRoom != room && !slices.Contains(allowed, otherRoom) {
+					t.Errorf("%s imports %s: %s may import %v", folder, other, room, allowed)
+				}
+			}
+			for library, owner := range owners {
+				if within(imported, library) && !within(folder, owner) {
+					t.Errorf("%s imports %s, which is for %s alone", folder, imported, owner)
+				}
+			}
+		}
+	}
+}
+
+func TestTheProgramsOfTheHostStaySmall(t *testing.T) {
+	for _, p := range packages(t) {
+		var forbidden []string
+		switch strings.TrimPrefix(p.ImportPath, module) {
+		case "cmd/proa-init":
+			forbidden = []string{"net/http", "github.com/spf13/cobra", "github.com/klauspost/compress", "github.com/goccy/go-yaml"}
+		case "cmd/proa-agent":
+			forbidden = []string{module + "builder", "github.com/google/go-containerregistry", "github.com/diskfs/go-diskfs", "github.com/erofs/go-erofs", "github.com/invopop/jsonschema"}
+		default:
+			continue
+		}
+		for _, dep := range p.Deps {
+			for _, f := range forbidden {
+				if within(dep, f) {
+					t.Errorf("%s links %s", p.ImportPath, dep)
+				}
+			}
+		}
+	}
+}
+
+func within(path, parent string) bool {
+	return path == parent || strings.HasPrefix(path, parent+"/")
+}
+
+func packages(t *testing.T) []pkg {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports,Deps", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var all []pkg
+	for in := json.NewDecoder(bytes.NewReader(out)); in.More(); {
+		var p pkg
+		if err := in.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		if p.ImportPath+"/" != module {
+			all = append(all, p)
+		}
+	}
+	if len(all) < 20 {
+		t.Fatalf("go list names %d packages", len(all))
+	}
+	return all
+}

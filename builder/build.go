@@ -1,0 +1,187 @@
+// Package builder makes a release from a recipe: the tree of files, the root
+// image and its hash tree, the unified kernel image, the disk image and the
+// manifest that lists them.
+//
+// It needs no privileges, unpacks nothing onto the host's file system and runs
+// nothing from the sources. The same inputs give the same bytes.
+package builder
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/proa-os/proa/builder/content"
+	"github.com/proa-os/proa/builder/erofs"
+	"github.com/proa-os/proa/builder/tree"
+	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/partitions"
+	"github.com/proa-os/proa/partitions/verity"
+	"github.com/proa-os/proa/progress"
+)
+
+// Config is one build.
+type Config struct {
+	Recipe  manifests.Recipe  // required
+	Folder  string            // required: the recipe's; its paths are relative to it
+	Output  string            // required: the folder to make; it must not exist or be empty, but see Replace
+	Replace bool              // put the new release in the place of one that Output holds
+	Version manifests.Version // required
+	Arch    manifests.Arch    // required: one of the recipe's
+	Epoch   int64             // seconds since 1970: every timestamp in the release
+	Init    []byte            // required: the proa-init program for Arch
+	Agent   *Agent            // required when the recipe has an update section
+	Stdin   io.Reader         // the source "tar: -"; nil if there is none
+
+	Progress progress.Reporter // nil: silent
+}
+
+// Agent is what an image that updates itself carries.
+type Agent struct {
+	Program []byte            // the proa-agent program
+	Units   map[string][]byte // systemd units by file name
+	Links   map[string]string // symbolic links to units, such as "a.target.wants/b.service", and their targets
+}
+
+// ErrExists says that the output folder holds something already.
+var ErrExists = errors.New("the output exists already")
+
+// build is one build under way; each step fills what the next ones read.
+type build struct {
+	Config
+	work  string // becomes Output
+	store *content.Store
+
+	tree          *tree.Tree
+	kernelPath    string // in the tree
+	kernelRelease string
+	initrd        []byte
+	root          erofs.Image
+	hashes        *verity.Tree // of the root image
+	uki           []byte
+}
+
+// Build makes a release. The output folder appears whole or not at all.
+func Build(ctx context.Context, c Config) (manifests.Release, error) {
+	if c.Progress == nil {
+		c.Progress = progress.Silent()
+	}
+	if err := c.check(); err != nil {
+		return manifests.Release{}, err
+	}
+	parent := filepath.Dir(c.Output)
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return manifests.Release{}, err
+	}
+	work, err := os.MkdirTemp(parent, "."+filepath.Base(c.Output)+".building-")
+	if err != nil {
+		return manifests.Release{}, err
+	}
+	defer os.RemoveAll(work)
+	store, err := content.New(work)
+	if err != nil {
+		return manifests.Release{}, err
+	}
+	defer store.Close()
+
+	b := &build{Config: c, work: work, store: store, tree: tree.New()}
+	var release manifests.Release
+	for _, step := range []struct {
+		name string
+		run  func(context.Context) error
+	}{
+		{"read sources", b.readSources},
+		{"complete tree", b.completeTree},
+		{"make initrd", b.makeInitrd},
+		{"write root image", b.writeRoot},
+		{"hash root image", b.hashRoot},
+		{"assemble kernel image", b.assembleUKI},
+		{"write disk image", b.writeDisk},
+		{"list artifacts", func(ctx context.Context) error { release, err = b.listArtifacts(ctx); return err }},
+		{"move into place", b.publish},
+	} {
+		if err := ctx.Err(); err != nil {
+			return manifests.Release{}, err
+		}
+		if err := step.run(ctx); err != nil {
+			return manifests.Release{}, fmt.Errorf("%s: %w", step.name, err)
+		}
+	}
+	return release, nil
+}
+
+func (c *Config) check() error {
+	c.Output = filepath.Clean(c.Output)
+	entries, err := os.ReadDir(c.Output)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	case len(entries) > 0 && !(c.Replace && isRelease(entries)):
+		return fmt.Errorf("%s: %w", c.Output, ErrExists)
+	}
+	if c.Recipe.Update != nil && c.Agent == nil {
+		return errors.New("the recipe has an update section: want the proa-agent program")
+	}
+	for _, arch := range c.Recipe.Arch {
+		if arch == c.Arch {
+			return nil
+		}
+	}
+	return fmt.Errorf("architecture %s: the recipe is for %v", c.Arch, c.Recipe.Arch)
+}
+
+// isRelease reports whether a folder holds a release and nothing else, so that
+// replacing it loses nothing that a build did not make.
+func isRelease(entries []fs.DirEntry) bool {
+	found := false
+	for _, entry := range entries {
+		switch entry.Name() {
+		case manifests.ReleaseFile:
+			found = true
+		case manifests.DiskFile, manifests.RootFile, manifests.VerityFile, manifests.UKIFile:
+		default:
+			return false
+		}
+	}
+	return found
+}
+
+// path is where an artifact of the release is while it is being built.
+func (b *build) path(name string) string { return filepath.Join(b.work, name) }
+
+// inFolder resolves a path of the recipe.
+func (b *build) inFolder(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(b.Folder, path)
+}
+
+// rootUUID identifies the root image and its hash tree. It is the same for all
+// releases of a product, so that it never makes two of them differ.
+func (b *build) rootUUID() [16]byte {
+	return partitions.DeriveGUID(b.Recipe.Seed, "root image")
+}
+
+// publish makes the release appear under its name. rename(2) replaces an empty
+// folder; a release that stands there is exchanged for the new one in one step.
+func (b *build) publish(context.Context) error {
+	if err := os.Chmod(b.work, 0o755); err != nil {
+		return err
+	}
+	if !b.Replace {
+		return os.Rename(b.work, b.Output)
+	}
+	err := unix.Renameat2(unix.AT_FDCWD, b.work, unix.AT_FDCWD, b.Output, unix.RENAME_EXCHANGE)
+	if errors.Is(err, fs.ErrNotExist) {
+		return os.Rename(b.work, b.Output)
+	}
+	return err // what was there is now the working folder, which Build removes
+}

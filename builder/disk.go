@@ -1,0 +1,97 @@
+package builder
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/partitions"
+	"github.com/proa-os/proa/partitions/diskimage"
+	"github.com/proa-os/proa/partitions/verity"
+)
+
+// writeDisk lays out a whole disk with the release in slot a.
+func (b *build) writeDisk(ctx context.Context) error {
+	layout, err := partitions.Plan(b.Recipe.Seed, string(b.Arch), b.sizes())
+	if err != nil {
+		return err
+	}
+	loader, err := b.bootFile("systemd-boot" + b.Arch.EFISuffix() + ".efi")
+	if err != nil {
+		return err
+	}
+	root, err := openSource(b.path(manifests.RootFile))
+	if err != nil {
+		return err
+	}
+	defer root.close()
+	hashes, err := openSource(b.path(manifests.VerityFile))
+	if err != nil {
+		return err
+	}
+	defer hashes.close()
+
+	file, err := os.OpenFile(b.path(manifests.DiskFile), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	err = diskimage.Write(ctx, file, diskimage.Config{
+		Layout:   layout,
+		Arch:     string(b.Arch),
+		Seed:     b.Recipe.Seed,
+		Epoch:    b.Epoch,
+		Loader:   inMemory(loader),
+		UKI:      inMemory(b.uki),
+		Root:     root.Source,
+		Verity:   hashes.Source,
+		Progress: b.Progress,
+	})
+	if err != nil {
+		return err
+	}
+	return file.Close()
+}
+
+// sizes are the recipe's, and where it is silent: a slot of twice what this
+// release needs, and the hash tree that such a slot can need.
+func (b *build) sizes() partitions.Sizes {
+	sizes := partitions.Sizes{
+		ESP:    int64(b.Recipe.ESP),
+		Root:   int64(b.Recipe.Slots.Root),
+		Verity: int64(b.Recipe.Slots.Verity),
+		Var:    int64(b.Recipe.Var),
+	}
+	if sizes.Root == 0 {
+		sizes.Root = 2 * b.root.Size
+	}
+	if sizes.Verity == 0 {
+		sizes.Verity = verity.TreeSize(uint64(sizes.Root+partitions.Alignment) / verity.BlockSize)
+	}
+	return sizes
+}
+
+type fileSource struct {
+	diskimage.Source
+	close func() error
+}
+
+func openSource(path string) (fileSource, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return fileSource{}, err
+	}
+	size, err := file.Seek(0, io.SeekEnd)
+	if err != nil {
+		file.Close()
+		return fileSource{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return fileSource{diskimage.Source{Reader: file, Size: size}, file.Close}, nil
+}
+
+func inMemory(content []byte) diskimage.Source {
+	return diskimage.Source{Reader: bytes.NewReader(content), Size: int64(len(content))}
+}

@@ -1,0 +1,50 @@
+package builder
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/proa-os/proa/builder/oci"
+	"github.com/proa-os/proa/builder/overlay"
+	"github.com/proa-os/proa/builder/tarball"
+	"github.com/proa-os/proa/manifests"
+)
+
+// readSources fills the tree, source by source; later ones win.
+func (b *build) readSources(ctx context.Context) error {
+	for _, source := range b.Recipe.Sources {
+		if err := b.readSource(ctx, source); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *build) readSource(ctx context.Context, s manifests.Source) error {
+	switch {
+	case s.Tar == "-":
+		if b.Stdin == nil {
+			return errors.New("the recipe reads a tar archive from standard input, and there is none")
+		}
+		return tarball.Add(ctx, b.store, b.tree, tarball.Config{Name: s.Name(), Reader: b.Stdin, Progress: b.Progress})
+	case s.Tar != "":
+		return tarball.Add(ctx, b.store, b.tree, tarball.Config{Name: s.Name(), Path: b.inFolder(s.Tar), Progress: b.Progress})
+	case s.OCI != "":
+		return oci.Add(ctx, b.store, b.tree, oci.Config{Name: s.Name(), Path: b.inFolder(s.OCI), Arch: b.Arch, Ref: s.Ref, Progress: b.Progress})
+	default:
+		return overlay.Add(ctx, b.store, b.tree, overlay.Config{Name: s.Name(), Dir: b.inFolder(s.Dir), Entries: overlayEntries(s.Entries)})
+	}
+}
+
+func overlayEntries(entries []manifests.Entry) []overlay.Entry {
+	out := make([]overlay.Entry, len(entries))
+	for i, e := range entries {
+		out[i] = overlay.Entry{Path: e.Path, Owner: e.Owner, Group: e.Group, Mode: (*uint32)(e.Mode)}
+	}
+	return out
+}
+
+func (b *build) readTrustRoot() ([]byte, error) {
+	return os.ReadFile(b.inFolder(b.Recipe.Update.Root))
+}

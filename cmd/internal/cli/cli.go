@@ -1,0 +1,104 @@
+// Package cli is what proa's commands have in common: how a command is run,
+// how it prints results, errors, hints and progress, and what its exit code
+// says.
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes that every program of proa shares.
+const (
+	ExitOK    = 0
+	ExitError = 1 // something went wrong; the error says what
+	ExitUsage = 2 // the command line or a configuration file is wrong
+)
+
+// Main runs root with the process's arguments under a context that SIGINT and
+// SIGTERM cancel, prints the error that it returns, and gives the exit code.
+func Main(root *cobra.Command) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx, screen := withScreen(ctx)
+
+	root.SilenceErrors = true
+	root.SilenceUsage = true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return Usage(cmd, err)
+	})
+	err := root.ExecuteContext(ctx)
+	screen.close()
+	if err == nil {
+		return ExitOK
+	}
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		fmt.Fprintln(os.Stderr, "error: interrupted")
+		return 128 + int(syscall.SIGINT)
+	}
+	report(os.Stderr, err)
+	var exit *exitError
+	if errors.As(err, &exit) {
+		return exit.code
+	}
+	return ExitError
+}
+
+func report(w io.Writer, err error) {
+	fmt.Fprintf(w, "error: %v\n", err)
+	var hint *hintError
+	if errors.As(err, &hint) {
+		fmt.Fprintf(w, "hint: %s\n", hint.hint)
+	}
+}
+
+// Usage marks err as a mistake on the command line of cmd.
+func Usage(cmd *cobra.Command, err error) error {
+	return Exit(ExitUsage, Hint(err, fmt.Sprintf("see '%s --help'", cmd.CommandPath())))
+}
+
+// Hint adds what the user can do about err.
+func Hint(err error, hint string) error {
+	if err == nil {
+		return nil
+	}
+	return &hintError{err, hint}
+}
+
+type hintError struct {
+	error
+	hint string
+}
+
+func (e *hintError) Unwrap() error { return e.error }
+
+// Exit gives err the exit code that the program ends with.
+func Exit(code int, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &exitError{err, code}
+}
+
+type exitError struct {
+	error
+	code int
+}
+
+func (e *exitError) Unwrap() error { return e.error }
+
+// PrintJSON writes v to w as indented JSON.
+func PrintJSON(w io.Writer, v any) error {
+	out := json.NewEncoder(w)
+	out.SetEscapeHTML(false)
+	out.SetIndent("", "  ")
+	return out.Encode(v)
+}

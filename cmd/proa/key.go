@@ -1,0 +1,191 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/proa-os/proa/cmd/internal/cli"
+	"github.com/proa-os/proa/signing"
+	"github.com/proa-os/proa/signing/durable"
+)
+
+func newKeyCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "key",
+		Short: "Make and show signing keys",
+		Args:  cli.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newKeyNewCommand(), newKeyShowCommand())
+	return cmd
+}
+
+// keyResult describes one key file.
+type keyResult struct {
+	Role    signing.Role `json:"role,omitempty"`
+	ID      string       `json:"id"`
+	Type    string       `json:"type"`
+	Private string       `json:"private,omitempty"` // file
+	Public  string       `json:"public,omitempty"`  // file
+}
+
+func newKeyNewCommand() *cobra.Command {
+	var roles []string
+	var output string
+	cmd := &cobra.Command{
+		Use:   "new [--role ROLE,...] -o DIR|FILE.pem",
+		Short: "Make ed25519 keys",
+		Long: `Make ed25519 keys: private keys as PKCS#8 PEM files that only their owner can
+read, and the public half of each beside it with the ending .pub.
+
+With a folder as output, there is one key for each role, named for it; a role
+that has a key gets another one (root-2.pem). Give different roles to different
+people or machines: root and targets offline, snapshot and timestamp where
+'proa repo refresh' runs. Files are never replaced.`,
+		Example: `  proa key new -o keys
+  proa key new --role root -o keys
+  proa key new -o spare.pem`,
+		Args: cli.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if output == "" {
+				return cli.Usage(cmd, errors.New("no output: name a folder or a file ending in .pem"))
+			}
+			plan, err := planKeys(output, roles, cmd.Flags().Changed("role"))
+			if err != nil {
+				return cli.Usage(cmd, err)
+			}
+			results := []keyResult{}
+			for _, key := range plan {
+				if err := makeKey(&key); err != nil {
+					return keyHint(err)
+				}
+				results = append(results, key)
+			}
+			if cli.JSON(cmd) {
+				return cli.PrintJSON(cmd.OutOrStdout(), results)
+			}
+			for _, key := range results {
+				if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s  %s\n", key.ID, key.Private); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringSliceVar(&roles, "role", nil, "roles to make keys for: root, targets, snapshot, timestamp (default all)")
+	cmd.Flags().StringVarP(&output, "output", "o", "", "folder for the keys, or the file for a single one")
+	return cmd
+}
+
+// planKeys says which files to make; it makes nothing.
+func planKeys(output string, roles []string, chosen bool) ([]keyResult, error) {
+	if filepath.Ext(output) == signing.PrivateKeyEnding {
+		if len(roles) > 1 {
+			return nil, fmt.Errorf("%d roles for the one file %s: name a folder", len(roles), output)
+		}
+		for _, name := range roles {
+			if _, err := signing.ParseRole(name); err != nil {
+				return nil, err
+			}
+		}
+		return []keyResult{{Private: output}}, nil
+	}
+	if !chosen {
+		for _, role := range signing.Roles() {
+			roles = append(roles, string(role))
+		}
+	}
+	var plan []keyResult
+	taken := map[string]bool{}
+	for _, name := range roles {
+		role, err := signing.ParseRole(name)
+		if err != nil {
+			return nil, err
+		}
+		n := 1
+		path := filepath.Join(output, signing.KeyFileName(role, n))
+		for taken[path] || exists(path) || exists(signing.PublicKeyPath(path)) {
+			if !chosen {
+				return nil, fmt.Errorf("%s exists: name the roles that shall get another key", path)
+			}
+			n++
+			path = filepath.Join(output, signing.KeyFileName(role, n))
+		}
+		taken[path] = true
+		plan = append(plan, keyResult{Role: role, Private: path})
+	}
+	if len(plan) == 0 {
+		return nil, errors.New("no role is named")
+	}
+	return plan, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+func makeKey(key *keyResult) error {
+	folder := filepath.Dir(key.Private)
+	if err := durable.MakeFolder(folder); err != nil {
+		return fmt.Errorf("making folder %s: %w", folder, err)
+	}
+	public, err := signing.CreateKeyFile(key.Private)
+	if err != nil {
+		return fmt.Errorf("making key: %w", err)
+	}
+	key.ID, key.Type, key.Public = public.ID(), "ed25519", signing.PublicKeyPath(key.Private)
+	return nil
+}
+
+func newKeyShowCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "show FILE",
+		Short: "Show the id of a key and its public half",
+		Long:  "Show the id and the public half of a private key (.pem) or a public one (.pub).",
+		Args:  cli.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			public, err := readAnyKey(args[0])
+			if err != nil {
+				return keyHint(err)
+			}
+			text, err := public.PEM()
+			if err != nil {
+				return err
+			}
+			if cli.JSON(cmd) {
+				return cli.PrintJSON(cmd.OutOrStdout(), struct {
+					ID        string `json:"id"`
+					Type      string `json:"type"`
+					PublicKey string `json:"publicKey"`
+				}{public.ID(), "ed25519", string(text)})
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "id: %s\ntype: ed25519\n%s", public.ID(), text)
+			return err
+		},
+	}
+}
+
+func readAnyKey(path string) (signing.PublicKey, error) {
+	if strings.HasSuffix(path, signing.PublicKeyEnding) {
+		return signing.ReadPublicKeyFile(path)
+	}
+	private, err := signing.ReadKeyFile(path)
+	return private.Public(), err
+}
+
+// keyHint adds advice about key files.
+func keyHint(err error) error {
+	switch {
+	case errors.Is(err, signing.ErrKeyExposed):
+		return cli.Hint(err, "if nobody else can have read it, chmod 600 it; otherwise replace the key")
+	case errors.Is(err, os.ErrExist):
+		return cli.Hint(err, "keys are never replaced: choose another name, or move the old one away")
+	}
+	return err
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/proa-os/proa/cmd/internal/cli"
+	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/repository"
+)
+
+func newRepoPublishCommand() *cobra.Command {
+	var flags repoFlags
+	var channel string
+	var downgrade bool
+	cmd := &cobra.Command{
+		Use:   "publish OUT --channel CHANNEL",
+		Short: "Publish a release and move a channel to it",
+		Long: `Publish the release in OUT, the output folder of 'proa build', and move a
+channel to it. All of OUT is checked against its release.json first. Hosts see
+the release, whole, at the very end; when the command is interrupted they see
+what they saw before, and running it again completes it.`,
+		Example: "  proa repo publish out/1.0.0 --channel beta",
+		Args:    cli.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if channel == "" {
+				return cli.Usage(cmd, errors.New("no channel: name one with --channel, such as stable"))
+			}
+			if err := manifests.CheckName("channel", channel); err != nil {
+				return cli.Usage(cmd, err)
+			}
+			config, err := flags.config(cmd)
+			if err != nil {
+				return err
+			}
+			published, err := repository.Publish(cmd.Context(), repository.PublishConfig{
+				Config:         config,
+				ReleaseDir:     args[0],
+				Channel:        channel,
+				AllowDowngrade: downgrade,
+			})
+			if err != nil {
+				return repoHint(fmt.Errorf("publishing %s: %w", args[0], err))
+			}
+			return printPublished(cmd, published)
+		},
+	}
+	flags.addRepo(cmd)
+	flags.addKeys(cmd)
+	cmd.Flags().StringVar(&channel, "channel", "", "channel to move to the release")
+	cmd.Flags().BoolVar(&downgrade, "allow-downgrade", false, "let the channel go to an older version")
+	return cmd
+}
+
+func printPublished(cmd *cobra.Command, p repository.Published) error {
+	if cli.JSON(cmd) {
+		return cli.PrintJSON(cmd.OutOrStdout(), p)
+	}
+	already := ""
+	if !p.Changed {
+		already = " (as it was)"
+	}
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %s %s is on channel %s%s\nrelease: %s\nroot image to fetch: %d bytes\n",
+		p.Product, p.Version, p.Arch, p.Channel, already, p.Release, p.Root.Size)
+	return err
+}

@@ -1,0 +1,157 @@
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/proa-os/proa/machine/appliance"
+	"github.com/proa-os/proa/machine/debian"
+)
+
+// lab is what all tests share: programs, releases, the repository.
+type lab struct {
+	dir   string
+	front *front
+	proa  *exec.Cmd // proa serve
+}
+
+var shared lab
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "proa-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	shared.dir = dir
+	defer shared.close()
+	if err := shared.prepare(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, "e2e: preparing:", err)
+		return 1
+	}
+	return m.Run()
+}
+
+func (l *lab) path(elem ...string) string { return filepath.Join(append([]string{l.dir}, elem...)...) }
+
+func (l *lab) prepare(ctx context.Context) error {
+	for _, step := range []struct {
+		name string
+		run  func(context.Context) error
+	}{
+		{"build programs", l.buildPrograms},
+		{"make appliance", l.makeAppliance},
+		{"start repository", l.startRepository},
+		{"build releases", l.buildReleases},
+	} {
+		if err := step.run(ctx); err != nil {
+			return fmt.Errorf("%s: %w", step.name, err)
+		}
+	}
+	return nil
+}
+
+func (l *lab) close() {
+	if l.proa != nil {
+		l.proa.Process.Kill()
+		l.proa.Wait()
+	}
+}
+
+// buildPrograms builds what is released, as it is released: static.
+func (l *lab) buildPrograms(ctx context.Context) error {
+	if err := os.MkdirAll(l.path("bin"), 0o755); err != nil {
+		return err
+	}
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", l.path("bin")+"/",
+		"../cmd/proa", "../cmd/proa-agent", "../cmd/proa-init", "../machine/appliance/init")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	return output(cmd)
+}
+
+func (l *lab) makeAppliance(ctx context.Context) error {
+	cache, err := debian.CheckoutDir()
+	if err != nil {
+		return err
+	}
+	root, err := debian.Root(ctx, debian.Config{Dir: cache, Log: os.Stderr})
+	if err != nil {
+		return err
+	}
+	out, err := os.Create(l.path("appliance.tar"))
+	if err != nil {
+		return err
+	}
+	err = appliance.WriteRoot(out, appliance.Config{Debian: root, Init: l.path("bin", "init")})
+	return errors.Join(err, out.Close())
+}
+
+// startRepository makes an empty repository, and serves it by proa serve behind
+// a front.
+func (l *lab) startRepository(ctx context.Context) error {
+	if err := l.proaRun(ctx, "key", "new", "--role", "root,targets,snapshot,timestamp", "-o", "keys"); err != nil {
+		return err
+	}
+	if err := l.proaRun(ctx, "repo", "init", "repo", "--keys", "keys"); err != nil {
+		return err
+	}
+	l.proa = exec.Command(l.path("bin", "proa"), "serve", l.path("repo"), "--listen", "127.0.0.1:0")
+	l.proa.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	l.proa.Stderr = os.Stderr
+	stdout, err := l.proa.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := l.proa.Start(); err != nil {
+		return err
+	}
+	backend, err := announcedURL(stdout)
+	if err != nil {
+		return fmt.Errorf("proa serve: %w", err)
+	}
+	l.front, err = newFront(backend)
+	return err
+}
+
+// announcedURL is the first URL in what proa serve prints.
+func announcedURL(r io.Reader) (*url.URL, error) {
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		for _, word := range strings.Fields(lines.Text()) {
+			if strings.HasPrefix(word, "http://") {
+				go io.Copy(io.Discard, r)
+				return url.Parse(word)
+			}
+		}
+	}
+	return nil, errors.Join(errors.New("it named no URL"), lines.Err())
+}
+
+// proaRun runs proa in the lab's folder.
+func (l *lab) proaRun(ctx context.Context, args ...string) error {
+	cmd := exec.CommandContext(ctx, l.path("bin", "proa"), args...)
+	cmd.Dir = l.dir
+	return output(cmd)
+}
+
+// output runs a command; the error has everything that it printed.
+func output(cmd *exec.Cmd) error {
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s: %w:\n%s", strings.Join(cmd.Args, " "), err, out)
+	}
+	return nil
+}

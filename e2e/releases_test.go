@@ -1,0 +1,83 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// script is an executable file of a release, by its path.
+type script map[string]string
+
+// release is one release of the lab. Every one after the first is published on
+// a channel of its own, so that each test chooses its update by the channel.
+type release struct {
+	version string
+	channel string
+	files   script
+}
+
+const base = "1.0.0"
+
+var releases = []release{
+	{version: base},
+	{version: "1.1.0", channel: "good", files: script{
+		"usr/lib/proa/health.d/10-release": "test -e /usr/lib/proa/image.json",
+	}},
+	{version: "1.2.0", channel: "unhealthy", files: script{
+		"usr/lib/proa/health.d/20-gateway": "echo gateway: no answer >&2; exit 1",
+	}},
+	{version: "1.3.0", channel: "panic", files: script{
+		"usr/sbin/init": "exit 1", // the end of PID 1 is a panic
+	}},
+	{version: "1.4.0", channel: "hang", files: script{
+		"usr/sbin/init": "while true; do sleep 1000; done",
+	}},
+}
+
+// buildReleases builds all releases and publishes all but the first.
+func (l *lab) buildReleases(ctx context.Context) error {
+	for _, r := range releases {
+		if err := l.buildRelease(ctx, r); err != nil {
+			return fmt.Errorf("release %s: %w", r.version, err)
+		}
+	}
+	return nil
+}
+
+func (l *lab) buildRelease(ctx context.Context, r release) error {
+	recipe, err := os.ReadFile(filepath.Join("..", "images", "appliance", "recipe.yaml"))
+	if err != nil {
+		return err
+	}
+	overlay := "overlay-" + r.version
+	for name, text := range r.files {
+		path := l.path(overlay, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
+			return err
+		}
+	}
+	text := strings.NewReplacer(
+		"root: root.json", "root: repo/metadata/root.json",
+	).Replace(string(recipe))
+	if len(r.files) > 0 {
+		const last = "  - tar: appliance.tar\n"
+		text = strings.Replace(text, last, last+"  - dir: "+overlay+"\n", 1)
+	}
+	file := "recipe-" + r.version + ".yaml"
+	if err := os.WriteFile(l.path(file), []byte(text), 0o644); err != nil {
+		return err
+	}
+	if err := l.proaRun(ctx, "build", file, "-o", "out/"+r.version, "--version", r.version); err != nil {
+		return err
+	}
+	if r.channel == "" {
+		return nil
+	}
+	return l.proaRun(ctx, "repo", "publish", "out/"+r.version, "--repo", "repo", "--keys", "keys", "--channel", r.channel)
+}

@@ -1,0 +1,169 @@
+package machine
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Reason is why a boot ended.
+type Reason string
+
+// The reasons. A guest that panics resets itself after panic= seconds and is
+// then ReasonReset, unless it has a pvpanic device.
+const (
+	ReasonReset    Reason = "guest-reset"
+	ReasonShutdown Reason = "guest-shutdown"
+	ReasonPanic    Reason = "guest-panic"
+	ReasonPowerCut Reason = "power-cut" // PowerCut, or the end of the context
+	ReasonCrashed  Reason = "crashed"   // QEMU ended by itself
+)
+
+// EndedError is what was waited for when the boot ended first.
+type EndedError struct {
+	Waiting string // such as "running true"
+	Reason  Reason
+}
+
+func (e *EndedError) Error() string {
+	return fmt.Sprintf("%s: the machine ended: %s", e.Waiting, e.Reason)
+}
+
+// Boot is one run of a machine, from power-on to power-off.
+type Boot struct {
+	Number int       // 1 for a machine's first
+	Log    string    // path of the serial console's log
+	Start  time.Time // of power-on
+
+	process *os.Process
+	cut     atomic.Bool
+	ended   chan struct{} // closed when QEMU is gone; guards the next two
+	reason  Reason
+	failure error // of a crash
+
+	channel *channel
+}
+
+// start runs QEMU for boot number n.
+func start(ctx context.Context, m *Machine, n int) (*Boot, error) {
+	qemu, err := findQEMU()
+	if err != nil {
+		return nil, err
+	}
+	b := &Boot{
+		Number: n,
+		Log:    filepath.Join(m.config.Dir, fmt.Sprintf("boot-%d.log", n)),
+		Start:  time.Now(),
+		ended:  make(chan struct{}),
+	}
+	guestHost, guestQEMU, err := socketPair("guest channel")
+	if err != nil {
+		return nil, err
+	}
+	defer guestQEMU.Close()
+	qmpHost, qmpQEMU, err := socketPair("qmp")
+	if err != nil {
+		guestHost.Close()
+		return nil, err
+	}
+	defer qmpQEMU.Close()
+
+	var complaints bytes.Buffer
+	cmd := exec.CommandContext(ctx, qemu, m.arguments(b.Log)...)
+	cmd.Stdout, cmd.Stderr = &complaints, &complaints
+	cmd.ExtraFiles = []*os.File{guestQEMU, qmpQEMU}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.Cancel = func() error {
+		b.cut.Store(true)
+		return cmd.Process.Kill()
+	}
+
+	started := make(chan error, 1)
+	go func() {
+		// Pdeathsig fires when the thread that forked ends, not the process: keep
+		// that thread until QEMU is gone.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		if err := cmd.Start(); err != nil {
+			started <- err
+			return
+		}
+		b.process = cmd.Process
+		b.channel = newChannel(guestHost)
+		monitor := watchQMP(qmpHost)
+		started <- nil
+		err := cmd.Wait()
+		b.end(<-monitor, err, complaints.String())
+	}()
+	if err := <-started; err != nil {
+		guestHost.Close()
+		qmpHost.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+// end records how the boot ended and wakes whoever waits.
+func (b *Boot) end(announced Reason, err error, complaints string) {
+	switch {
+	case b.cut.Load() && err != nil: // killed, not ended just before
+		b.reason = ReasonPowerCut
+	case announced != "" && err == nil:
+		b.reason = announced
+	default:
+		b.reason = ReasonCrashed
+		b.failure = fmt.Errorf("qemu ended by itself: %v: %s", err, bytes.TrimSpace([]byte(complaints)))
+	}
+	b.channel.close()
+	close(b.ended)
+}
+
+// Ended reports whether the boot is over.
+func (b *Boot) Ended() bool {
+	select {
+	case <-b.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// Wait waits until the boot has ended and says why. A crash of QEMU itself is
+// an error, with what it printed.
+func (b *Boot) Wait(ctx context.Context) (Reason, error) {
+	select {
+	case <-b.ended:
+		return b.reason, b.failure
+	case <-ctx.Done():
+		return "", fmt.Errorf("waiting for boot %d to end: %w", b.Number, context.Cause(ctx))
+	}
+}
+
+// PowerCut kills QEMU, as a pulled plug would end the guest, and waits until
+// it is gone. It does nothing to a boot that has ended.
+func (b *Boot) PowerCut() {
+	b.cut.Store(true)
+	// The only error is that it has ended already.
+	_ = b.process.Kill()
+	<-b.ended
+}
+
+// socketPair is a connected pair of sockets, the second one to be inherited.
+func socketPair(name string) (ours, theirs *os.File, err error) {
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("making a socket pair for the %s: %w", name, err)
+	}
+	// Without this, a read would hold a thread and Close would not wake it.
+	if err := syscall.SetNonblock(fds[0], true); err != nil {
+		return nil, nil, fmt.Errorf("making the socket of the %s non-blocking: %w", name, err)
+	}
+	return os.NewFile(uintptr(fds[0]), name), os.NewFile(uintptr(fds[1]), name), nil
+}

@@ -1,0 +1,60 @@
+package machine
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// The file descriptors that QEMU inherits: see exec.Cmd.ExtraFiles.
+const (
+	guestFD = 3 // the guest channel
+	qmpFD   = 4 // QEMU's own protocol
+)
+
+// arguments are QEMU's. The disk has cache=writeback: what the guest has
+// written is in the host's page cache and survives a kill of QEMU, so a power
+// cut here loses nothing that the guest completed, flushed or not. Lost and
+// reordered writes are not simulated.
+//
+// There is no bootindex: OVMF would drop the Boot#### entries that do not
+// match it, and with them the second entry that proa relies on.
+func (m *Machine) arguments(log string) []string {
+	c := m.config
+	args := []string{
+		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+		"-machine", "q35,hpet=off",
+		"-accel", c.Accel,
+		"-cpu", "qemu64,+rdrand", // rdrand: the kernel's random numbers are ready at once
+		"-m", strconv.Itoa(c.Memory),
+		"-smp", strconv.Itoa(c.CPUs),
+		"-chardev", "file,id=serial,path=" + escape(log), "-serial", "chardev:serial",
+		"-chardev", fmt.Sprintf("socket,id=qmp,fd=%d", qmpFD), "-mon", "chardev=qmp,mode=control",
+		"-device", "virtio-serial-pci",
+		"-chardev", fmt.Sprintf("socket,id=guest,fd=%d", guestFD),
+		"-device", "virtserialport,chardev=guest,name=" + PortName,
+		"-drive", "if=none,id=disk,format=raw,cache=writeback,discard=unmap,file=" + escape(c.Disk),
+		"-device", "virtio-blk-pci,drive=disk",
+		"-netdev", "user,id=net" + c.forwards(),
+		"-device", "virtio-net-pci,netdev=net,romfile=",
+	}
+	if c.Kernel != nil {
+		args = append(args, "-kernel", c.Kernel.Image, "-initrd", c.Kernel.Initrd, "-append", c.Kernel.CommandLine)
+	} else {
+		args = append(args,
+			"-drive", "if=pflash,unit=0,format=raw,readonly=on,file="+escape(c.Firmware.Code),
+			"-drive", "if=pflash,unit=1,format=raw,file="+escape(m.Variables()))
+	}
+	return append(args, c.Arguments...)
+}
+
+func (c Config) forwards() string {
+	var b strings.Builder
+	for _, f := range c.Forwards {
+		fmt.Fprintf(&b, ",hostfwd=tcp:127.0.0.1:%d-:%d", f.Host, f.Guest)
+	}
+	return b.String()
+}
+
+// escape doubles the commas, which separate options for QEMU.
+func escape(path string) string { return strings.ReplaceAll(path, ",", ",,") }

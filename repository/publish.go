@@ -1,0 +1,204 @@
+package repository
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/signing"
+)
+
+// PublishConfig is what Publish needs.
+type PublishConfig struct {
+	Config
+	ReleaseDir     string // the output folder of a build; required
+	Channel        string // to move to the release; required
+	AllowDowngrade bool   // let the channel go to an older version
+}
+
+// Published is what became of a release.
+type Published struct {
+	Product string              `json:"product"`
+	Arch    manifests.Arch      `json:"arch"`
+	Version manifests.Version   `json:"version"`
+	Release manifests.Digest    `json:"release"`
+	Channel string              `json:"channel"`
+	Root    manifests.FetchFile `json:"root"`    // as hosts fetch it
+	Changed bool                `json:"changed"` // false when all of it was published before
+}
+
+// Publish adds a release and moves a channel to it. Publishing the same
+// release again completes what lacks; other content under a published version
+// is ErrVersionTaken; a version below the channel's is ErrDowngrade. Everything
+// in the release folder is checked against its release.json first: a mismatch
+// is ErrBroken.
+func Publish(ctx context.Context, cfg PublishConfig) (Published, error) {
+	if err := manifests.CheckName("channel", cfg.Channel); err != nil {
+		return Published{}, err
+	}
+	folder, err := readReleaseFolder(cfg.ReleaseDir)
+	if err != nil {
+		return Published{}, err
+	}
+	r, unlock, err := open(cfg.Config)
+	if err != nil {
+		return Published{}, err
+	}
+	defer unlock()
+	release := folder.release
+	if err := r.checkVersion(release, folder.digest); err != nil {
+		return Published{}, err
+	}
+	channel, err := r.moveChannel(release, folder.digest, cfg.Channel, cfg.AllowDowngrade)
+	if err != nil {
+		return Published{}, err
+	}
+	// Signing comes last; that a key lacks is better said before the long part.
+	for _, role := range []signing.Role{signing.RoleTargets, signing.RoleSnapshot, signing.RoleTimestamp} {
+		if err := r.meta.CanSign(role, r.Keys); err != nil {
+			return Published{}, err
+		}
+	}
+	transport, complete := r.published(ctx, release, folder.digest)
+	if !complete {
+		if transport, err = folder.store(ctx, r.Dir, r.Progress); err != nil {
+			return Published{}, err
+		}
+	}
+	transportText, err := document(transport)
+	if err != nil {
+		return Published{}, err
+	}
+	changed, err := r.update(ctx, map[string][]byte{
+		manifests.ReleaseTarget(release.Product, release.Arch, release.Version):   folder.text,
+		manifests.TransportTarget(release.Product, release.Arch, release.Version): transportText,
+		manifests.ChannelTarget(release.Product, release.Arch, cfg.Channel):       channel,
+	})
+	return Published{
+		Product: release.Product,
+		Arch:    release.Arch,
+		Version: release.Version,
+		Release: folder.digest,
+		Channel: cfg.Channel,
+		Root:    transport.Root.FetchFile,
+		Changed: changed,
+	}, err
+}
+
+// document is how the repository writes its own JSON.
+func document(v any) ([]byte, error) {
+	text, err := json.MarshalIndent(v, "", " ")
+	return append(text, '\n'), err
+}
+
+// update commits targets, unless all of them are published as they are.
+func (r *repository) update(ctx context.Context, targets map[string][]byte) (changed bool, err error) {
+	for name, content := range targets {
+		if digest, _, ok := r.meta.Target(name); !ok || digest != manifests.DigestOf(content) {
+			changed = true
+		}
+	}
+	if !changed {
+		return false, nil
+	}
+	step := r.Progress.Step("sign metadata", 0)
+	err = r.commit(ctx, targets)
+	step.Done(err)
+	return true, err
+}
+
+// checkVersion refuses a version that is published with other content, or
+// beside one that ranks the same ("1.0" and "1.00"): hosts could not tell which
+// is newer.
+func (r *repository) checkVersion(release manifests.Release, digest manifests.Digest) error {
+	for _, other := range r.releases() {
+		if other.product != release.Product || other.arch != release.Arch || other.version.Compare(release.Version) != 0 {
+			continue
+		}
+		if other.version != release.Version || other.digest != digest {
+			return fmt.Errorf("%s %s %s is published as %s (%s), here is %s: %w", release.Product, release.Arch,
+				release.Version, other.version, other.digest, digest, ErrVersionTaken)
+		}
+	}
+	return nil
+}
+
+// moveChannel is the channel's content once it points to the release.
+func (r *repository) moveChannel(release manifests.Release, digest manifests.Digest, channel string, downgrade bool) ([]byte, error) {
+	current, exists, err := r.channel(manifests.ChannelTarget(release.Product, release.Arch, channel))
+	if err != nil {
+		return nil, err
+	}
+	if exists && release.Version.Compare(current.Version) < 0 && !downgrade {
+		return nil, fmt.Errorf("channel %s is at %s, and %s is older: %w", channel, current.Version, release.Version, ErrDowngrade)
+	}
+	return document(manifests.Channel{
+		Schema:  1,
+		Product: release.Product,
+		Arch:    release.Arch,
+		Name:    channel,
+		Version: release.Version,
+		Release: digest,
+	})
+}
+
+// published is the transport of a release that is already there in full: it is
+// signed, and its artifacts hold what it says.
+func (r *repository) published(ctx context.Context, release manifests.Release, digest manifests.Digest) (manifests.Transport, bool) {
+	text, err := r.target(manifests.TransportTarget(release.Product, release.Arch, release.Version))
+	if err != nil {
+		return manifests.Transport{}, false
+	}
+	transport, err := manifests.ParseTransport(text)
+	if err != nil || transport.CheckAgainst(release, digest) != nil {
+		return manifests.Transport{}, false
+	}
+	for _, file := range []manifests.FetchFile{transport.UKI, transport.Root.FetchFile} {
+		if r.checkArtifact(ctx, file) != nil {
+			return manifests.Transport{}, false
+		}
+	}
+	return transport, true
+}
+
+// checkArtifact reads a stored artifact and compares it with its digest.
+func (r *repository) checkArtifact(ctx context.Context, file manifests.FetchFile) error {
+	f, size, err := openRegular(filepath.Join(r.Dir, filepath.FromSlash(manifests.ArtifactPath(file.Digest))))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, &contextReader{ctx, f}); err != nil {
+		return err
+	}
+	if size != file.Size || manifests.Digest(sum.Sum(nil)) != file.Digest {
+		return fmt.Errorf("%s is damaged", f.Name())
+	}
+	return nil
+}
+
+// target reads a target that the metadata lists and compares it with its
+// digest.
+func (r *repository) target(name string) ([]byte, error) { return readTarget(r.Dir, r.meta, name) }
+
+func readTarget(dir string, meta *signing.Metadata, name string) ([]byte, error) {
+	digest, _, ok := meta.Target(name)
+	if !ok {
+		return nil, fmt.Errorf("target %s: %w", name, signing.ErrNotFound)
+	}
+	path := filepath.Join(dir, filepath.FromSlash(signing.TargetPath(name, digest[:])))
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if manifests.DigestOf(content) != digest {
+		return nil, fmt.Errorf("%s: %w", path, signing.ErrMismatch)
+	}
+	return content, nil
+}

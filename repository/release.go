@@ -1,0 +1,193 @@
+package repository
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/progress"
+	"github.com/proa-os/proa/signing/durable"
+)
+
+// releaseFolder is the output folder of a build.
+type releaseFolder struct {
+	dir     string
+	release manifests.Release
+	text    []byte // of release.json
+	digest  manifests.Digest
+}
+
+func readReleaseFolder(dir string) (*releaseFolder, error) {
+	f, _, err := openRegular(filepath.Join(dir, manifests.ReleaseFile))
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	const most = 4 << 20 // as manifests.ParseRelease
+	text, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err != nil {
+		return nil, err
+	}
+	release, err := manifests.ParseRelease(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", f.Name(), ErrBroken, err)
+	}
+	return &releaseFolder{dir, release, text, manifests.DigestOf(text)}, nil
+}
+
+// openRegular opens a file to read; a FIFO or a device is refused, not waited
+// for.
+func openRegular(path string) (*os.File, int64, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, 0, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a regular file", path)
+	}
+	if err != nil {
+		f.Close()
+		return nil, 0, err
+	}
+	return f, info.Size(), nil
+}
+
+// open opens an artifact that has the size that the release lists.
+func (r *releaseFolder) open(a manifests.Artifact) (*os.File, error) {
+	f, size, err := openRegular(filepath.Join(r.dir, a.Name))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %w", ErrBroken, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if size != a.Size {
+		f.Close()
+		return nil, fmt.Errorf("%s of %d bytes, release.json says %d: %w", f.Name(), size, a.Size, ErrBroken)
+	}
+	return f, nil
+}
+
+// copy reads an artifact to its end, writes it to out, and compares what it
+// wrote with the release.
+func (r *releaseFolder) copy(ctx context.Context, a manifests.Artifact, out io.Writer, step progress.Step) error {
+	f, err := r.open(a)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	in := progress.Reader(&contextReader{ctx, f}, step)
+	n, err := io.CopyBuffer(onlyWriter{io.MultiWriter(sum, out)}, in, make([]byte, 1<<20))
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", f.Name(), err)
+	}
+	return r.compare(a, n, manifests.Digest(sum.Sum(nil)))
+}
+
+func (r *releaseFolder) compare(a manifests.Artifact, size int64, digest manifests.Digest) error {
+	if size != a.Size || digest != a.Digest {
+		return fmt.Errorf("%s is %d bytes with %s, release.json says %d with %s: %w",
+			filepath.Join(r.dir, a.Name), size, digest, a.Size, a.Digest, ErrBroken)
+	}
+	return nil
+}
+
+// onlyWriter hides ReadFrom, which would ignore the buffer given to CopyBuffer.
+type onlyWriter struct{ io.Writer }
+
+// contextReader stops reading when the context ends.
+type contextReader struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (r *contextReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.Reader.Read(p)
+}
+
+// store checks every artifact and puts what hosts fetch into the repository's
+// artifacts folder. The transport describes what it stored.
+func (r *releaseFolder) store(ctx context.Context, repository string, reporter progress.Reporter) (manifests.Transport, error) {
+	transport := manifests.Transport{Schema: 1, Release: r.digest}
+	for _, a := range r.release.Artifacts {
+		err := func() (err error) {
+			verb := map[string]string{manifests.RootFile: "encode ", manifests.UKIFile: "store "}[a.Name]
+			if verb == "" {
+				verb = "check "
+			}
+			step := reporter.Step(verb+a.Name, a.Size)
+			defer func() { step.Done(err) }()
+			switch a.Name {
+			case manifests.RootFile:
+				transport.Root, err = r.storeRoot(ctx, a, repository, step)
+			case manifests.UKIFile:
+				transport.UKI, err = r.storeWhole(ctx, a, repository, step)
+			default:
+				err = r.copy(ctx, a, io.Discard, step)
+			}
+			return err
+		}()
+		if err != nil {
+			return manifests.Transport{}, err
+		}
+	}
+	return transport, transport.CheckAgainst(r.release, r.digest)
+}
+
+func (r *releaseFolder) storeWhole(ctx context.Context, a manifests.Artifact, repository string, step progress.Step) (manifests.FetchFile, error) {
+	out, err := durable.Create(filepath.Join(repository, artifactsFolder))
+	if err != nil {
+		return manifests.FetchFile{}, err
+	}
+	defer out.Discard()
+	if err := r.copy(ctx, a, out, step); err != nil {
+		return manifests.FetchFile{}, err
+	}
+	return manifests.FetchFile{Size: a.Size, Digest: a.Digest}, commitArtifact(out, repository, a.Digest)
+}
+
+// storeRoot encodes the root image, and demands that its dm-verity root hash
+// is the one that the release names: no host could run another.
+func (r *releaseFolder) storeRoot(ctx context.Context, a manifests.Artifact, repository string, step progress.Step) (manifests.RootZstd, error) {
+	image, err := r.open(a)
+	if err != nil {
+		return manifests.RootZstd{}, err
+	}
+	defer image.Close()
+	out, err := durable.Create(filepath.Join(repository, artifactsFolder))
+	if err != nil {
+		return manifests.RootZstd{}, err
+	}
+	defer out.Discard()
+	got, err := encodeRoot(ctx, progress.Reader(image, step), a.Size, r.release.Root.Salt, out)
+	if err != nil {
+		return manifests.RootZstd{}, fmt.Errorf("encoding %s: %w", image.Name(), err)
+	}
+	if err := r.compare(a, a.Size, got.digest); err != nil {
+		return manifests.RootZstd{}, err
+	}
+	if string(got.root.Hash[:]) != string(r.release.Root.Hash) {
+		return manifests.RootZstd{}, fmt.Errorf("%s has root hash %x, release.json says %s: %w",
+			image.Name(), got.root.Hash, r.release.Root.Hash, ErrBroken)
+	}
+	return got.transport, commitArtifact(out, repository, got.transport.Digest)
+}
+
+func commitArtifact(f *durable.File, repository string, d manifests.Digest) error {
+	path := filepath.Join(repository, filepath.FromSlash(manifests.ArtifactPath(d)))
+	if err := durable.MakeFolder(filepath.Dir(path)); err != nil {
+		return err
+	}
+	return f.Commit(path, 0o644)
+}

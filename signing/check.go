@@ -1,0 +1,138 @@
+package signing
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/proa-os/proa/manifests"
+	tuf "github.com/theupdateframework/go-tuf/v2/metadata"
+)
+
+// metadataMost bounds any metadata file before it is parsed, in bytes.
+const metadataMost = 8 << 20
+
+// checkMetadata refuses what go-tuf would read leniently or not survive:
+// duplicate keys, nulls, trailing bytes, and versions under 1.
+func checkMetadata(role Role, data []byte) error {
+	if err := manifests.CheckJSON(data, metadataMost); err != nil {
+		return fmt.Errorf("%s metadata: %w: %w", role, ErrMalformed, err)
+	}
+	version, err := versionOf(data)
+	if err == nil && version < 1 {
+		err = fmt.Errorf("version %d: want 1 or more", version)
+	}
+	if err != nil {
+		return fmt.Errorf("%s metadata: %w: %w", role, ErrMalformed, err)
+	}
+	return nil
+}
+
+func versionOf(data []byte) (int64, error) {
+	var head struct {
+		Signed struct {
+			Version int64  `json:"version"`
+			Spec    string `json:"spec_version"`
+		} `json:"signed"`
+	}
+	if err := json.Unmarshal(data, &head); err != nil {
+		return 0, err
+	}
+	if !strings.HasPrefix(head.Signed.Spec, "1.") {
+		return 0, fmt.Errorf("spec_version %.20q: want 1.x", head.Signed.Spec)
+	}
+	return head.Signed.Version, nil
+}
+
+// checkRoot demands what proa's roots have and go-tuf does not insist on:
+// consistent snapshots, ed25519 keys under their own ids, each once, and
+// thresholds that can be met.
+func checkRoot(data []byte) (*tuf.Metadata[tuf.RootType], error) {
+	if err := checkMetadata(RoleRoot, data); err != nil {
+		return nil, err
+	}
+	root, err := tuf.Root().FromBytes(data)
+	if err == nil {
+		err = checkRootContent(&root.Signed)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("root metadata: %w: %w", ErrMalformed, err)
+	}
+	return root, nil
+}
+
+func checkRootContent(root *tuf.RootType) error {
+	if !root.ConsistentSnapshot {
+		return fmt.Errorf("no consistent_snapshot")
+	}
+	for id, key := range root.Keys {
+		if key.Type != tuf.KeyTypeEd25519 || key.Scheme != tuf.KeySchemeEd25519 {
+			return fmt.Errorf("key %.12s of type %.40q, scheme %.40q: want ed25519", id, key.Type, key.Scheme)
+		}
+		if raw, err := hex.DecodeString(key.Value.PublicKey); err != nil || len(raw) != 32 {
+			return fmt.Errorf("key %.12s: want 64 hex digits", id)
+		}
+		if real, err := key.ID(); err != nil || real != id {
+			return fmt.Errorf("key %.12s: its id would be %.12s", id, real)
+		}
+	}
+	for _, name := range Roles() {
+		role := root.Roles[string(name)]
+		if role == nil {
+			return fmt.Errorf("no role %s", name)
+		}
+		distinct := map[string]bool{}
+		for _, id := range role.KeyIDs {
+			key := root.Keys[id]
+			if key == nil {
+				return fmt.Errorf("role %s names key %.12s, which is not there", name, id)
+			}
+			distinct[strings.ToLower(key.Value.PublicKey)] = true
+		}
+		if len(distinct) != len(role.KeyIDs) {
+			return fmt.Errorf("role %s names a key twice", name)
+		}
+		if role.Threshold < 1 || role.Threshold > len(distinct) {
+			return fmt.Errorf("role %s has threshold %d of %d keys", name, role.Threshold, len(distinct))
+		}
+	}
+	return nil
+}
+
+// checkTimestamp is checkMetadata, and demands that the timestamp names a
+// snapshot: go-tuf does not survive one that names none.
+func checkTimestamp(data []byte) error {
+	if err := checkMetadata(RoleTimestamp, data); err != nil {
+		return err
+	}
+	timestamp, err := tuf.Timestamp().FromBytes(data)
+	if err != nil {
+		return describe(RoleTimestamp, err)
+	}
+	_, err = metaOf(RoleTimestamp, timestamp.Signed.Meta, RoleSnapshot)
+	return err
+}
+
+// checkSnapshot is checkMetadata, and demands that the snapshot names targets.
+func checkSnapshot(data []byte) error {
+	if err := checkMetadata(RoleSnapshot, data); err != nil {
+		return err
+	}
+	snapshot, err := tuf.Snapshot().FromBytes(data)
+	if err != nil {
+		return describe(RoleSnapshot, err)
+	}
+	_, err = metaOf(RoleSnapshot, snapshot.Signed.Meta, RoleTargets)
+	return err
+}
+
+// metaOf demands the length and digest that TUF leaves optional: they bound
+// what is fetched and tie the four together.
+func metaOf(in Role, meta map[string]*tuf.MetaFiles, of Role) (*tuf.MetaFiles, error) {
+	m := meta[string(of)+".json"]
+	if m == nil || m.Length <= 0 || m.Version < 1 || len(m.Hashes["sha256"]) != 32 {
+		return nil, fmt.Errorf("%s metadata: no version, length and sha256 of %s.json: %w", in, of, ErrMalformed)
+	}
+	return m, nil
+}

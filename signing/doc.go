@@ -1,0 +1,13 @@
+// Package signing holds proa's trust in a repository: ed25519 key files, the
+// signed metadata of The Update Framework (TUF, specification 1.0.31) as its
+// owner writes it, and the client that reads it on a host.
+//
+// An owner makes keys with CreateKeyFile, loads them with LoadKeys, begins
+// with NewMetadata or OpenMetadata and signs changes with Metadata.Sign. A
+// host opens a Client, calls Refresh, and gets targets with Fetch as Verified,
+// the only form in which repository content reaches a parser.
+//
+// The package never trusts bytes that have not met a threshold of signatures,
+// and has no switch that turns a check off. Delegated targets roles are not
+// followed: a target counts only if the top-level targets role lists it.
+package signing

@@ -1,0 +1,219 @@
+package signing
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/proa-os/proa/manifests"
+	tuf "github.com/theupdateframework/go-tuf/v2/metadata"
+)
+
+// Metadata is a repository's signed metadata in the hands of its owner, with
+// changes that are not signed yet.
+type Metadata struct {
+	root      *tuf.Metadata[tuf.RootType]
+	timestamp *tuf.Metadata[tuf.TimestampType]
+	snapshot  *tuf.Metadata[tuf.SnapshotType]
+	targets   *tuf.Metadata[tuf.TargetsType]
+
+	published *verifier     // what is out there; nil before the first signing
+	changed   map[Role]bool // what must be signed anew
+}
+
+// File is one file of the metadata folder.
+type File struct {
+	Name    string // such as "3.snapshot.json"
+	Content []byte
+}
+
+// NewMetadata begins a repository with the given keys for each role, of which
+// rootThreshold must sign each root; one must sign each of the others.
+func NewMetadata(keys Keys, rootThreshold int) (*Metadata, error) {
+	never := time.Unix(0, 0).UTC() // Sign sets every expiry
+	m := &Metadata{
+		root:      tuf.Root(never),
+		timestamp: tuf.Timestamp(never),
+		snapshot:  tuf.Snapshot(never),
+		targets:   tuf.Targets(never),
+		changed:   map[Role]bool{},
+	}
+	// Sign counts up.
+	m.root.Signed.Version, m.timestamp.Signed.Version = 0, 0
+	m.snapshot.Signed.Version, m.targets.Signed.Version = 0, 0
+	return m, m.SetKeys(keys, rootThreshold)
+}
+
+// OpenMetadata reads and verifies the metadata folder of a repository.
+// Expired metadata can be opened: signing it anew is how it is mended.
+func OpenMetadata(folder fs.FS) (*Metadata, error) {
+	root, err := newestRoot(folder)
+	if err != nil {
+		return nil, err
+	}
+	v, err := newVerifier(root, time.Time{})
+	if err != nil {
+		return nil, err
+	}
+	data, err := fs.ReadFile(folder, "timestamp.json")
+	if err != nil {
+		return nil, err
+	}
+	if _, err := v.timestamp(data); err != nil {
+		return nil, err
+	}
+	snapshot, err := v.wantSnapshot()
+	if err != nil {
+		return nil, err
+	}
+	if data, err = fs.ReadFile(folder, fileName(RoleSnapshot, snapshot.Version)); err != nil {
+		return nil, err
+	}
+	if err := v.snapshot(data); err != nil {
+		return nil, err
+	}
+	targets, err := v.wantTargets()
+	if err != nil {
+		return nil, err
+	}
+	if data, err = fs.ReadFile(folder, fileName(RoleTargets, targets.Version)); err != nil {
+		return nil, err
+	}
+	if err := v.targets(data); err != nil {
+		return nil, err
+	}
+	return metadataOf(v)
+}
+
+// metadataOf is what v has verified, in copies that may be changed.
+func metadataOf(v *verifier) (*Metadata, error) {
+	m := &Metadata{published: v, changed: map[Role]bool{}}
+	var errs [4]error
+	m.root, errs[0] = tuf.Root().FromBytes(v.raw[RoleRoot])
+	m.timestamp, errs[1] = tuf.Timestamp().FromBytes(v.raw[RoleTimestamp])
+	m.snapshot, errs[2] = tuf.Snapshot().FromBytes(v.raw[RoleSnapshot])
+	m.targets, errs[3] = tuf.Targets().FromBytes(v.raw[RoleTargets])
+	return m, errors.Join(errs[:]...)
+}
+
+func newestRoot(folder fs.FS) ([]byte, error) {
+	names, err := fs.Glob(folder, "*.root.json")
+	if err != nil {
+		return nil, err
+	}
+	newest := 0
+	for _, name := range names {
+		if n, err := strconv.Atoi(strings.TrimSuffix(name, ".root.json")); err == nil {
+			newest = max(newest, n)
+		}
+	}
+	if newest == 0 {
+		return nil, fmt.Errorf("no root metadata: %w", fs.ErrNotExist)
+	}
+	return fs.ReadFile(folder, fileName(RoleRoot, int64(newest)))
+}
+
+func fileName(role Role, version int64) string {
+	if role == RoleTimestamp {
+		return "timestamp.json"
+	}
+	return fmt.Sprintf("%d.%s.json", version, role)
+}
+
+// SetKeys gives every role the keys that are named for it in keys, in place of
+// those it has. All metadata is signed anew at the next Sign, the root by
+// rootThreshold of the new keys and, if there is an older root, by its keys too.
+func (m *Metadata) SetKeys(keys Keys, rootThreshold int) error {
+	root := &m.root.Signed
+	root.Keys = map[string]*tuf.Key{}
+	for _, role := range Roles() {
+		public := keys.public[role]
+		threshold := 1
+		if role == RoleRoot {
+			threshold = rootThreshold
+		}
+		if threshold < 1 || threshold > len(public) {
+			return fmt.Errorf("threshold %d for %s, which has %d keys: %w", threshold, role, len(public), ErrKeyMissing)
+		}
+		root.Roles[string(role)] = &tuf.Role{KeyIDs: []string{}, Threshold: threshold}
+		for _, key := range public {
+			described, err := tuf.KeyFromPublicKey(key.key)
+			if err != nil {
+				return err
+			}
+			if err := root.AddKey(described, string(role)); err != nil {
+				return err
+			}
+		}
+		m.changed[role] = true
+	}
+	return nil
+}
+
+// Targets lists the targets' names, sorted, with changes not signed yet.
+func (m *Metadata) Targets() []string {
+	return slices.Sorted(maps.Keys(m.targets.Signed.Targets))
+}
+
+// Target is the digest and size of a target.
+func (m *Metadata) Target(name string) (digest manifests.Digest, size int64, ok bool) {
+	info, ok := m.targets.Signed.Targets[name]
+	if !ok || len(info.Hashes["sha256"]) != len(digest) {
+		return manifests.Digest{}, 0, false
+	}
+	return manifests.Digest(info.Hashes["sha256"]), info.Length, true
+}
+
+// SetTarget adds a target or replaces its content.
+func (m *Metadata) SetTarget(name string, content []byte) error {
+	if err := checkTargetName(name); err != nil {
+		return err
+	}
+	digest := manifests.DigestOf(content)
+	if old, _, ok := m.Target(name); ok && old == digest {
+		return nil
+	}
+	m.targets.Signed.Targets[name] = &tuf.TargetFiles{
+		Path:   name,
+		Length: int64(len(content)),
+		Hashes: tuf.Hashes{"sha256": digest[:]},
+	}
+	m.changed[RoleTargets] = true
+	return nil
+}
+
+// Changed reports whether there is anything to sign but a newer timestamp.
+func (m *Metadata) Changed() bool { return len(m.changed) > 0 }
+
+// Version is the version of role's metadata; Expires is its date.
+func (m *Metadata) Version(role Role) int64 {
+	version, _ := m.head(role)
+	return *version
+}
+
+// Expires is the moment after which hosts refuse role's metadata.
+func (m *Metadata) Expires(role Role) time.Time {
+	_, expires := m.head(role)
+	return *expires
+}
+
+func (m *Metadata) head(role Role) (version *int64, expires *time.Time) {
+	switch role {
+	case RoleRoot:
+		return &m.root.Signed.Version, &m.root.Signed.Expires
+	case RoleTimestamp:
+		return &m.timestamp.Signed.Version, &m.timestamp.Signed.Expires
+	case RoleSnapshot:
+		return &m.snapshot.Signed.Version, &m.snapshot.Signed.Expires
+	default:
+		return &m.targets.Signed.Version, &m.targets.Signed.Expires
+	}
+}
+
+// Renew makes the next Sign sign role anew even if nothing in it changed.
+func (m *Metadata) Renew(role Role) { m.changed[role] = true }

@@ -1,0 +1,231 @@
+package bootcontrol
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
+	"github.com/proa-os/proa/partitions"
+	"github.com/proa-os/proa/partitions/esp"
+	"github.com/proa-os/proa/updater/efivars"
+	"github.com/proa-os/proa/updater/hostfs"
+)
+
+// OneShot is the backend for systemd-boot on firmware that keeps variables:
+// the committed slot is a letter in loader.conf, a trial is the variable
+// LoaderEntryOneShot, which the loader removes as it reads it.
+type OneShot struct {
+	FS   hostfs.FS
+	ESP  string // the folder where the boot partition is mounted
+	Vars efivars.Store
+	// Disk and Loader are where a boot option finds our loader: the boot
+	// partition, and the loader's path on it with backslashes.
+	Disk   efivars.HardDrive
+	Loader string
+}
+
+func (o *OneShot) path(name string) string { return filepath.Join(o.ESP, filepath.FromSlash(name)) }
+
+// State implements Control.
+func (o *OneShot) State() (State, error) {
+	var s State
+	var err error
+	if s.Committed, err = o.committed(); err != nil {
+		return State{}, err
+	}
+	names, err := o.FS.List(o.path(esp.UKIFolder))
+	if err != nil {
+		return State{}, fmt.Errorf("boot partition: %w", err)
+	}
+	for _, name := range names {
+		if slot, ok := partitions.SlotOfUKI(name); ok && !s.Has(slot) {
+			s.Installed = append(s.Installed, slot)
+		}
+	}
+	if err := o.Vars.Present(); err != nil {
+		return State{}, err
+	}
+	armed, err := o.Vars.ReadString(efivars.LoaderEntryOneShot)
+	if err != nil {
+		return State{}, err
+	}
+	s.Armed, _ = partitions.SlotOfUKI(armed)
+	booted, err := o.Vars.ReadString(efivars.LoaderEntrySelected)
+	if err != nil {
+		return State{}, err
+	}
+	s.Booted, _ = partitions.SlotOfUKI(booted)
+	s.Override, err = o.Vars.ReadString(efivars.LoaderEntryDefault)
+	return s, err
+}
+
+func (o *OneShot) committed() (partitions.Slot, error) {
+	const most = 64 << 10
+	content, err := hostfs.ReadFile(o.FS, o.path(esp.LoaderConfPath), most)
+	if err != nil {
+		return 0, fmt.Errorf("boot partition: %w", err)
+	}
+	slot, err := esp.ParseCommitted(content)
+	if err != nil {
+		return 0, fmt.Errorf("boot partition: %w", err)
+	}
+	return slot, nil
+}
+
+// Disarm implements Control. It also removes what interrupted installations
+// left behind, of either slot.
+func (o *OneShot) Disarm(slot partitions.Slot) error {
+	committed, err := o.committed()
+	if err != nil {
+		return err
+	}
+	if slot == committed {
+		return fmt.Errorf("disarming slot %s: it is the committed slot", slot)
+	}
+	if err := o.Rollback(); err != nil {
+		return err
+	}
+	return o.clean(func(name string) bool {
+		of, ok := partitions.SlotOfUKI(name)
+		return ok && of == slot
+	})
+}
+
+// clean removes temporary files, and the UKIs that remove accepts.
+func (o *OneShot) clean(remove func(name string) bool) error {
+	folder := o.path(esp.UKIFolder)
+	unwanted := func() (list []string, err error) {
+		names, err := o.FS.List(folder)
+		for _, name := range names {
+			if isTemp(name) || remove(name) {
+				list = append(list, name)
+			}
+		}
+		return list, err
+	}
+	names, err := unwanted()
+	if err != nil {
+		return fmt.Errorf("boot partition: %w", err)
+	}
+	for _, name := range names {
+		if err := o.FS.Remove(filepath.Join(folder, name)); err != nil {
+			return fmt.Errorf("boot partition: %w", err)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	if err := o.syncFolder(folder); err != nil {
+		return err
+	}
+	if left, err := unwanted(); err != nil || len(left) > 0 {
+		return fmt.Errorf("boot partition: %v still there after they were removed: %v", left, err)
+	}
+	return nil
+}
+
+func isTemp(name string) bool {
+	for _, slot := range partitions.Slots() {
+		if strings.EqualFold(name, filepath.Base(esp.TempUKIPath(slot))) {
+			return true
+		}
+	}
+	return false
+}
+
+func (o *OneShot) syncFolder(folder string) error {
+	if err := o.FS.SyncDir(folder); err != nil {
+		return fmt.Errorf("boot partition: syncing %s: %w", folder, err)
+	}
+	if err := o.FS.SyncFS(o.ESP); err != nil {
+		return fmt.Errorf("boot partition: %w", err)
+	}
+	return nil
+}
+
+// Arm implements Control. First it sees to it that the firmware has a second
+// way to the loader: systemd-boot before 258 returns to the firmware when the
+// trial's UKI does not load.
+func (o *OneShot) Arm(slot partitions.Slot) error {
+	state, err := o.State()
+	if err != nil {
+		return err
+	}
+	if !state.Has(slot) {
+		return fmt.Errorf("arming slot %s: no %s on the boot partition", slot, slot.UKI())
+	}
+	if err := o.ensureBootOptions(); err != nil {
+		return err
+	}
+	if err := o.Vars.Delete(efivars.LoaderEntryDefault); err != nil {
+		return err
+	}
+	return o.Vars.WriteString(efivars.LoaderEntryOneShot, slot.UKI())
+}
+
+// Commit implements Control: one byte, in place.
+func (o *OneShot) Commit(slot partitions.Slot) error {
+	state, err := o.State()
+	if err != nil {
+		return err
+	}
+	if !state.Has(slot) {
+		return fmt.Errorf("committing slot %s: no %s on the boot partition", slot, slot.UKI())
+	}
+	// Even when the letter is right already it may not be on the medium: a
+	// killed run may have ended between the write and the sync.
+	if err := o.writeLetter(slot); err != nil {
+		return fmt.Errorf("committing slot %s: %w", slot, err)
+	}
+	return o.Rollback()
+}
+
+func (o *OneShot) writeLetter(slot partitions.Slot) error {
+	name := o.path(esp.LoaderConfPath)
+	f, err := o.FS.OpenWritable(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(esp.LoaderConf(slot)[esp.LetterOffset:esp.LetterOffset+1], esp.LetterOffset); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := o.FS.SyncFS(o.ESP); err != nil {
+		return err
+	}
+	if err := f.Drop(0, esp.LoaderConfSize); err != nil {
+		return err
+	}
+	back, err := hostfs.ReadFile(o.FS, name, esp.LoaderConfSize)
+	if err != nil {
+		return err
+	}
+	if !bytes.Equal(back, esp.LoaderConf(slot)) {
+		return errors.New("the boot partition did not keep what was written")
+	}
+	return nil
+}
+
+// Rollback implements Control.
+func (o *OneShot) Rollback() error {
+	if err := o.Vars.Delete(efivars.LoaderEntryOneShot); err != nil {
+		return err
+	}
+	return o.Vars.Delete(efivars.LoaderEntryDefault)
+}
+
+// RemoveTemporary removes what an interrupted installation left on the boot
+// partition.
+func (o *OneShot) RemoveTemporary() error {
+	err := o.clean(func(string) bool { return false })
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}

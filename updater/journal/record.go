@@ -1,0 +1,175 @@
+package journal
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/partitions"
+)
+
+// Phase is how far the updater got. The order is that of an update.
+type Phase string
+
+// The phases.
+const (
+	Idle       Phase = "idle"       // nothing is under way
+	Clearing   Phase = "clearing"   // the target slot is being disarmed
+	Writing    Phase = "writing"    // the target slot is being written
+	Verified   Phase = "verified"   // the target slot is complete
+	Armed      Phase = "armed"      // the next boot tries the target slot
+	Committing Phase = "committing" // the trial proved healthy, the target is to lead
+	Good       Phase = "good"       // the target slot leads
+	Bad        Phase = "bad"        // the target went back for good
+)
+
+// Record is everything the journal says.
+type Record struct {
+	Phase  Phase   `json:"phase"`
+	Target *Target `json:"target,omitempty"` // what the phase is about
+	Offset int64   `json:"offset,omitempty"` // bytes of the root image that were synced, from 0 on; a hint
+	Tries  int     `json:"tries,omitempty"`  // trials of the target that were begun
+	BootID string  `json:"bootId,omitempty"` // of the boot that armed the target
+
+	Last    *Result   `json:"last,omitempty"`    // how the newest trial ended
+	Blocked []Blocked `json:"blocked,omitempty"` // oldest first
+
+	SecurityEpoch  uint64     `json:"securityEpoch,omitempty"`  // the highest that ever led here
+	CommittedSince *time.Time `json:"committedSince,omitempty"` // when the leading slot began to lead
+	// Releases is what each slot was committed with, by its letter.
+	Releases map[string]Target `json:"releases,omitempty"`
+}
+
+// Target is a release in a slot.
+type Target struct {
+	Slot          partitions.Slot    `json:"slot"`
+	Release       manifests.Digest   `json:"release"` // of the release.json
+	Version       manifests.Version  `json:"version"`
+	RootHash      manifests.HexBytes `json:"rootHash"`
+	SecurityEpoch uint64             `json:"securityEpoch"`
+}
+
+// Outcome is how a trial ended.
+type Outcome string
+
+// The outcomes.
+const (
+	Committed Outcome = "committed"
+	WentBack  Outcome = "went back"
+)
+
+// Result is the end of a trial.
+type Result struct {
+	Version manifests.Version `json:"version"`
+	When    time.Time         `json:"when"`
+	Outcome Outcome           `json:"outcome"`
+	Reason  string            `json:"reason,omitempty"` // one line
+}
+
+// Blocked is a release that this host refuses. Either of digest and root hash
+// may be missing, not both.
+type Blocked struct {
+	Release  manifests.Digest   `json:"release,omitzero"`
+	RootHash manifests.HexBytes `json:"rootHash,omitempty"`
+	Version  manifests.Version  `json:"version,omitempty"`
+	Reason   string             `json:"reason,omitempty"`
+	When     time.Time          `json:"when"`
+}
+
+// ReasonMost is the longest reason, in bytes, that a record keeps.
+const ReasonMost = 200
+
+// Reason makes text fit into a record: one line, printable, at most ReasonMost
+// bytes.
+func Reason(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == utf8.RuneError {
+			return ' '
+		}
+		return r
+	}, text)
+	text = strings.Join(strings.Fields(text), " ")
+	if len(text) <= ReasonMost {
+		return text
+	}
+	const more = "…"
+	text = text[:ReasonMost-len(more)]
+	for !utf8.ValidString(text) {
+		text = text[:len(text)-1]
+	}
+	return text + more
+}
+
+// Block adds b in place of what was known of the same release.
+func (r *Record) Block(b Blocked) {
+	r.Unblock(b.Release, b.RootHash)
+	r.Blocked = append(r.Blocked, b)
+}
+
+// Unblock lifts what blocks a release, by digest or by root hash.
+func (r *Record) Unblock(release manifests.Digest, rootHash manifests.HexBytes) {
+	var kept []Blocked
+	for _, b := range r.Blocked {
+		if !b.matches(release, rootHash) {
+			kept = append(kept, b)
+		}
+	}
+	r.Blocked = kept
+}
+
+// BlockOf is the entry that blocks a release, known by its digest or by its
+// root hash; a zero digest and an empty root hash match nothing.
+func (r *Record) BlockOf(release manifests.Digest, rootHash manifests.HexBytes) (Blocked, bool) {
+	for _, b := range r.Blocked {
+		if b.matches(release, rootHash) {
+			return b, true
+		}
+	}
+	return Blocked{}, false
+}
+
+func (b Blocked) matches(release manifests.Digest, rootHash manifests.HexBytes) bool {
+	return !release.IsZero() && b.Release == release ||
+		len(rootHash) > 0 && string(b.RootHash) == string(rootHash)
+}
+
+// fit is the record as JSON of at most limit bytes. What goes first when it
+// is too long are the reasons of the oldest blocked releases, then the oldest
+// of these releases themselves, which by then are older than what runs.
+func (r Record) fit(limit int) ([]byte, error) {
+	r.Blocked = append([]Blocked(nil), r.Blocked...)
+	stripped := 0
+	for {
+		raw, err := json.Marshal(r)
+		if err != nil {
+			return nil, fmt.Errorf("journal: %w", err)
+		}
+		switch {
+		case len(raw) <= limit:
+			return raw, nil
+		case stripped < len(r.Blocked):
+			r.Blocked[stripped].Reason = ""
+			stripped++
+		case len(r.Blocked) > 0:
+			r.Blocked = r.Blocked[1:]
+			stripped--
+		default:
+			return nil, fmt.Errorf("journal: record of %d bytes: want at most %d", len(raw), limit)
+		}
+	}
+}
+
+// check refuses what no agent of any version writes. A phase that is not known
+// here is kept: a newer agent may have more.
+func (r Record) check() error {
+	if r.Offset < 0 || r.Tries < 0 {
+		return fmt.Errorf("journal: offset %d, tries %d: want neither below 0", r.Offset, r.Tries)
+	}
+	if r.Phase == "" {
+		return fmt.Errorf("journal: record without a phase")
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+package updater
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/proa-os/proa/partitions"
+)
+
+const mountPrefix = "esp-"
+
+// mountESP gives the folder where the boot partition is, and how to let go of
+// it. Every process has a mount point of its own, named by its id.
+func (s *session) mountESP(writable bool) (folder string, release func(), err error) {
+	if s.host.ESP != "" {
+		return s.host.ESP, func() {}, nil
+	}
+	if !s.disk.block {
+		return "", nil, fmt.Errorf("disk %s is a plain file, and no folder is given for its boot partition", s.disk.path)
+	}
+	p, err := s.disk.find(partitions.RoleESP)
+	if err != nil {
+		return "", nil, err
+	}
+	device, err := s.disk.device(p)
+	if err != nil {
+		return "", nil, err
+	}
+	folder = filepath.Join(s.host.Run, mountPrefix+strconv.Itoa(os.Getpid()))
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return "", nil, err
+	}
+	if err := mountFAT(device, folder, writable); err != nil {
+		os.Remove(folder)
+		return "", nil, fmt.Errorf("mounting the boot partition %s: %w", device, err)
+	}
+	return folder, func() { unmount(folder) }, nil
+}
+
+// mountFAT mounts read-only when that will do, because a writable mount marks
+// the file system as in use. When somebody else has it mounted writable, the
+// kernel allows no other kind.
+func mountFAT(device, folder string, writable bool) error {
+	flags := uintptr(unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOATIME)
+	const options = "umask=0077"
+	if writable {
+		return unix.Mount(device, folder, "vfat", flags, options)
+	}
+	err := unix.Mount(device, folder, "vfat", flags|unix.MS_RDONLY, options)
+	if errors.Is(err, unix.EBUSY) {
+		err = unix.Mount(device, folder, "vfat", flags, options)
+	}
+	return err
+}
+
+func unmount(folder string) {
+	// The files are closed and synced by now; a leftover is cleaned next time.
+	if unix.Unmount(folder, 0) == nil {
+		os.Remove(folder)
+	}
+}
+
+// cleanMounts lets go of the mount points of agents that were killed.
+func cleanMounts(run string) {
+	left, _ := filepath.Glob(filepath.Join(run, mountPrefix+"*"))
+	for _, folder := range left {
+		pid, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(folder), mountPrefix))
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join("/proc", strconv.Itoa(pid))); errors.Is(err, os.ErrNotExist) {
+			unix.Unmount(folder, unix.MNT_DETACH)
+			os.Remove(folder)
+		}
+	}
+}

@@ -1,0 +1,231 @@
+package updater
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/partitions"
+	"github.com/proa-os/proa/partitions/esp"
+	"github.com/proa-os/proa/updater/bootcontrol"
+	"github.com/proa-os/proa/updater/efivars"
+	"github.com/proa-os/proa/updater/journal"
+)
+
+// session is the host as one command found it.
+type session struct {
+	*Updater
+	host    Host
+	facts   facts
+	disk    *disk
+	esp     string // the boot partition's folder
+	control *bootcontrol.OneShot
+	boot    bootcontrol.State // as of open or the last reload
+
+	journal  *journal.Journal
+	record   journal.Record
+	recorded bool // the journal held a record
+
+	closers []func()
+}
+
+// open takes the host's lock when the command writes, and reads everything
+// that says how the host stands.
+func (u *Updater) open(writable bool) (s *session, err error) {
+	s = &session{Updater: u, host: u.Host}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	if writable {
+		if err := s.lock(); err != nil {
+			return nil, err
+		}
+		cleanMounts(s.host.Run)
+	}
+	if s.facts, err = s.host.facts(); err != nil {
+		return nil, err
+	}
+	if s.disk, err = openDisk(u.FS, s.facts.Disk, string(s.facts.Image.Arch)); err != nil {
+		return nil, err
+	}
+	if err := s.checkRunningSlot(); err != nil {
+		return nil, err
+	}
+	state, err := s.disk.open(partitions.RoleState, writable)
+	if err != nil {
+		return nil, err
+	}
+	s.closers = append(s.closers, func() { state.Close() })
+	s.journal = journal.New(state)
+	if s.record, s.recorded, err = s.journal.Read(); err != nil {
+		return nil, err
+	}
+	if !s.recorded {
+		s.record = journal.Record{Phase: journal.Idle}
+	}
+	return s, s.openControl(writable)
+}
+
+func (s *session) openControl(writable bool) error {
+	folder, release, err := s.mountESP(writable)
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, release)
+	s.esp = folder
+	p, err := s.disk.find(partitions.RoleESP)
+	if err != nil {
+		return err
+	}
+	s.control = &bootcontrol.OneShot{
+		FS:     s.FS,
+		ESP:    folder,
+		Vars:   efivars.New(s.FS, s.host.EFIVars),
+		Disk:   efivars.HardDriveOf(p, s.disk.table.SectorSize),
+		Loader: `\` + strings.ReplaceAll(esp.LoaderPath(string(s.facts.Image.Arch)), "/", `\`),
+	}
+	return s.reload()
+}
+
+// reload asks the firmware and the loader again.
+func (s *session) reload() (err error) {
+	s.boot, err = s.control.State()
+	return err
+}
+
+func (s *session) close() {
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		s.closers[i]()
+	}
+}
+
+// lock takes the one lock of this host; the kernel frees it with the process.
+func (s *session) lock() error {
+	if err := os.MkdirAll(s.host.Run, 0o755); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(filepath.Join(s.host.Run, "agent.lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return ErrBusy
+		}
+		return fmt.Errorf("locking %s: %w", f.Name(), err)
+	}
+	s.closers = append(s.closers, func() { f.Close() })
+	return nil
+}
+
+// checkRunningSlot makes sure that the slot that proa-init named is the one,
+// and the only one, with the booted root hash. What is not that slot may be
+// written to.
+func (s *session) checkRunningSlot() error {
+	for _, letter := range partitions.Slots() {
+		slot, err := s.disk.slot(letter, false)
+		if err != nil {
+			return err
+		}
+		holds, err := slot.Holds(s.facts.Root)
+		slot.Close()
+		if err != nil {
+			return fmt.Errorf("slot %s: %w", letter, err)
+		}
+		if holds != (letter == s.facts.Slot) {
+			return fmt.Errorf("slot %s was booted, by %s; but that slot %s has the booted root hash is %t: want exactly the booted slot to have it",
+				s.facts.Slot, s.host.Boot, letter, holds)
+		}
+	}
+	return nil
+}
+
+// write replaces the journal's record after change has been applied to it.
+func (s *session) write(change func(*journal.Record)) error {
+	next := s.record
+	next.Blocked = append([]journal.Blocked(nil), next.Blocked...)
+	releases := make(map[string]journal.Target, len(next.Releases))
+	for slot, release := range next.Releases {
+		releases[slot] = release
+	}
+	next.Releases = releases
+	change(&next)
+	if err := s.journal.Write(next); err != nil {
+		return err
+	}
+	s.record, s.recorded = next, true
+	return nil
+}
+
+// running is the booted release as far as it is known: the journal knows the
+// digest of one that it saw installed.
+func (s *session) running() journal.Target {
+	running := journal.Target{
+		Slot:          s.facts.Slot,
+		Version:       s.facts.Image.Version,
+		RootHash:      s.facts.Root.Hash[:],
+		SecurityEpoch: s.facts.Image.SecurityEpoch,
+	}
+	for _, known := range []*journal.Target{s.record.Target, s.release(s.facts.Slot)} {
+		if known != nil && sameRoot(known.RootHash, running.RootHash) {
+			running.Release = known.Release
+			break
+		}
+	}
+	return running
+}
+
+// release is what the journal says the slot was committed with.
+func (s *session) release(slot partitions.Slot) *journal.Target {
+	if known, ok := s.record.Releases[slot.String()]; ok {
+		return &known
+	}
+	return nil
+}
+
+func sameRoot(a, b manifests.HexBytes) bool { return len(a) > 0 && string(a) == string(b) }
+
+// standing is where the machine is between its two slots.
+type standing string
+
+const (
+	// settled: the committed slot runs.
+	settled standing = "committed"
+	// onTrial: the other slot runs for the once it was armed for.
+	onTrial standing = "trial"
+	// failed: the trial runs still, but was given up already.
+	failed standing = "failed"
+	// visiting: the other slot runs, but no trial was armed, or not by a
+	// firmware boot.
+	visiting standing = "visiting"
+)
+
+// standing finds out, from what booted and not from the journal alone, which
+// may be lost: then the loader's word that it booted this slot has to do.
+func (s *session) standing() standing {
+	if s.facts.Slot == s.boot.Committed {
+		return settled
+	}
+	// After a kexec the loader's variable still names what the firmware booted.
+	firmwareBoot := s.boot.Booted == s.facts.Slot && s.record.BootID != s.facts.BootID
+	ours := s.record.Target != nil && sameRoot(s.record.Target.RootHash, s.facts.Root.Hash[:])
+	switch {
+	case ours && s.record.Phase == journal.Bad:
+		return failed
+	case !firmwareBoot:
+		return visiting
+	case !s.recorded:
+		return onTrial
+	case ours && (s.record.Phase == journal.Armed || s.record.Phase == journal.Committing):
+		return onTrial
+	}
+	return visiting
+}

@@ -1,0 +1,341 @@
+package slots
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/partitions/verity"
+	"github.com/proa-os/proa/progress"
+)
+
+// ErrContent is wrapped by the error of content that is not what the release
+// says.
+var ErrContent = errors.New("content differs from what the release says")
+
+// syncEvery is the bytes written between two syncs of a slot.
+const syncEvery = 64 << 20
+
+// buffersMost bounds the memory of the pipeline in bytes, as long as one chunk
+// and its encoded form fit into it.
+const buffersMost = 20 << 20
+
+// Image is the root image to write.
+type Image struct {
+	Root      verity.Root
+	ChunkSize int64
+	Chunks    []manifests.Chunk
+}
+
+// Source gives the bytes from..to (to excluded) of the file of zstd frames.
+type Source func(ctx context.Context, from, to int64) io.ReadCloser
+
+// Filling is what Fill works with.
+type Filling struct {
+	Image  Image
+	Source Source
+	// Resume makes Fill hash what the slot holds and fetch only what differs.
+	Resume bool
+	// Synced, if not nil, is called when the image is on the medium from 0 to
+	// offset; from one goroutine at a time.
+	Synced func(offset int64) error
+	// Step receives the decoded bytes that are in place. Required.
+	Step progress.Step
+}
+
+// Filled is what Fill did.
+type Filled struct {
+	Hashes  *verity.Builder // complete
+	Fetched int64           // encoded bytes
+	Reused  int64           // decoded bytes that were in the slot already
+}
+
+// Fill writes the image into the slot. Each chunk is verified in the buffer
+// that is written. When it returns nil all of it is synced. An image that is
+// not as its chunk list says is an error that wraps ErrContent.
+func (s *Slot) Fill(ctx context.Context, f Filling) (Filled, error) {
+	hashes, err := verity.NewBuilder(f.Image.Root.Blocks, f.Image.Root.Salt)
+	if err != nil {
+		return Filled{}, err
+	}
+	w := &filler{Filling: f, slot: s, hashes: hashes, have: make([]bool, len(f.Image.Chunks))}
+	if f.Resume {
+		if err := w.scan(ctx); err != nil {
+			return Filled{}, fmt.Errorf("reading what the slot holds: %w", err)
+		}
+	}
+	if err := w.fetchAll(ctx); err != nil {
+		return Filled{}, err
+	}
+	return Filled{Hashes: hashes, Fetched: w.fetched, Reused: w.reused}, nil
+}
+
+type filler struct {
+	Filling
+	slot    *Slot
+	hashes  *verity.Builder
+	fetched int64
+	reused  int64
+
+	mu   sync.Mutex
+	have []bool // chunks that are in place
+}
+
+// span is where chunk i is in the image, in bytes.
+func (w *filler) span(i int) (offset, size int64) {
+	offset = int64(i) * w.Image.ChunkSize
+	return offset, min(w.Image.ChunkSize, w.Image.Root.Size()-offset)
+}
+
+// workers is how many chunks are worked on at once, and buffers how many
+// encoded ones wait.
+func (w *filler) workers() (workers, buffers int) {
+	workers = min(2, runtime.GOMAXPROCS(0))
+	if int64(workers)*2*w.Image.ChunkSize > buffersMost {
+		return 1, 1
+	}
+	left := buffersMost - int64(workers)*w.Image.ChunkSize
+	return workers, int(min(16, max(int64(workers), left/w.Image.ChunkSize)))
+}
+
+// place checks the chunk's content and keeps its leaf hashes; the buffer
+// leaves is reused. It reports whether the content is right.
+func (w *filler) place(i int, data, leaves []byte) (bool, []byte, error) {
+	leaves = verity.LeafHashes(leaves[:0], w.Image.Root.Salt, data)
+	if manifests.Digest(sha256.Sum256(leaves)) != w.Image.Chunks[i].Digest {
+		return false, leaves, nil
+	}
+	first := uint64(int64(i) * (w.Image.ChunkSize / verity.BlockSize))
+	return true, leaves, w.hashes.Add(first, leaves)
+}
+
+// scan finds the chunks that the slot holds already.
+func (w *filler) scan(ctx context.Context) error {
+	workers, _ := w.workers()
+	group, ctx := errgroup.WithContext(ctx)
+	next := make(chan int)
+	group.Go(func() error {
+		defer close(next)
+		for i := range w.Image.Chunks {
+			select {
+			case next <- i:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		return nil
+	})
+	for range workers {
+		group.Go(func() error {
+			buffer, leaves := make([]byte, w.Image.ChunkSize), []byte(nil)
+			for i := range next {
+				offset, size := w.span(i)
+				data := buffer[:size]
+				if n, err := w.slot.Root.ReadAt(data, offset); n < len(data) {
+					return fmt.Errorf("reading %d bytes at %d: %w", size, offset, err)
+				}
+				var ok bool
+				var err error
+				if ok, leaves, err = w.place(i, data, leaves); err != nil {
+					return err
+				}
+				if ok {
+					w.mark(i, &w.reused)
+				}
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// mark notes that chunk i is in place.
+func (w *filler) mark(i int, counter *int64) {
+	_, size := w.span(i)
+	w.mu.Lock()
+	w.have[i] = true
+	if counter != nil {
+		*counter += size
+	}
+	w.mu.Unlock()
+	w.Step.Add(size)
+}
+
+// complete is the bytes from 0 on that are in place.
+func (w *filler) complete() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, have := range w.have {
+		if !have {
+			return int64(i) * w.Image.ChunkSize
+		}
+	}
+	return w.Image.Root.Size()
+}
+
+type encoded struct {
+	chunk int
+	data  []byte
+}
+
+// fetchAll is the pipeline: one reader, workers that decode, check and write,
+// and one that syncs behind them.
+func (w *filler) fetchAll(ctx context.Context) error {
+	workers, buffers := w.workers()
+	group, ctx := errgroup.WithContext(ctx)
+	jobs, free := make(chan encoded, buffers), make(chan []byte, buffers+workers)
+	for range buffers + workers {
+		free <- nil
+	}
+	group.Go(func() error {
+		defer close(jobs)
+		return w.read(ctx, jobs, free)
+	})
+	// Roomy enough that nobody waits for a sync.
+	written := make(chan int64, len(w.have))
+	var writing sync.WaitGroup
+	for range workers {
+		writing.Add(1)
+		group.Go(func() error {
+			defer writing.Done()
+			return w.work(jobs, free, written)
+		})
+	}
+	group.Go(func() error {
+		writing.Wait()
+		close(written)
+		return nil
+	})
+	group.Go(func() error { return w.syncBehind(written) })
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return w.sync()
+}
+
+// read fetches each run of missing chunks as one stream.
+func (w *filler) read(ctx context.Context, jobs chan<- encoded, free <-chan []byte) error {
+	offset := int64(0)
+	for i := 0; i < len(w.have); {
+		if w.have[i] {
+			offset += w.Image.Chunks[i].Size
+			i++
+			continue
+		}
+		run := i
+		size := int64(0)
+		for ; run < len(w.have) && !w.have[run]; run++ {
+			size += w.Image.Chunks[run].Size
+		}
+		if err := w.readRun(ctx, i, run, offset, offset+size, jobs, free); err != nil {
+			return err
+		}
+		offset += size
+		i = run
+	}
+	return nil
+}
+
+func (w *filler) readRun(ctx context.Context, first, end int, from, to int64, jobs chan<- encoded, free <-chan []byte) error {
+	stream := w.Source(ctx, from, to)
+	defer stream.Close()
+	for i := first; i < end; i++ {
+		var buffer []byte
+		select {
+		case buffer = <-free:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		size := w.Image.Chunks[i].Size
+		if int64(cap(buffer)) < size {
+			// Sizes differ from chunk to chunk; one that fits most is not made anew.
+			buffer = make([]byte, max(size, w.Image.ChunkSize/2))
+		}
+		buffer = buffer[:size]
+		if _, err := io.ReadFull(stream, buffer); err != nil {
+			return err
+		}
+		w.fetched += size
+		select {
+		case jobs <- encoded{i, buffer}:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+func (w *filler) work(jobs <-chan encoded, free chan<- []byte, written chan<- int64) error {
+	decoder, err := zstd.NewReader(nil,
+		zstd.WithDecoderConcurrency(1),
+		zstd.WithDecoderLowmem(true),
+		zstd.WithDecodeAllCapLimit(true),
+		zstd.WithDecoderMaxWindow(manifests.ChunkSizeMost),
+		zstd.WithDecoderMaxMemory(uint64(w.Image.ChunkSize)),
+	)
+	if err != nil {
+		return err
+	}
+	defer decoder.Close()
+	buffer, leaves := make([]byte, 0, w.Image.ChunkSize), []byte(nil)
+	for job := range jobs {
+		offset, size := w.span(job.chunk)
+		data, err := decoder.DecodeAll(job.data, buffer[:0:size])
+		if err != nil {
+			return fmt.Errorf("chunk %d: %w: %w", job.chunk, ErrContent, err)
+		}
+		if int64(len(data)) != size {
+			return fmt.Errorf("chunk %d of %d decoded bytes, want %d: %w", job.chunk, len(data), size, ErrContent)
+		}
+		var ok bool
+		if ok, leaves, err = w.place(job.chunk, data, leaves); err != nil {
+			return err
+		}
+		if !ok {
+			return fmt.Errorf("chunk %d: %w", job.chunk, ErrContent)
+		}
+		if _, err := w.slot.Root.WriteAt(data, offset); err != nil {
+			return fmt.Errorf("writing %d bytes at %d: %w", size, offset, err)
+		}
+		w.slot.Root.Push(offset, size)
+		w.mark(job.chunk, nil)
+		free <- job.data // has room for every buffer there is
+		written <- size
+	}
+	return nil
+}
+
+// syncBehind syncs each time that syncEvery bytes have been written.
+func (w *filler) syncBehind(written <-chan int64) error {
+	pending := int64(0)
+	for size := range written {
+		if pending += size; pending < syncEvery {
+			continue
+		}
+		pending = 0
+		if err := w.sync(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sync makes durable what is in place by now, and tells how far it reaches.
+func (w *filler) sync() error {
+	complete := w.complete()
+	if err := w.slot.Root.Sync(); err != nil {
+		return fmt.Errorf("syncing the root image: %w", err)
+	}
+	if w.Synced == nil {
+		return nil
+	}
+	return w.Synced(complete)
+}

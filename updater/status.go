@@ -1,0 +1,171 @@
+package updater
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/partitions"
+	"github.com/proa-os/proa/updater/journal"
+)
+
+// Status is how the host stands.
+type Status struct {
+	Product   string            `json:"product"`
+	Arch      manifests.Arch    `json:"arch"`
+	Channel   string            `json:"channel"`
+	Running   Running           `json:"running"`
+	Committed partitions.Slot   `json:"committed"` // the slot that leads
+	Pending   *Pending          `json:"pending,omitempty"`
+	Phase     journal.Phase     `json:"phase"`
+	Available *Available        `json:"available,omitempty"`
+	NotAsked  string            `json:"notAsked,omitempty"` // why Available is missing
+	Last      *journal.Result   `json:"last,omitempty"`
+	Blocked   []journal.Blocked `json:"blocked,omitempty"`
+	Problems  []string          `json:"problems,omitempty"`
+}
+
+// Running is the release that runs.
+type Running struct {
+	Version       manifests.Version  `json:"version"`
+	Slot          partitions.Slot    `json:"slot"`
+	Standing      string             `json:"standing"` // committed, trial, failed or visiting
+	Since         *time.Time         `json:"since,omitempty"`
+	RootHash      manifests.HexBytes `json:"rootHash"`
+	SecurityEpoch uint64             `json:"securityEpoch"`
+}
+
+// Pending is a trial that the next boot begins.
+type Pending struct {
+	Slot    partitions.Slot   `json:"slot"`
+	Version manifests.Version `json:"version,omitempty"` // empty when the journal does not know
+}
+
+// Available is what the channel names.
+type Available struct {
+	Version  manifests.Version `json:"version"`
+	Release  manifests.Digest  `json:"release"`
+	News     bool              `json:"news"`              // newer than what runs, and not refused
+	Refused  string            `json:"refused,omitempty"` // why it would not be installed
+	Download int64             `json:"download"`          // bytes at the most
+	Size     int64             `json:"size"`              // bytes of the root image
+}
+
+// Status reads how the host stands. With online it also asks the repository,
+// whose silence is no error.
+func (u *Updater) Status(ctx context.Context, online bool) (Status, error) {
+	s, err := u.open(false)
+	if err != nil {
+		return Status{}, err
+	}
+	defer s.close()
+	status := s.status()
+	if !online {
+		status.NotAsked = "not asked"
+		return status, nil
+	}
+	status.Available, err = s.available(ctx)
+	if err != nil {
+		status.NotAsked = err.Error()
+	}
+	return status, nil
+}
+
+// statusPatience is how long a status waits for the repository.
+const statusPatience = 5 * time.Second
+
+// available asks the repository unless another agent is at it.
+func (s *session) available(ctx context.Context) (*Available, error) {
+	if err := s.lock(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, statusPatience, errors.New("the repository did not answer in time"))
+	defer cancel()
+	found, err := s.check(ctx)
+	var refusal *Refusal
+	switch {
+	case err == nil, found.Refused != "" && errors.As(err, &refusal):
+		return &found, nil
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	}
+	return nil, err
+}
+
+func (s *session) status() Status {
+	status := Status{
+		Product: s.facts.Image.Product,
+		Arch:    s.facts.Image.Arch,
+		Channel: s.Settings.Channel,
+		Running: Running{
+			Version:       s.facts.Image.Version,
+			Slot:          s.facts.Slot,
+			Standing:      string(s.standing()),
+			RootHash:      s.facts.Root.Hash[:],
+			SecurityEpoch: s.facts.Image.SecurityEpoch,
+		},
+		Committed: s.boot.Committed,
+		Phase:     s.record.Phase,
+		Last:      s.record.Last,
+		Blocked:   s.record.Blocked,
+	}
+	if known := s.release(s.facts.Slot); s.standing() == settled && known != nil && sameRoot(known.RootHash, status.Running.RootHash) {
+		status.Running.Since = s.record.CommittedSince
+	}
+	if s.boot.Armed != 0 && s.boot.Armed != s.facts.Slot {
+		status.Pending = &Pending{Slot: s.boot.Armed}
+		if t := s.record.Target; t != nil && t.Slot == s.boot.Armed {
+			status.Pending.Version = t.Version
+		}
+	}
+	if s.boot.Override != "" {
+		status.Problems = append(status.Problems, "LoaderEntryDefault makes "+s.boot.Override+" boot in place of the committed slot; recover removes it")
+	}
+	if s.disk.table.Damaged != "" {
+		status.Problems = append(status.Problems, "partition table: "+s.disk.table.Damaged)
+	}
+	return status
+}
+
+// Check asks the repository what the channel names. What must not be installed
+// is a *Refusal, together with what was found.
+func (u *Updater) Check(ctx context.Context) (Available, error) {
+	s, err := u.open(true) // trusted metadata has one user at a time
+	if err != nil {
+		return Available{}, err
+	}
+	defer s.close()
+	return s.check(ctx)
+}
+
+func (s *session) check(ctx context.Context) (Available, error) {
+	o, err := s.resolve(ctx)
+	if err != nil {
+		return Available{}, err
+	}
+	found := Available{
+		Version:  o.Release.Version,
+		Release:  o.Digest,
+		Download: o.download(),
+		Size:     o.Root.Size(),
+	}
+	found.News, err = s.isNews(o)
+	if err != nil {
+		found.Refused = err.Error()
+	}
+	return found, err
+}
+
+// WentBack reports whether the newest trial did not end well: what a release
+// that failed must never be silent about.
+func WentBack(last *journal.Result) bool {
+	return last != nil && last.Outcome == journal.WentBack
+}
+
+func lastReason(last *journal.Result) string {
+	if last == nil {
+		return ""
+	}
+	return last.Reason
+}

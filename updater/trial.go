@@ -1,0 +1,249 @@
+package updater
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/partitions"
+	"github.com/proa-os/proa/updater/journal"
+)
+
+// Verdict is what a judge found.
+type Verdict struct {
+	Standing string            `json:"standing"` // committed, trial, failed or visiting: how the machine stood when it was asked
+	Version  manifests.Version `json:"version"`
+	Slot     partitions.Slot   `json:"slot"`
+	Outcome  string            `json:"outcome"` // committed, went back, none
+	Reason   string            `json:"reason,omitempty"`
+	Last     *journal.Result   `json:"last,omitempty"`
+	Notes    []string          `json:"notes,omitempty"`
+}
+
+// OutcomeNone is the outcome of a judgement that decided nothing.
+const OutcomeNone = "none"
+
+// Judge decides about a running trial: it runs the health checks and commits
+// the slot, or notes why not and resets the machine. Without a trial it only
+// recovers. After a reset that is not real it returns.
+func (u *Updater) Judge(ctx context.Context) (Verdict, error) {
+	s, err := u.open(true)
+	if err != nil {
+		return Verdict{}, err
+	}
+	defer s.close()
+	notes, err := s.recover(ctx)
+	if err != nil {
+		return Verdict{}, err
+	}
+	v := s.verdict(notes)
+	switch s.standing() {
+	case failed:
+		v.Outcome, v.Reason = string(journal.WentBack), lastReason(s.record.Last)
+		return v, s.reset()
+	case onTrial:
+	default:
+		return v, nil
+	}
+	if err := s.runHealthChecks(ctx); err != nil {
+		if ctx.Err() != nil {
+			return v, context.Cause(ctx) // no verdict: the trial goes on
+		}
+		v.Outcome, v.Reason = string(journal.WentBack), journal.Reason(err.Error())
+		return v, s.giveUp(v.Reason)
+	}
+	v.Outcome = string(journal.Committed)
+	return v, s.commit()
+}
+
+func (s *session) verdict(notes []string) Verdict {
+	return Verdict{
+		Standing: string(s.standing()),
+		Version:  s.facts.Image.Version,
+		Slot:     s.facts.Slot,
+		Outcome:  OutcomeNone,
+		Last:     s.record.Last,
+		Notes:    notes,
+	}
+}
+
+// commit is step 14: the running slot leads from now on.
+func (s *session) commit() error {
+	running := s.running()
+	err := s.write(func(r *journal.Record) { r.Phase, r.Target = journal.Committing, &running })
+	if err != nil {
+		return err
+	}
+	if err := s.control.Commit(s.facts.Slot); err != nil {
+		return err
+	}
+	if err := s.reload(); err != nil {
+		return err
+	}
+	return s.writeGood()
+}
+
+// giveUp notes why the running trial failed, blocks it, and resets.
+func (s *session) giveUp(reason string) error {
+	if err := s.noteGivenUp(reason); err != nil {
+		// The committed slot must come back whether or not this can be noted.
+		return fmt.Errorf("%w (%v)", err, s.reset())
+	}
+	return s.reset()
+}
+
+func (s *session) noteGivenUp(reason string) error {
+	running := s.running()
+	if err := s.write(func(r *journal.Record) { s.noteWentBack(r, running, reason, true) }); err != nil {
+		return err
+	}
+	return s.control.Rollback()
+}
+
+// Deadline resets a machine that is on a trial still. It takes no lock and
+// notes nothing, since a judge that hangs may hold both; the next boot counts
+// the trial as one without a verdict.
+func (u *Updater) Deadline(context.Context) (Verdict, error) {
+	s, err := u.open(false)
+	if err != nil {
+		return Verdict{}, err
+	}
+	defer s.close()
+	v := s.verdict(nil)
+	switch s.standing() {
+	case onTrial, failed:
+		v.Outcome, v.Reason = string(journal.WentBack), "no verdict before the deadline"
+		return v, s.reset()
+	}
+	return v, nil
+}
+
+// Commit makes the slot of a running trial lead without asking the health
+// checks. On the committed slot there is nothing to do.
+func (u *Updater) Commit(ctx context.Context) (Verdict, error) {
+	s, err := u.open(true)
+	if err != nil {
+		return Verdict{}, err
+	}
+	defer s.close()
+	notes, err := s.recover(ctx)
+	if err != nil {
+		return Verdict{}, err
+	}
+	v := s.verdict(notes)
+	switch s.standing() {
+	case settled:
+		return v, nil
+	case onTrial:
+		v.Outcome = string(journal.Committed)
+		return v, s.commit()
+	}
+	return v, refuse("", "slot %s runs, but not as a trial that this host armed: only a trial can be committed", s.facts.Slot)
+}
+
+// Rollback takes the machine to the other slot with the next boot. On a trial
+// that ends the trial and blocks its release. On the committed slot it arms a
+// trial of the other slot, which leads if it proves healthy once more; the
+// release that runs now is blocked, so that the next update does not bring it
+// back at once.
+func (u *Updater) Rollback(ctx context.Context) (Verdict, error) {
+	const reason = "rolled back by hand"
+	s, err := u.open(true)
+	if err != nil {
+		return Verdict{}, err
+	}
+	defer s.close()
+	notes, err := s.recover(ctx)
+	if err != nil {
+		return Verdict{}, err
+	}
+	v := s.verdict(notes)
+	v.Reason = reason
+	switch s.standing() {
+	case onTrial, failed:
+		v.Outcome = string(journal.WentBack)
+		return v, s.noteGivenUp(reason)
+	case visiting:
+		return v, refuse("", "slot %s runs without a trial: a reboot leads to the committed slot %s", s.facts.Slot, s.boot.Committed)
+	}
+	target, err := s.rollbackTarget(ctx)
+	if err != nil {
+		return v, err
+	}
+	running := s.running()
+	err = s.write(func(r *journal.Record) {
+		r.Releases[running.Slot.String()] = running
+		r.Phase, r.Target, r.BootID, r.Tries, r.Offset = journal.Armed, &target, s.facts.BootID, s.Settings.Trials, 0
+		r.Block(journal.Blocked{Release: running.Release, RootHash: running.RootHash, Version: running.Version, Reason: reason, When: s.now()})
+	})
+	if err != nil {
+		return v, err
+	}
+	v.Outcome, v.Version, v.Slot = "armed", target.Version, target.Slot
+	return v, s.control.Arm(target.Slot)
+}
+
+// rollbackTarget proves that the other slot is whole and may be gone back to.
+func (s *session) rollbackTarget(ctx context.Context) (journal.Target, error) {
+	other := s.facts.Slot.Other()
+	if !s.boot.Has(other) {
+		return journal.Target{}, refuse("", "slot %s holds nothing to go back to", other)
+	}
+	root, err := s.installedRoot(other)
+	if err != nil {
+		return journal.Target{}, fmt.Errorf("slot %s: %w", other, err)
+	}
+	target := journal.Target{Slot: other, RootHash: root.Hash[:]}
+	known := s.release(other)
+	if known == nil || !bytes.Equal(known.RootHash, root.Hash[:]) {
+		return journal.Target{}, refuse("", "the release in slot %s was never committed here: update brings a new one", other)
+	}
+	target = *known
+	if b, blocked := s.record.BlockOf(target.Release, target.RootHash); blocked {
+		return journal.Target{}, refuse(target.Version, "blocked on this host: %s", b.Reason)
+	}
+	if err := s.verifySlot(ctx, other, root); err != nil {
+		return journal.Target{}, fmt.Errorf("slot %s: %w", other, err)
+	}
+	return target, nil
+}
+
+// reset takes the machine down at once, without asking anybody: what runs is
+// not to be trusted with an orderly way.
+func (s *session) reset() error {
+	unix.Sync()
+	if s.host.ResetFile != "" {
+		return appendLine(s.host.ResetFile, "reset")
+	}
+	if err := unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART); err != nil {
+		return fmt.Errorf("resetting the machine: %w", err)
+	}
+	return nil
+}
+
+// Reboot asks the service manager for an orderly reboot.
+func (u *Updater) Reboot(ctx context.Context) error {
+	if u.Host.ResetFile != "" {
+		return appendLine(u.Host.ResetFile, "reboot")
+	}
+	out, err := exec.CommandContext(ctx, "systemctl", "reboot").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("systemctl reboot: %w: %s", err, journal.Reason(string(out)))
+	}
+	return nil
+}
+
+func appendLine(path, line string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = fmt.Fprintln(f, line)
+	return err
+}

@@ -1,0 +1,241 @@
+package updater
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/partitions/verity"
+	"github.com/proa-os/proa/updater/journal"
+	"github.com/proa-os/proa/updater/slots"
+)
+
+// UpdateOptions are the choices of one update.
+type UpdateOptions struct {
+	// RetryBlocked lifts the block of the offered release.
+	RetryBlocked bool
+}
+
+// Updated is what an update did.
+type Updated struct {
+	Result     string            `json:"result"` // "armed", or "up-to-date"
+	Running    manifests.Version `json:"running"`
+	Version    manifests.Version `json:"version"`
+	Release    manifests.Digest  `json:"release"`
+	Slot       string            `json:"slot,omitempty"` // that the next boot tries
+	Downloaded int64             `json:"downloaded"`     // bytes
+	Reused     int64             `json:"reused"`         // bytes of the root image that were in the slot already
+	Notes      []string          `json:"notes,omitempty"`
+}
+
+// The results of an update.
+const (
+	ResultArmed    = "armed"
+	ResultUpToDate = "up-to-date"
+)
+
+// installation is an update under way.
+type installation struct {
+	*session
+	offer  offer
+	target journal.Target
+	slot   *slots.Slot     // the target, from openTarget on
+	hashes *verity.Builder // of the written image, from writeRoot to writeTree
+	done   Updated
+}
+
+// Update installs what the channel names into the slot that does not run, and
+// arms its trial for the next boot. It may be cut anywhere and called again.
+func (u *Updater) Update(ctx context.Context, options UpdateOptions) (Updated, error) {
+	s, err := u.open(true)
+	if err != nil {
+		return Updated{}, err
+	}
+	defer s.close()
+	notes, err := s.recover(ctx)
+	if err != nil {
+		return Updated{}, err
+	}
+	if err := s.mayWriteOther(); err != nil {
+		return Updated{}, err
+	}
+	offered, err := s.resolve(ctx)
+	if err != nil {
+		return Updated{}, err
+	}
+	if options.RetryBlocked {
+		if err := s.liftBlock(offered); err != nil {
+			return Updated{}, err
+		}
+	}
+	news, err := s.isNews(offered)
+	if err != nil {
+		return Updated{}, err
+	}
+	done := Updated{Result: ResultUpToDate, Running: s.facts.Image.Version, Version: offered.Release.Version, Release: offered.Digest, Notes: notes}
+	if !news {
+		return done, nil
+	}
+	done.Result, done.Slot = ResultArmed, s.facts.Slot.Other().String()
+	i := &installation{session: s, offer: offered, done: done}
+	err = i.install(ctx)
+	return i.done, err
+}
+
+// mayWriteOther refuses while the slot that does not run is the committed one.
+func (s *session) mayWriteOther() error {
+	switch s.standing() {
+	case settled:
+		return nil
+	case onTrial, failed:
+		return refuse("", "a trial of slot %s is running: let it end, or end it with commit or rollback", s.facts.Slot)
+	}
+	return refuse("", "slot %s runs and slot %s is committed: reboot into the committed slot first", s.facts.Slot, s.boot.Committed)
+}
+
+func (s *session) liftBlock(o offer) error {
+	if _, blocked := s.record.BlockOf(o.Digest, o.Release.Root.Hash); !blocked {
+		return nil
+	}
+	return s.write(func(r *journal.Record) {
+		r.Unblock(o.Digest, o.Release.Root.Hash)
+		r.Tries = 0
+	})
+}
+
+// install is the order of writes. The numbers are those of docs/explanation
+// and of the crash tests: every step may be cut and all of it run again.
+func (i *installation) install(ctx context.Context) error {
+	i.target = journal.Target{
+		Slot:          i.facts.Slot.Other(),
+		Release:       i.offer.Digest,
+		Version:       i.offer.Release.Version,
+		RootHash:      i.offer.Release.Root.Hash,
+		SecurityEpoch: i.offer.Release.SecurityEpoch,
+	}
+	if i.record.Phase == journal.Armed && i.record.Target != nil && i.record.Target.Release == i.target.Release && i.boot.Armed == i.target.Slot {
+		return nil
+	}
+	if err := i.openTarget(); err != nil { // 0
+		return err
+	}
+	defer i.slot.Close()
+	whole, err := i.isInstalled(ctx)
+	if err != nil {
+		return err
+	}
+	var steps []step
+	if !whole {
+		steps = []step{
+			{"fetching the kernel image", i.fetchUKI}, //  1 (metadata came before)
+			{"noting the start", i.noteClearing},      //  2
+			{"disarming the slot", i.disarm},          //  3
+			{"noting the writing", i.noteWriting},     //  4
+			{"writing the root image", i.writeRoot},   //  5
+			{"writing the hash tree", i.writeTree},    //  6
+			{"verifying the slot", i.verify},          //  7
+			{"copying the kernel image", i.copyUKI},   //  8
+			{"naming the kernel image", i.renameUKI},  //  9
+		}
+	}
+	steps = append(steps,
+		step{"noting the trial", i.noteArmed}, // 10
+		step{"arming the trial", i.arm},       // 11
+	)
+	return runSteps(ctx, steps)
+}
+
+// openTarget makes sure once more that the slot to write is neither the
+// running nor the committed one, judged by content and by the loader's own
+// configuration.
+func (i *installation) openTarget() error {
+	if i.target.Slot == i.facts.Slot || i.target.Slot == i.boot.Committed {
+		return fmt.Errorf("slot %s is running or committed: it is not written to", i.target.Slot)
+	}
+	slot, err := i.disk.slot(i.target.Slot, true)
+	if err != nil {
+		return err
+	}
+	i.slot = slot
+	booted, err := slot.Holds(i.facts.Root)
+	if err == nil && booted {
+		err = fmt.Errorf("slot %s holds the booted root hash: it is not written to", i.target.Slot)
+	}
+	if err == nil {
+		err = slot.Fits(i.offer.Root)
+		var small *slots.TooSmallError
+		if errors.As(err, &small) {
+			err = refuse(i.target.Version, "%v", small)
+		}
+	}
+	if err != nil {
+		slot.Close()
+	}
+	return err
+}
+
+// isInstalled reports whether the target slot and its UKI are complete
+// already: after a trial that came back without a verdict, say. Content
+// decides, whatever the journal says.
+func (i *installation) isInstalled(ctx context.Context) (bool, error) {
+	if !i.boot.Has(i.target.Slot) {
+		return false, nil
+	}
+	if holds, err := i.slot.Holds(i.offer.Root); err != nil || !holds {
+		return false, err
+	}
+	if same, err := i.hasUKI(i.target.Slot); err != nil || !same {
+		return false, err
+	}
+	err := i.verifySlot(ctx, i.target.Slot, i.offer.Root)
+	var corrupt *verity.CorruptError
+	if errors.As(err, &corrupt) {
+		return false, nil
+	}
+	if err == nil {
+		i.done.Reused = i.offer.Root.Size()
+	}
+	return err == nil, err
+}
+
+func (i *installation) noteClearing(context.Context) error {
+	running := i.running()
+	return i.write(func(r *journal.Record) {
+		i.aim(r, running)
+		r.Phase, r.BootID = journal.Clearing, ""
+		delete(r.Releases, i.target.Slot.String())
+	})
+}
+
+// aim makes the record one about this installation. What is known of an
+// earlier attempt at the same release stays.
+func (i *installation) aim(r *journal.Record, running journal.Target) {
+	if r.Target == nil || r.Target.Release != i.target.Release {
+		r.Tries, r.Offset = 0, 0
+	}
+	r.Target = &i.target
+	r.Releases[running.Slot.String()] = running
+}
+
+func (i *installation) disarm(context.Context) error {
+	if err := i.control.Disarm(i.target.Slot); err != nil {
+		return err
+	}
+	return i.reload()
+}
+
+func (i *installation) noteWriting(context.Context) error {
+	return i.write(func(r *journal.Record) { r.Phase = journal.Writing })
+}
+
+func (i *installation) noteArmed(context.Context) error {
+	running := i.running()
+	return i.write(func(r *journal.Record) {
+		i.aim(r, running)
+		r.Tries++
+		r.Phase, r.BootID, r.Offset = journal.Armed, i.facts.BootID, 0
+	})
+}
+
+func (i *installation) arm(context.Context) error { return i.control.Arm(i.target.Slot) }

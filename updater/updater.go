@@ -1,0 +1,129 @@
+// Package updater is what proa-agent does on a host: it finds out what the
+// channel offers, writes it into the slot that does not run, arms a trial,
+// judges the trial, and commits it or goes back.
+//
+// An Updater is made with New. Check, Update, Commit, Rollback, Recover, Judge,
+// Deadline and Status are what the agent's commands call. Every one that
+// writes takes the host's lock and first recovers from whatever was cut before.
+//
+// What must hold at every moment: the committed slot is complete, verified and
+// once booted healthy. Nothing here ever writes to the committed slot or to
+// the running one, and the partition table is only read.
+package updater
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/progress"
+	"github.com/proa-os/proa/updater/fetch"
+	"github.com/proa-os/proa/updater/hostfs"
+)
+
+// Config is what an Updater needs.
+type Config struct {
+	Host     Host     // required; see DefaultHost
+	Settings Settings // required; see LoadSettings
+
+	// Version of the program, for its user agent. Optional.
+	Version string
+	// Progress is told about the long steps; nil means nobody is.
+	Progress progress.Reporter
+
+	// FS is what everything on disk and ESP is written through; nil means the
+	// real file system.
+	FS hostfs.FS
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Updater does the work of one host.
+type Updater struct {
+	Config
+	fetch *fetch.Client
+}
+
+// New checks the configuration; it touches nothing.
+func New(config Config) (*Updater, error) {
+	if config.Progress == nil {
+		config.Progress = progress.Silent()
+	}
+	if config.FS == nil {
+		config.FS = hostfs.OS{}
+	}
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	agent := "proa-agent/" + config.Version
+	client, err := fetch.New(fetch.Config{Base: config.Settings.Repository, UserAgent: agent})
+	if err != nil {
+		return nil, err
+	}
+	return &Updater{Config: config, fetch: client}, nil
+}
+
+func (u *Updater) now() time.Time { return u.Now().UTC().Truncate(time.Second) }
+
+// ErrBusy says that another agent holds the host's lock.
+var ErrBusy = errors.New("another proa-agent is running")
+
+// Refusal is an update that was not begun, because of what it is or of how the
+// host stands.
+type Refusal struct {
+	Version manifests.Version // empty when it is not about a release
+	Reason  string
+}
+
+// Error is the version and the reason.
+func (r *Refusal) Error() string {
+	if r.Version == "" {
+		return r.Reason
+	}
+	return fmt.Sprintf("release %s: %s", r.Version, r.Reason)
+}
+
+func refuse(v manifests.Version, format string, args ...any) error {
+	return &Refusal{v, fmt.Sprintf(format, args...)}
+}
+
+// UntrustedError is metadata or content that is not what the trusted keys
+// signed.
+type UntrustedError struct{ Err error }
+
+// Error says what is not trusted.
+func (e *UntrustedError) Error() string { return e.Err.Error() }
+
+// Unwrap is the cause.
+func (e *UntrustedError) Unwrap() error { return e.Err }
+
+// NetworkError is a repository that could not be reached or did not answer as
+// it should; a later attempt may succeed.
+type NetworkError struct{ Err error }
+
+// Error says what failed.
+func (e *NetworkError) Error() string { return e.Err.Error() }
+
+// Unwrap is the cause.
+func (e *NetworkError) Unwrap() error { return e.Err }
+
+// step is one named step of a longer work.
+type step struct {
+	name string
+	run  func(context.Context) error
+}
+
+// runSteps runs them in order and prefixes an error with the step's name.
+func runSteps(ctx context.Context, steps []step) error {
+	for _, s := range steps {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		if err := s.run(ctx); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	return nil
+}
