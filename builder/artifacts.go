@@ -2,15 +2,14 @@ package builder
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
-	"io"
 	"os"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/partitions/sparse"
 	"github.com/proa-os/proa/progress"
 )
 
@@ -48,38 +47,14 @@ func (b *build) listArtifacts(ctx context.Context) (manifests.Release, error) {
 	return release, os.WriteFile(b.path(manifests.ReleaseFile), append(text, '\n'), 0o644)
 }
 
-// digestFile reads the file at path and says what a release lists of it.
-func digestFile(ctx context.Context, name, path string, reporter progress.Reporter) (artifact manifests.Artifact, err error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return manifests.Artifact{}, err
-	}
-	defer file.Close()
-	info, err := file.Stat()
+// digestFile says what a release lists of the file at path.
+func digestFile(ctx context.Context, name, path string, reporter progress.Reporter) (manifests.Artifact, error) {
+	info, err := os.Stat(path)
 	if err != nil {
 		return manifests.Artifact{}, err
 	}
 	step := reporter.Step("digest "+name, info.Size())
-	defer func() { step.Done(err) }()
-
-	sum := sha256.New()
-	buffer := make([]byte, 1<<20)
-	for {
-		if err := ctx.Err(); err != nil {
-			return manifests.Artifact{}, err
-		}
-		n, err := file.Read(buffer)
-		sum.Write(buffer[:n])
-		step.Add(int64(n))
-		artifact.Size += int64(n)
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return manifests.Artifact{}, err
-		}
-	}
-	artifact.Name = name
-	sum.Sum(artifact.Digest[:0])
-	return artifact, nil
+	size, sum, err := sparse.Digest(ctx, path, step.Add)
+	step.Done(err)
+	return manifests.Artifact{Name: name, Size: size, Digest: sum}, err
 }

@@ -17,6 +17,7 @@ type release struct {
 	version string
 	channel string
 	files   script
+	words   []string // more of the kernel's command line
 }
 
 const base = "1.0.0"
@@ -32,8 +33,8 @@ var releases = []release{
 	{version: "1.3.0", channel: "panic", files: script{
 		"usr/sbin/init": "exit 1", // the end of PID 1 is a panic
 	}},
-	{version: "1.4.0", channel: "hang", files: script{
-		"usr/sbin/init": "while true; do sleep 1000; done",
+	{version: "1.4.0", channel: "hang", words: []string{"proa.watchdog=20"}, files: script{
+		"usr/sbin/init": "while true; do sleep 1000; done", // and nobody feeds the watchdog
 	}},
 }
 
@@ -64,6 +65,7 @@ func (l *lab) buildRelease(ctx context.Context, r release) error {
 	}
 	text := strings.NewReplacer(
 		"root: root.json", "root: repo/metadata/root.json",
+		"commandLine: [", "commandLine: ["+strings.Join(append(r.words, ""), ", "),
 	).Replace(string(recipe))
 	if len(r.files) > 0 {
 		const last = "  - tar: appliance.tar\n"

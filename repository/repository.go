@@ -34,9 +34,9 @@ var (
 	ErrNoRepository = errors.New("not a repository")
 	ErrLocked       = errors.New("another command is changing the repository")
 	ErrVersionTaken = errors.New("this version is published with other content")
-	ErrDowngrade    = errors.New("the channel is at a newer version")
+	ErrDowngrade    = errors.New("a downgrade is not allowed")
 	ErrNoRelease    = errors.New("no such release in the repository")
-	ErrBroken       = errors.New("release folder is broken")
+	ErrBroken       = errors.New("the release is broken")
 )
 
 // Config is what every change of a repository needs.

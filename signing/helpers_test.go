@@ -121,11 +121,10 @@ type host struct {
 
 func (r *testRepository) newHost() *host {
 	return &host{Config{
-		URL:    r.server.URL,
-		Dir:    filepath.Join(r.t.TempDir(), "trusted"),
-		Root:   r.read("metadata/1.root.json"),
-		Now:    func() time.Time { return r.now },
-		Limits: Limits{Grace: 5 * time.Second},
+		URL:  r.server.URL,
+		Dir:  filepath.Join(r.t.TempDir(), "trusted"),
+		Root: r.read("metadata/1.root.json"),
+		Now:  func() time.Time { return r.now },
 	}}
 }
 

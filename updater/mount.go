@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -50,13 +51,27 @@ func mountFAT(device, folder string, writable bool) error {
 	flags := uintptr(unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOATIME)
 	const options = "umask=0077"
 	if writable {
-		return unix.Mount(device, folder, "vfat", flags, options)
+		return mountWritable(device, folder, flags, options)
 	}
 	err := unix.Mount(device, folder, "vfat", flags|unix.MS_RDONLY, options)
 	if errors.Is(err, unix.EBUSY) {
 		err = unix.Mount(device, folder, "vfat", flags, options)
 	}
 	return err
+}
+
+// mountWritable waits for a read-only mount to end, such as that of a status:
+// the kernel allows no writable one beside it, and a judge must not fail for
+// that.
+func mountWritable(device, folder string, flags uintptr, options string) error {
+	const pause, most = 100 * time.Millisecond, 300 // half a minute
+	for tries := 1; ; tries++ {
+		err := unix.Mount(device, folder, "vfat", flags, options)
+		if !errors.Is(err, unix.EBUSY) || tries == most {
+			return err
+		}
+		time.Sleep(pause)
+	}
 }
 
 func unmount(folder string) {

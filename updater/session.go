@@ -37,10 +37,11 @@ type session struct {
 // open takes the host's lock when the command writes, and reads everything
 // that says how the host stands.
 func (u *Updater) open(writable bool) (s *session, err error) {
-	s = &session{Updater: u, host: u.Host}
+	opened := &session{Updater: u, host: u.Host}
+	s = opened
 	defer func() {
 		if err != nil {
-			s.close()
+			opened.close() // s is nil by then
 		}
 	}()
 	if writable {

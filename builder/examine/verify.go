@@ -2,7 +2,6 @@ package examine
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,7 @@ import (
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/partitions/diskimage"
+	"github.com/proa-os/proa/partitions/sparse"
 	"github.com/proa-os/proa/partitions/verity"
 	"github.com/proa-os/proa/progress"
 )
@@ -104,37 +104,18 @@ func releaseRoot(r manifests.Release) verity.Root {
 }
 
 func (v *verification) artifact(folder string, a manifests.Artifact) error {
-	file, err := os.Open(filepath.Join(folder, a.Name))
-	if err != nil {
-		return err
-	}
-	defer file.Close()
 	step := v.progress.Step("digest "+a.Name, a.Size)
-	sum := sha256.New()
-	n, err := io.Copy(sum, progress.Reader(&cancelReader{v.ctx, file}, step))
+	size, sum, err := sparse.Digest(v.ctx, filepath.Join(folder, a.Name), step.Add)
 	step.Done(err)
 	switch {
 	case err != nil:
 		return err
-	case n != a.Size:
-		return fmt.Errorf("%d bytes: the release lists %d", n, a.Size)
-	case manifests.Digest(sum.Sum(nil)) != a.Digest:
-		return fmt.Errorf("%s: the release lists %s", manifests.Digest(sum.Sum(nil)), a.Digest)
+	case size != a.Size:
+		return fmt.Errorf("%d bytes: the release lists %d", size, a.Size)
+	case manifests.Digest(sum) != a.Digest:
+		return fmt.Errorf("%s: the release lists %s", manifests.Digest(sum), a.Digest)
 	}
 	return nil
-}
-
-// cancelReader ends a long read when its context does.
-type cancelReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (c *cancelReader) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.r.Read(p)
 }
 
 func (v *verification) rootFiles(folder string, root verity.Root) error {

@@ -59,7 +59,7 @@ func (s *changeset) collect(e tarball.Entry, lower *tree.Tree) error {
 		return nil
 	}
 	c := change{Entry: e}
-	if e.Link != "" {
+	if e.Node == nil {
 		c.lower, _ = lower.Lookup(e.Link)
 	} else if e.Node.Kind == tree.Directory {
 		s.described[clean] = true
@@ -75,7 +75,7 @@ func (s *changeset) apply(t *tree.Tree) error {
 	}
 	for _, c := range s.entries {
 		n := c.Node
-		if c.Link != "" {
+		if n == nil {
 			var err error
 			if n, err = c.target(t); err != nil {
 				return err

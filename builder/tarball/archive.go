@@ -14,6 +14,8 @@ type archive struct {
 	at io.ReaderAt // where the bytes stay readable; nil for a stream
 	n  int64       // bytes that have been read or passed over
 
+	size int64 // of the file that at reads
+
 	inHeaders bool  // what is read is headers and padding, not contents
 	zerosEnd  int64 // n after the last header block that was zeros
 }
@@ -66,8 +68,8 @@ type window struct {
 
 const windowSize = 4 << 10
 
-func inPlace(at io.ReaderAt) *archive {
-	return &archive{r: &window{at: at, buffer: make([]byte, 0, windowSize)}, at: at}
+func inPlace(at io.ReaderAt, size int64) *archive {
+	return &archive{r: &window{at: at, buffer: make([]byte, 0, windowSize)}, at: at, size: size}
 }
 
 // Read implements io.Reader.

@@ -19,7 +19,7 @@ import (
 // limits keep a test that fails from filling the disk.
 func limits() content.Limits {
 	l := content.DefaultLimits()
-	l.Free, l.Expanded, l.Spool = 1<<20, 1<<30, 1<<30
+	l.Free, l.Expanded, l.Spool = 4<<20, 1<<30, 1<<30
 	return l
 }
 

@@ -15,9 +15,9 @@ import (
 // Entry is one entry of an archive: a node, or a hard link to a name that the
 // archive or what it is put upon has.
 type Entry struct {
-	Path string // as the archive has it, but without slashes at its end
-	Node *tree.Node
-	Link string // the target's path; Node is nil then
+	Path string     // as the archive has it, but without slashes at its end
+	Node *tree.Node // nil for a hard link
+	Link string     // the target's path of a hard link
 }
 
 // Summary is what Read saw.
@@ -128,6 +128,8 @@ func (r *reader) content(ctx context.Context, h *tar.Header) (tree.Content, erro
 		return tree.Content{}, nil
 	case isSparse(h):
 		return r.store.Spool(ctx, &sparseReader{r})
+	case r.archive.at != nil && h.Size > r.archive.size-r.archive.n:
+		return tree.Content{}, io.ErrUnexpectedEOF
 	case r.archive.at != nil:
 		return tree.Content{At: r.archive.at, Offset: r.archive.n, Size: h.Size}, nil
 	}

@@ -59,7 +59,7 @@ func add(ctx context.Context, store *content.Store, t *tree.Tree, c Config) (err
 	defer func() { step.Done(err) }()
 
 	put := func(e Entry) error {
-		if e.Link == "" {
+		if e.Node != nil {
 			return t.Put(e.Path, e.Node)
 		}
 		return t.Link(e.Path, e.Link)
@@ -90,7 +90,7 @@ func open(ctx context.Context, store *content.Store, c Config) (a *archive, size
 			return nil, 0, nil, &fs.PathError{Op: "open", Path: c.Path, Err: errors.New("is a folder, want a file")}
 		}
 		if info.Mode().IsRegular() {
-			a, err := openInPlace(store, c.Path)
+			a, err := openInPlace(store, c.Path, info.Size())
 			if a != nil || err != nil {
 				return a, info.Size(), done, err
 			}
@@ -111,7 +111,7 @@ func open(ctx context.Context, store *content.Store, c Config) (a *archive, size
 }
 
 // openInPlace opens a plain archive; it returns nil for a compressed one.
-func openInPlace(store *content.Store, path string) (*archive, error) {
+func openInPlace(store *content.Store, path string, size int64) (*archive, error) {
 	probe, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -130,5 +130,5 @@ func openInPlace(store *content.Store, path string) (*archive, error) {
 	if err != nil {
 		return nil, err
 	}
-	return inPlace(file), nil
+	return inPlace(file, size), nil
 }

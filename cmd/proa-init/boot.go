@@ -27,6 +27,7 @@ type boot struct {
 	selected partitions.Slot // load modules: which UKI the boot loader took; 0 if it does not say
 	disks    []disk          // find root; also those without a match
 	found    *found          // find root
+	rootOpen bool            // open root: the slot is good, as far as that can be told
 	varKeeps bool            // mount var: what is written there outlives this boot
 	etcKeeps bool            // mount etc: likewise
 }

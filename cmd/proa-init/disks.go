@@ -138,6 +138,9 @@ func (b *boot) findRoot() error {
 func (b *boot) take(matches []found) {
 	b.found = &matches[0]
 	b.log.info("root is slot %s of %s", b.found.slot, b.found.disk.path())
+	if damaged := b.found.disk.table.Damaged; damaged != "" {
+		b.log.fault("partition table of %s: %s", b.found.disk.path(), damaged)
+	}
 	for _, other := range matches[1:] {
 		b.log.info("slot %s of %s holds the same release", other.slot, other.disk.path())
 	}

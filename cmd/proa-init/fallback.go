@@ -27,8 +27,8 @@ const mostFallbacks = 3
 // Corruption that shows only after the root was opened resets the machine
 // (devmapper.Restart) and does not come here.
 func (b *boot) fallBack() (partitions.Slot, bool) {
-	if b.found != nil && b.varKeeps {
-		return 0, false // the root was fine
+	if b.rootOpen {
+		return 0, false // something else is wrong
 	}
 	store := variables(efiVariables)
 	count := byte(0)

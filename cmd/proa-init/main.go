@@ -56,8 +56,12 @@ func reset(log *kernelLog) {
 }
 
 // kernelLog writes to the kernel's log, and so to the console and, later, to
-// the journal. Until the node is there it writes to standard error.
-type kernelLog struct{ file *os.File }
+// the journal. Until the node is there, errors go to standard error, which is
+// the console, and the rest waits.
+type kernelLog struct {
+	file    *os.File
+	waiting []string
+}
 
 // The priorities of syslog; "quiet" lets only errors through to the console.
 const (
@@ -74,11 +78,15 @@ const mostLine = 900
 func (l *kernelLog) write(priority int, format string, args ...any) {
 	for line := range strings.SplitSeq(strings.TrimSpace(fmt.Sprintf(format, args...)), "\n") {
 		line = "proa-init: " + line[:min(len(line), mostLine)]
-		if l.file == nil {
+		record := fmt.Sprintf("<%d>%s\n", priority, line)
+		switch {
+		case l.file != nil:
+			_, _ = l.file.WriteString(record) // there is nowhere to tell of an error
+		case priority == priorityError:
 			fmt.Fprintln(os.Stderr, line)
-			continue
+		default:
+			l.waiting = append(l.waiting, record)
 		}
-		fmt.Fprintf(l.file, "<%d>%s\n", priority, line)
 	}
 }
 
@@ -90,6 +98,10 @@ func (l *kernelLog) open() error {
 		return err
 	}
 	l.file = file
+	for _, record := range l.waiting {
+		_, _ = file.WriteString(record)
+	}
+	l.waiting = nil
 	_ = os.WriteFile("/proc/sys/kernel/printk_devkmsg", []byte("on\n"), 0) // cosmetic
 	return nil
 }

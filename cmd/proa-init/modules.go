@@ -69,8 +69,9 @@ func moduleParameters(line string) map[string]string {
 	return parameters
 }
 
-// loadModule loads one module. That it is there already, or that its hardware
-// is not, is no error.
+// loadModule loads one module. That it is there already, that its hardware is
+// not (ENODEV), or that of a module which it needs (ENOENT: unknown symbols),
+// is no error.
 func loadModule(file, parameters string) error {
 	f, err := os.Open(file)
 	if err != nil {
@@ -78,10 +79,11 @@ func loadModule(file, parameters string) error {
 	}
 	defer f.Close()
 	err = unix.FinitModule(int(f.Fd()), parameters, 0)
-	if err != nil && !errors.Is(err, unix.EEXIST) && !errors.Is(err, unix.ENODEV) {
-		return fmt.Errorf("loading module %s: %w", file, err)
+	switch {
+	case err == nil, errors.Is(err, unix.EEXIST), errors.Is(err, unix.ENODEV), errors.Is(err, unix.ENOENT):
+		return nil
 	}
-	return nil
+	return fmt.Errorf("loading module %s: %w", file, err)
 }
 
 const watchdogPath = "/dev/watchdog0"

@@ -56,7 +56,12 @@ func (b *boot) openRoot() error {
 		return err
 	}
 	target.OnCorruption = devmapper.Restart
-	return devmapper.Replace(devmapper.RootName, target)
+	if err := devmapper.Replace(devmapper.RootName, target); err != nil {
+		return err
+	}
+	b.rootOpen = true
+	b.forgetFallbacks()
+	return nil
 }
 
 // readInit reads the program that we are going to become.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -18,6 +19,10 @@ import (
 const (
 	varTarget = sysroot + "/var"
 	varNew    = "/var.new" // where it is mounted until it is complete
+
+	// A group of blocks that is too small for its own tables is left unused; in
+	// bytes.
+	leastGrowth = 16 << 20
 )
 
 // mountVar mounts the var partition of the root's disk. If there is none that
@@ -89,7 +94,13 @@ func (b *boot) mountChecked(device string) error {
 // check repairs what can be repaired without a decision. Whether that was
 // enough, the next mount shows.
 func (b *boot) check(device string) {
-	if err := runInImage([]string{"fsck.ext4", "e2fsck"}, "-p", device); err != nil {
+	err := runInImage([]string{"fsck.ext4", "e2fsck"}, "-p", device)
+	// e2fsck(8): 1 is "errors corrected", 2 the same with a wish for a reboot.
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() <= 2 && exit.Exited() {
+		b.log.info("repaired %s", device)
+		return
+	}
+	if err != nil {
 		b.log.fault("%v", err)
 	}
 }
@@ -112,7 +123,7 @@ func format(device string, size int64) error {
 func (b *boot) grow(device string) {
 	content, err := examine(device)
 	want := (content.size - tailSize) / max(content.blockSize, 1)
-	if err != nil || !content.ext4 || want <= content.blocks {
+	if err != nil || !content.ext4 || (want-content.blocks)*content.blockSize < leastGrowth {
 		return
 	}
 	folder, err := os.Open(varNew)
@@ -158,9 +169,7 @@ func runInImage(names []string, args ...string) error {
 		Dir:         "/",
 		SysProcAttr: &syscall.SysProcAttr{Chroot: sysroot},
 	}
-	out, err := command.CombinedOutput()
-	// e2fsck: 1 is "errors corrected", 2 the same with a wish for a reboot.
-	if code := command.ProcessState; err != nil && (code == nil || filepath.Base(program)[0] == 'm' || code.ExitCode() > 2 || code.ExitCode() < 0) {
+	if out, err := command.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w: %s", program, err, strings.TrimSpace(string(out)))
 	}
 	return nil

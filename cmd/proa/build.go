@@ -13,6 +13,7 @@ import (
 	"github.com/proa-os/proa/builder"
 	"github.com/proa-os/proa/cmd/internal/cli"
 	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/updater/units"
 )
 
 type buildOptions struct {
@@ -121,7 +122,7 @@ func (o buildOptions) config(cmd *cobra.Command, path string) (builder.Config, e
 		if err != nil {
 			return builder.Config{}, err
 		}
-		c.Agent = &builder.Agent{Program: program}
+		c.Agent = &builder.Agent{Program: program, Units: units.Files(), Links: units.Links()}
 	}
 	return c, nil
 }

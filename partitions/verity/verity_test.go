@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -140,9 +141,10 @@ func TestImageThatEndsEarlyIsAnErrorBeforeMemoryIsTaken(t *testing.T) {
 func TestHashingStopsWhenItIsCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	data := image(3 * segment)
-	_, err := HashImage(ctx, bytes.NewReader(data), 3*segment, nil, 1, func(int64) { cancel() })
-	if !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v: want context.Canceled", err)
+	pieces := 0
+	_, err := HashImage(ctx, bytes.NewReader(data), 3*segment, nil, 1, func(int64) { pieces++; cancel() })
+	if !errors.Is(err, context.Canceled) || pieces != 1 {
+		t.Errorf("error %v after %d pieces: want context.Canceled after 1", err, pieces)
 	}
 }
 
@@ -229,7 +231,7 @@ func TestATreeWithAMissingBlockIsRefused(t *testing.T) {
 	for _, test := range []struct {
 		first uint64
 		bytes int
-	}{{3, HashSize}, {2, 2 * HashSize}, {1 << 60, HashSize}, {0, HashSize - 1}} {
+	}{{3, HashSize}, {2, 2 * HashSize}, {1 << 60, HashSize}, {math.MaxUint64, HashSize}, {0, HashSize - 1}} {
 		if err := b.Add(test.first, make([]byte, test.bytes)); err == nil {
 			t.Errorf("Add of %d bytes from block %d on: want an error", test.bytes, test.first)
 		}
@@ -271,6 +273,11 @@ func TestOnlyThePartitionOfTheRootIsHeld(t *testing.T) {
 	} {
 		if got, err := root.Holds(bytes.NewReader(test.partition)); err != nil || got != test.want {
 			t.Errorf("%s: Holds %t, %v: want %t", name, got, err, test.want)
+		}
+	}
+	for _, size := range []int{0, 1, HashSize, BlockSize - 1, 2 * BlockSize} {
+		if root.MatchesTop(make([]byte, size)) {
+			t.Errorf("%d bytes match as a top block", size)
 		}
 	}
 	if _, err := root.Holds(brokenDisk{}); err == nil {

@@ -76,10 +76,7 @@ func links() []Case {
 		}
 		return append(parts, File(fmt.Sprintf("l%d/f", n-1), "x"))
 	}
-	bomb := []Part{Dir("d"), Symlink("s0", strings.Repeat("d/../", 400)+"d")}
-	for i := 1; i < 40; i++ {
-		bomb = append(bomb, Symlink(fmt.Sprintf("s%d", i), strings.Repeat(fmt.Sprintf("s%d/../", i-1), 400)+"d"))
-	}
+	climb := func(first string) string { return first + strings.Repeat("d/../", 700) + "d" }
 	return []Case{
 		becomes("through an absolute link", []Part{Symlink("out", "/etc"), File("out/x", "x")},
 			"etc directory 0755 0:0", `etc/x file 0644 0:0 "x"`, "out symbolic link 0777 0:0 -> /etc"),
@@ -94,7 +91,8 @@ func links() []Case {
 		refused("through two links in a circle", "more than 40 symbolic links", Symlink("a", "b"), Symlink("b", "a"), File("a/x", "x")),
 		refused("chain of 41 links", "more than 40 symbolic links", chain(41)...),
 		{Name: "chain of 40 links", Archive: Archive(chain(40)...)},
-		refused("links that multiply", "more than 4096 names", append(bomb, File("s39/x", "x"))...),
+		refused("links that go up and down", "more than 4096 names", Dir("d"), Symlink("a", climb("")),
+			Symlink("b", climb("a/../")), Symlink("c", climb("b/../")), File("c/x", "x")),
 		refused("links without an end", "more than 40 symbolic links",
 			Symlink("a", "b/b/b"), Symlink("b", "a/a/a"), File("a/x", "x")),
 		becomes("dangling parent", []Part{Symlink("s", "no/where"), File("s/x", "x")},

@@ -44,7 +44,9 @@ func Main(root *cobra.Command) int {
 		fmt.Fprintln(os.Stderr, "error: interrupted")
 		return 128 + int(syscall.SIGINT)
 	}
-	report(os.Stderr, err)
+	if !errors.Is(err, errSaid) {
+		report(os.Stderr, err)
+	}
 	var exit *exitError
 	if errors.As(err, &exit) {
 		return exit.code
@@ -87,6 +89,12 @@ func Exit(code int, err error) error {
 	}
 	return &exitError{err, code}
 }
+
+// Code ends the program with an exit code that is an answer and no error:
+// what there is to say has been printed.
+func Code(code int) error { return &exitError{errSaid, code} }
+
+var errSaid = errors.New("exit code")
 
 type exitError struct {
 	error

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/proa-os/proa/cmd/internal/cli"
+	"github.com/proa-os/proa/manifests/strictyaml"
+	"github.com/proa-os/proa/updater"
+)
+
+// Exit codes beside those that all programs share (docs/reference/agent.md).
+const (
+	exitRefused   = 3  // the release or the host's standing does not allow it
+	exitUntrusted = 4  // metadata or content is not what trusted keys signed
+	exitWentBack  = 5  // the newest trial went back
+	exitBusy      = 6  // another agent is running
+	exitNetwork   = 7  // the repository cannot be reached
+	exitAvailable = 10 // check: an update is available
+)
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "proa-agent",
+		Short: "Keep this host up to date, and take it back when an update fails",
+		Long: `proa-agent installs the release that this host's channel names into the slot
+that does not run. The next boot tries it once: if it proves healthy it leads
+from then on, otherwise the machine is back on the old release by itself.
+
+Exit codes: 0 done, 1 failed and safe to repeat, 2 usage or configuration,
+3 refused, 4 not trusted, 5 the newest trial went back, 6 another agent is
+running, 7 repository not reachable, 10 (check only) an update is available.`,
+		Example: `  proa-agent status
+  proa-agent check
+  proa-agent update --reboot`,
+	}
+	cli.AddOutputFlags(root)
+	cli.AddVersion(root)
+	root.PersistentFlags().String("host", "", "file that says where this host's files are, for tests")
+	if err := root.PersistentFlags().MarkHidden("host"); err != nil {
+		panic(err) // the flag was just made
+	}
+	root.AddCommand(
+		newStatusCommand(),
+		newCheckCommand(),
+		newUpdateCommand(),
+		newCommitCommand(),
+		newRollbackCommand(),
+		newRecoverCommand(),
+		newJudgeCommand(),
+		cli.NewManCommand(),
+	)
+	return root
+}
+
+// newUpdater is the updater of this host.
+func newUpdater(cmd *cobra.Command) (*updater.Updater, error) {
+	host := updater.DefaultHost()
+	path, err := cmd.Flags().GetString("host")
+	if err != nil {
+		return nil, err
+	}
+	if path != "" {
+		if host, err = updater.LoadHost(path); err != nil {
+			return nil, configError(err)
+		}
+	}
+	settings, err := updater.LoadSettings(host.Config...)
+	if err != nil {
+		return nil, configError(err)
+	}
+	u, err := updater.New(updater.Config{
+		Host:     host,
+		Settings: settings,
+		Version:  cli.Version,
+		Progress: cli.Progress(cmd),
+	})
+	if err != nil {
+		return nil, configError(err)
+	}
+	return u, nil
+}
+
+func configError(err error) error {
+	var faults *strictyaml.Faults
+	if errors.As(err, &faults) {
+		err = cli.Hint(err, "correct the configuration; see docs/reference/agent.md")
+	}
+	return cli.Exit(cli.ExitUsage, err)
+}
+
+// explain gives an error of the updater its exit code and advice.
+func explain(ctx context.Context, err error) error {
+	var (
+		refusal   *updater.Refusal
+		untrusted *updater.UntrustedError
+		network   *updater.NetworkError
+	)
+	switch {
+	case err == nil, ctx.Err() != nil:
+		return err
+	case errors.Is(err, updater.ErrBusy):
+		return cli.Exit(exitBusy, cli.Hint(err, "wait for it to end"))
+	case errors.As(err, &refusal):
+		return cli.Exit(exitRefused, cli.Hint(err, "the running release stays; see 'proa-agent status'"))
+	case errors.As(err, &untrusted):
+		return cli.Exit(exitUntrusted, cli.Hint(err, "nothing untrusted was installed; tell whoever runs the repository"))
+	case errors.As(err, &network):
+		return cli.Exit(exitNetwork, cli.Hint(err, "check the network and the repository's URL; what was downloaded is kept"))
+	}
+	return cli.Exit(cli.ExitError, err)
+}
+
+// wentBack is the error of a command that must not be silent about a trial
+// that failed.
+func wentBack(reason string) error {
+	return cli.Exit(exitWentBack, fmt.Errorf("the newest trial went back: %s", reason))
+}
+
+// notes tells on standard error what recovery found.
+func notes(cmd *cobra.Command, lines []string) {
+	for _, line := range lines {
+		fmt.Fprintf(cmd.ErrOrStderr(), "note: %s\n", line)
+	}
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/proa-os/proa/cmd/internal/cli"
+	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/updater"
+	"github.com/proa-os/proa/updater/journal"
+)
+
+func newStatusCommand() *cobra.Command {
+	var offline bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show what runs, what is available, and how the newest trial ended",
+		Long: `Show what runs, what is available, and how the newest trial ended. The exit
+code is 5 while the newest trial is one that went back.`,
+		Args: cli.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			u, err := newUpdater(cmd)
+			if err != nil {
+				return err
+			}
+			status, err := u.Status(cmd.Context(), !offline)
+			if err != nil {
+				return explain(cmd.Context(), err)
+			}
+			if cli.JSON(cmd) {
+				err = cli.PrintJSON(cmd.OutOrStdout(), status)
+			} else {
+				err = printStatus(cmd.OutOrStdout(), status, time.Now())
+			}
+			if err != nil {
+				return err
+			}
+			if updater.WentBack(status.Last) {
+				return cli.Code(exitWentBack)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&offline, "offline", false, "do not ask the repository")
+	return cmd
+}
+
+// printStatus writes one line for each thing there is to say.
+func printStatus(w io.Writer, s updater.Status, now time.Time) error {
+	table := tabwriter.NewWriter(w, 0, 8, 3, ' ', 0)
+	standing := map[string]string{
+		"committed": "committed",
+		"trial":     "on trial, not judged yet",
+		"failed":    "failed its trial; a reboot leads back",
+		"visiting":  "not the committed slot, and no trial",
+	}[s.Running.Standing]
+	if s.Running.Since != nil {
+		standing += " " + ago(now.Sub(*s.Running.Since))
+	}
+	fmt.Fprintf(table, "running\t%s\tslot %s\t%s\n", s.Running.Version, s.Running.Slot, standing)
+	if p := s.Pending; p != nil {
+		fmt.Fprintf(table, "pending\t%s\tslot %s\tthe next boot tries it\n", orUnknown(p.Version), p.Slot)
+	}
+	table.Flush()
+	printAvailable(w, s.Available, s.NotAsked)
+	if last := s.Last; last != nil {
+		fmt.Fprintf(w, "last        %s   %s\n", orUnknown(last.Version), lastText(s, last))
+	}
+	for _, b := range s.Blocked {
+		if s.Last != nil && b.Version == s.Last.Version {
+			continue // the line above says it
+		}
+		fmt.Fprintf(w, "blocked     %s   since %s: %s\n", orUnknown(b.Version), b.When.Local().Format("2006-01-02 15:04"), b.Reason)
+	}
+	for _, problem := range s.Problems {
+		fmt.Fprintf(w, "problem     %s\n", problem)
+	}
+	return nil
+}
+
+func lastText(s updater.Status, last *journal.Result) string {
+	text := fmt.Sprintf("tried %s, %s", last.When.Local().Format("2006-01-02 15:04"), last.Outcome)
+	if last.Reason != "" {
+		text += ": " + last.Reason
+	}
+	for _, b := range s.Blocked {
+		if b.Version == last.Version {
+			return text + "; blocked"
+		}
+	}
+	return text
+}
+
+func printAvailable(w io.Writer, a *updater.Available, notAsked string) {
+	switch {
+	case a == nil:
+		fmt.Fprintf(w, "available   unknown: %s\n", notAsked)
+	case a.Refused != "":
+		fmt.Fprintf(w, "available   %s   refused: %s\n", a.Version, a.Refused)
+	case a.News:
+		fmt.Fprintf(w, "available   %s   %s to download (%s image)\n", a.Version, bytesText(a.Download), bytesText(a.Size))
+	default:
+		fmt.Fprintf(w, "available   nothing newer than %s\n", a.Version)
+	}
+}
+
+func orUnknown(v manifests.Version) string {
+	if v == "" {
+		return "unknown"
+	}
+	return string(v)
+}
+
+// bytesText is a size in decimal units, as networks and disks are sold.
+func bytesText(n int64) string {
+	switch {
+	case n >= 1e9:
+		return fmt.Sprintf("%.1f GB", float64(n)/1e9)
+	case n >= 1e6:
+		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+	case n >= 1e3:
+		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
+
+func ago(d time.Duration) string {
+	for _, unit := range []struct {
+		length time.Duration
+		name   string
+	}{{24 * time.Hour, "day"}, {time.Hour, "hour"}, {time.Minute, "minute"}} {
+		if n := int(d / unit.length); n == 1 {
+			return "1 " + unit.name + " ago"
+		} else if n > 1 {
+			return fmt.Sprintf("%d %ss ago", n, unit.name)
+		}
+	}
+	return "just now"
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/proa-os/proa/cmd/internal/cli"
+	"github.com/proa-os/proa/updater"
+)
+
+func newCheckCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check",
+		Short: "Ask the repository whether there is an update",
+		Long: `Ask the repository what this host's channel names. Ends with 10 when that is an
+update, 0 when the host is up to date, 3 when it must not be installed here.`,
+		Args: cli.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			u, err := newUpdater(cmd)
+			if err != nil {
+				return err
+			}
+			found, err := u.Check(cmd.Context())
+			if found.Version == "" {
+				return explain(cmd.Context(), err)
+			}
+			if cli.JSON(cmd) {
+				if err := cli.PrintJSON(cmd.OutOrStdout(), found); err != nil {
+					return err
+				}
+			} else {
+				printAvailable(cmd.OutOrStdout(), &found, "")
+			}
+			if err != nil {
+				return explain(cmd.Context(), err)
+			}
+			if found.News {
+				return cli.Code(exitAvailable)
+			}
+			return nil
+		},
+	}
+}
+
+func newUpdateCommand() *cobra.Command {
+	var options updater.UpdateOptions
+	var reboot bool
+	cmd := &cobra.Command{
+		Use:   "update",
+		Short: "Install what the channel names and arm its trial",
+		Long: `Install what the channel names into the slot that does not run, and make the
+next boot try it once. The machine goes on running as it is until it is rebooted:
+say --reboot to do that at once.
+
+An update that was cut anywhere is simply run again; what was downloaded and is
+still right is not downloaded twice.`,
+		Args: cli.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			u, err := newUpdater(cmd)
+			if err != nil {
+				return err
+			}
+			done, err := u.Update(cmd.Context(), options)
+			notes(cmd, done.Notes)
+			if err != nil {
+				return explain(cmd.Context(), err)
+			}
+			if err := printUpdated(cmd, done, reboot); err != nil {
+				return err
+			}
+			if done.Result != updater.ResultArmed || !reboot {
+				return nil
+			}
+			return explain(cmd.Context(), u.Reboot(cmd.Context()))
+		},
+	}
+	cmd.Flags().BoolVar(&reboot, "reboot", false, "reboot into the trial when it is armed")
+	cmd.Flags().BoolVar(&options.RetryBlocked, "retry-blocked", false, "install the release even though it failed here before")
+	return cmd
+}
+
+func printUpdated(cmd *cobra.Command, done updater.Updated, reboot bool) error {
+	out := cmd.OutOrStdout()
+	if cli.JSON(cmd) {
+		return cli.PrintJSON(out, done)
+	}
+	if done.Result == updater.ResultUpToDate {
+		fmt.Fprintf(out, "up to date: %s\n", done.Running)
+		return nil
+	}
+	fmt.Fprintf(out, "installed %s in slot %s: downloaded %s", done.Version, done.Slot, bytesText(done.Downloaded))
+	if done.Reused > 0 {
+		fmt.Fprintf(out, ", %s of the image was there already", bytesText(done.Reused))
+	}
+	fmt.Fprintln(out)
+	if !reboot {
+		fmt.Fprintln(out, "the next boot tries it: reboot when it suits you")
+	}
+	return nil
+}

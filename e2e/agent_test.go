@@ -1,0 +1,161 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/proa-os/proa/machine"
+)
+
+// Exit codes of proa-agent (docs/reference/agent.md).
+const (
+	exitOK       = 0
+	exitRefused  = 3
+	exitWentBack = 5
+)
+
+// status is what the tests look at in proa-agent status --json.
+type status struct {
+	Running struct {
+		Version  string `json:"version"`
+		Slot     string `json:"slot"`
+		Standing string `json:"standing"`
+	} `json:"running"`
+	Committed string `json:"committed"`
+	Pending   *struct {
+		Slot    string `json:"slot"`
+		Version string `json:"version"`
+	} `json:"pending"`
+	Phase string `json:"phase"`
+	Last  *struct {
+		Version string `json:"version"`
+		Outcome string `json:"outcome"`
+		Reason  string `json:"reason"`
+	} `json:"last"`
+	Blocked []struct {
+		Version string `json:"version"`
+	} `json:"blocked"`
+	Problems []string `json:"problems"`
+}
+
+// updated is what the tests look at in proa-agent update --json.
+type updated struct {
+	Result     string `json:"result"`
+	Version    string `json:"version"`
+	Slot       string `json:"slot"`
+	Downloaded int64  `json:"downloaded"`
+	Reused     int64  `json:"reused"`
+}
+
+// agent runs proa-agent in the guest and checks its exit code.
+func (h *host) agent(args string, wantExit int) machine.Result {
+	h.t.Helper()
+	r, err := h.boot.Run(h.wait(), "proa-agent "+args)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if r.ExitCode != wantExit {
+		h.t.Fatalf("proa-agent %s: exit code %d, want %d\n%s%s", args, r.ExitCode, wantExit, r.Stdout, r.Stderr)
+	}
+	return r
+}
+
+func (h *host) status(wantExit int) status {
+	h.t.Helper()
+	var s status
+	r := h.agent("status --json", wantExit)
+	if err := json.Unmarshal([]byte(r.Stdout), &s); err != nil {
+		h.t.Fatalf("status --json: %v: %s", err, r.Stdout)
+	}
+	return s
+}
+
+// update installs what the channel offers, up to and with arming it.
+func (h *host) update(wantExit int) updated {
+	h.t.Helper()
+	var u updated
+	started := time.Now()
+	r := h.agent("update --json", wantExit)
+	if err := json.Unmarshal([]byte(r.Stdout), &u); err != nil {
+		h.t.Fatalf("update --json: %v: %s", err, r.Stdout)
+	}
+	h.t.Logf("update: %.1f s, %s %s, %d bytes downloaded, %d reused", time.Since(started).Seconds(), u.Result, u.Version, u.Downloaded, u.Reused)
+	return u
+}
+
+// awaitVerdict waits until the judge has committed the trial that runs.
+func (h *host) awaitVerdict() {
+	h.t.Helper()
+	ctx := h.wait()
+	for {
+		r, err := h.boot.Run(ctx, "proa-agent status --json")
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		var s status
+		if json.Unmarshal([]byte(r.Stdout), &s) == nil && s.Running.Standing == "committed" {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			h.t.Fatalf("no verdict: %s%s", r.Stdout, r.Stderr)
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+// wantCommittedUpdate checks that a release came to lead from slot b, for the
+// agent, for the loader, and after a further boot without any variables.
+func (h *host) wantCommittedUpdate(version string) {
+	h.t.Helper()
+	h.awaitVerdict()
+	h.wantRunning(version, 'b')
+	s := h.status(exitOK)
+	if s.Running.Version != version || s.Running.Slot != "b" || s.Committed != "b" || s.Pending != nil || s.Phase != "good" {
+		h.t.Errorf("status: %+v", s)
+	}
+	if s.Last == nil || s.Last.Version != version || s.Last.Outcome != "committed" {
+		h.t.Errorf("status: last is %+v", s.Last)
+	}
+	h.boot.PowerCut()
+	h.wantCommitted('b')
+	if err := h.machine.ForgetVariables(); err != nil {
+		h.t.Fatal(err)
+	}
+	h.start()
+	h.wantRunning(version, 'b')
+}
+
+// wantBack checks that the machine is back on the base release, and that the
+// agent says of the failed one why, and whether it is blocked.
+func (h *host) wantBack(version, reason string, blocked bool) {
+	h.t.Helper()
+	h.wantRunning(base, 'a')
+	h.awaitLast(version)
+	s := h.status(exitWentBack)
+	if s.Running.Version != base || s.Running.Standing != "committed" || s.Committed != "a" || s.Pending != nil {
+		h.t.Errorf("status: %+v", s)
+	}
+	if s.Last == nil || s.Last.Version != version || s.Last.Outcome != "went back" || !strings.Contains(s.Last.Reason, reason) {
+		h.t.Errorf("status: last is %+v, want %s went back: %s", s.Last, version, reason)
+	}
+	var versions []string
+	for _, b := range s.Blocked {
+		versions = append(versions, b.Version)
+	}
+	if slices.Contains(versions, version) != blocked {
+		h.t.Errorf("blocked are %q: want %s among them: %t", versions, version, blocked)
+	}
+	h.boot.PowerCut()
+	h.wantCommitted('a')
+}
+
+// awaitLast waits until the agent, which recovers in the background, has noted
+// what became of a release.
+func (h *host) awaitLast(version string) {
+	h.t.Helper()
+	h.run(fmt.Sprintf(`for i in $(seq 60); do proa-agent status --json | grep -A1 '"last"' | grep -q '"%s"' && break; sleep 1; done`, version))
+}

@@ -1,0 +1,43 @@
+package sparse
+
+import (
+	"context"
+	"crypto/sha256"
+	"io"
+	"os"
+)
+
+// Digest reads the file at path and returns its size in bytes and the SHA-256
+// of its content. After each piece it calls done, unless that is nil, with the
+// bytes just read.
+func Digest(ctx context.Context, path string, done func(n int64)) (size int64, sum [sha256.Size]byte, err error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return 0, sum, err
+	}
+	defer file.Close()
+	reader, err := NewReader(file)
+	if err != nil {
+		return 0, sum, err
+	}
+	hash := sha256.New()
+	buffer := make([]byte, 1<<20)
+	for {
+		if err := ctx.Err(); err != nil {
+			return size, sum, err
+		}
+		n, err := reader.Read(buffer)
+		hash.Write(buffer[:n])
+		size += int64(n)
+		if done != nil {
+			done(int64(n))
+		}
+		if err == io.EOF {
+			hash.Sum(sum[:0])
+			return size, sum, nil
+		}
+		if err != nil {
+			return size, sum, err
+		}
+	}
+}

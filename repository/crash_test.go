@@ -1,0 +1,124 @@
+package repository
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/signing"
+)
+
+// A test that kills runs this binary again, as a publisher of its own.
+const helperVariable = "PROA_TEST_PUBLISHER"
+
+func TestMain(m *testing.M) {
+	if args := os.Getenv(helperVariable); args != "" {
+		// strace counts calls for each thread.
+		runtime.LockOSThread()
+		if err := runHelper(strings.Split(args, "\n")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+func runHelper(args []string) error {
+	keys, err := signing.LoadKeys(args[2])
+	if err != nil {
+		return err
+	}
+	cfg := Config{Dir: args[1], Keys: keys}
+	if args[0] == "init" {
+		return Init(context.Background(), InitConfig{Config: cfg, RootThreshold: 1})
+	}
+	_, err = Publish(context.Background(), PublishConfig{Config: cfg, ReleaseDir: args[3], Channel: "stable"})
+	return err
+}
+
+// killEverywhere runs the helper again and again, each time killed at one call
+// later that changes the file system, and calls after with what it left; until
+// a run comes to its end. Prepare makes the folder of one run.
+func killEverywhere(t *testing.T, prepare func() []string, after func(t *testing.T, dir string)) {
+	t.Helper()
+	// A call in each set is counted for itself: together they would shift with
+	// the runtime's own writes.
+	for _, calls := range []string{"renameat", "fsync", "openat", "write", "unlinkat", "mkdirat", "fchmod"} {
+		for n := 1; ; n++ {
+			args := prepare()
+			cmd := exec.Command("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace="+calls,
+				"-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", calls, n), os.Args[0])
+			cmd.Env = append(os.Environ(), helperVariable+"="+strings.Join(args, "\n"), "GOMAXPROCS=2")
+			out, err := cmd.CombinedOutput()
+			var exit *exec.ExitError
+			killed := errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL
+			if err != nil && !killed {
+				t.Fatalf("killed at %s %d: %v\n%s", calls, n, err, out)
+			}
+			if killed {
+				after(t, args[1])
+			}
+			if !killed || t.Failed() {
+				t.Logf("%s: %d kills", calls, n-1)
+				break
+			}
+		}
+	}
+}
+
+func TestKilledPublishLeavesTheOldSetOrTheNewAndRunsAgain(t *testing.T) {
+	cfg := makeRepository(t)
+	cfg.Now = nil
+	keys := t.TempDir()
+	cfg.Keys = makeKeys(t, keys)
+	cfg.Dir = filepath.Join(t.TempDir(), "repo")
+	check(t, Init(context.Background(), InitConfig{Config: cfg, RootThreshold: 1}))
+	publish(t, cfg, makeRelease(t, "demo", "1.0.0", fakeImage(1, 8192)), "stable")
+	next := makeRelease(t, "demo", "1.1.0", fakeImage(2, 16384))
+
+	seen := map[manifests.Version]int{}
+	prepare := func() []string {
+		dir := filepath.Join(t.TempDir(), "repo")
+		check(t, os.CopyFS(dir, os.DirFS(cfg.Dir)))
+		return []string{"publish", dir, keys, next}
+	}
+	killEverywhere(t, prepare, func(t *testing.T, dir string) {
+		here := cfg.withDefaults()
+		here.Dir = dir
+		version, _ := hostSees(t, here, "demo", "stable")
+		seen[version]++
+		publish(t, here, next, "stable")
+		if version, _ := hostSees(t, here, "demo", "stable"); version != "1.1.0" {
+			t.Errorf("after the second run stable is %s", version)
+		}
+		wantNoTemps(t, dir)
+	})
+	t.Logf("hosts saw %v", seen)
+	if seen["1.0.0"] == 0 || seen["1.1.0"] == 0 {
+		t.Error("the kills do not reach from before the commit point to after it")
+	}
+}
+
+func TestKilledInitRunsAgain(t *testing.T) {
+	keys := t.TempDir()
+	loaded := makeKeys(t, keys)
+	prepare := func() []string { return []string{"init", filepath.Join(t.TempDir(), "repo"), keys} }
+	release := makeRelease(t, "demo", "1.0.0", fakeImage(1, 8192))
+	killEverywhere(t, prepare, func(t *testing.T, dir string) {
+		cfg := Config{Dir: dir, Keys: loaded}
+		if err := Init(context.Background(), InitConfig{Config: cfg, RootThreshold: 1}); err != nil && !errors.Is(err, ErrExists) {
+			t.Error(err)
+		}
+		publish(t, cfg, release, "stable")
+		wantNoTemps(t, dir)
+	})
+}

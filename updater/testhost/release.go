@@ -1,0 +1,143 @@
+package testhost
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/partitions/cmdline"
+	"github.com/proa-os/proa/partitions/verity"
+)
+
+// Product is what the hosts of this package run.
+const Product = "boat"
+
+// Release is a small release with everything a repository needs of it. Change
+// its parts before Publish, and it is published as changed.
+type Release struct {
+	Image     []byte // the root image
+	Root      verity.Root
+	UKI       []byte
+	Frames    []byte // the root image as zstd frames
+	Release   manifests.Release
+	Transport manifests.Transport
+}
+
+// Spec says what a release is to be.
+type Spec struct {
+	Version       manifests.Version
+	SecurityEpoch uint64
+	Blocks        int   // of 4096 bytes; 0 means 150
+	ChunkSize     int64 // 0 means 64 KiB
+}
+
+// salt is the same for all releases, as it is for the releases of a product.
+var salt = bytes.Repeat([]byte{0x5a}, 32)
+
+// NewRelease makes a release whose image depends on its version alone.
+func NewRelease(t testing.TB, spec Spec) *Release {
+	t.Helper()
+	if spec.Blocks == 0 {
+		spec.Blocks = 150
+	}
+	if spec.ChunkSize == 0 {
+		spec.ChunkSize = 64 << 10
+	}
+	r := &Release{Image: content(string(spec.Version), spec.Blocks*verity.BlockSize)}
+	leaves, err := verity.HashImage(context.Background(), bytes.NewReader(r.Image), uint64(spec.Blocks), salt, 0, nil)
+	check(t, err)
+	tree, err := verity.NewTree(leaves, salt)
+	check(t, err)
+	r.Root = tree.Root()
+	r.UKI = NewUKI("quiet "+cmdline.Boot{Root: r.Root}.String(), content("kernel "+string(spec.Version), 20<<10))
+	r.Release = manifests.Release{
+		Schema: 1, Product: Product, Version: spec.Version, Arch: manifests.AMD64, Epoch: 1700000000, SecurityEpoch: spec.SecurityEpoch,
+		Root: manifests.Root{Hash: r.Root.Hash[:], Salt: salt, Blocks: r.Root.Blocks},
+		Artifacts: []manifests.Artifact{
+			{Name: manifests.RootFile, Size: int64(len(r.Image)), Digest: manifests.DigestOf(r.Image)},
+			{Name: manifests.UKIFile, Size: int64(len(r.UKI)), Digest: manifests.DigestOf(r.UKI)},
+		},
+	}
+	r.encode(t, spec.ChunkSize)
+	return r
+}
+
+func (r *Release) encode(t testing.TB, chunkSize int64) {
+	encoder, err := zstd.NewWriter(nil)
+	check(t, err)
+	defer encoder.Close()
+	r.Frames = nil
+	var chunks []manifests.Chunk
+	for rest := r.Image; len(rest) > 0; {
+		n := min(int64(len(rest)), chunkSize)
+		frame := encoder.EncodeAll(rest[:n], nil)
+		leaves := verity.LeafHashes(nil, salt, rest[:n])
+		chunks = append(chunks, manifests.Chunk{Size: int64(len(frame)), Digest: manifests.DigestOf(leaves)})
+		r.Frames = append(r.Frames, frame...)
+		rest = rest[n:]
+	}
+	r.Transport = manifests.Transport{
+		Schema: 1,
+		Root: manifests.RootZstd{
+			FetchFile: manifests.FetchFile{Size: int64(len(r.Frames)), Digest: manifests.DigestOf(r.Frames)},
+			ChunkSize: chunkSize,
+			Chunks:    chunks,
+		},
+		UKI: manifests.FetchFile{Size: int64(len(r.UKI)), Digest: manifests.DigestOf(r.UKI)},
+	}
+}
+
+// Text is the release.json.
+func (r *Release) Text(t testing.TB) []byte {
+	text, err := json.Marshal(r.Release)
+	check(t, err)
+	return text
+}
+
+// content is bytes that depend on a name alone and shrink by half under zstd.
+func content(name string, size int) []byte {
+	seed := manifests.DigestOf([]byte(name))
+	random := rand.NewChaCha8(seed)
+	out := make([]byte, size)
+	for at := 0; at < size; at += 4096 {
+		random.Read(out[at : at+min(2048, size-at)])
+	}
+	return out
+}
+
+// NewUKI is the least of a PE file with a .cmdline section.
+func NewUKI(line string, kernel []byte) []byte {
+	const headers = 512
+	sections := []struct {
+		name    string
+		content []byte
+	}{{".cmdline", []byte(line)}, {".linux", kernel}}
+	out := make([]byte, headers)
+	copy(out, "MZ")
+	binary.LittleEndian.PutUint32(out[0x3c:], 64)
+	copy(out[64:], "PE\x00\x00")
+	binary.LittleEndian.PutUint16(out[64+6:], uint16(len(sections)))
+	for i, s := range sections {
+		header := out[64+24+40*i:]
+		padded := (len(s.content) + 511) / 512 * 512
+		copy(header, s.name)
+		binary.LittleEndian.PutUint32(header[8:], uint32(len(s.content)))
+		binary.LittleEndian.PutUint32(header[16:], uint32(padded))
+		binary.LittleEndian.PutUint32(header[20:], uint32(len(out)))
+		out = append(out, append(bytes.Clone(s.content), make([]byte, padded-len(s.content))...)...)
+	}
+	return out
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,213 @@
+// Package testhost makes hosts out of plain files, and repositories for them,
+// for tests: a disk image with a real partition table, a folder for the boot
+// partition, one for EFI variables. Host.Boot plays firmware, loader and
+// proa-init on them, from what is there and with no knowledge of the updater.
+package testhost
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/partitions"
+	"github.com/proa-os/proa/partitions/esp"
+	"github.com/proa-os/proa/partitions/verity"
+	"github.com/proa-os/proa/updater"
+	"github.com/proa-os/proa/updater/hostfs"
+)
+
+const mib = 1 << 20
+
+// The places of the partitions on a test disk, in MiB.
+var places = []struct {
+	role        partitions.Role
+	kind        partitions.GUID
+	start, size int64
+}{
+	{partitions.RoleESP, partitions.TypeESP, 1, 1},
+	{partitions.RoleRootA, partitions.TypeRoot("amd64"), 2, 1},
+	{partitions.RoleVerityA, partitions.TypeVerity("amd64"), 3, 1},
+	{partitions.RoleRootB, partitions.TypeRoot("amd64"), 4, 1},
+	{partitions.RoleVerityB, partitions.TypeVerity("amd64"), 5, 1},
+	{partitions.RoleState, partitions.TypeState, 6, 1},
+}
+
+const diskSize = 8 * mib
+
+// Host is a host of plain files under Dir.
+type Host struct {
+	Dir      string
+	URL      string // of its repository
+	releases map[[32]byte]*Release
+	boots    int
+}
+
+// New is a host that runs the release, committed in slot a, and knows the
+// repository. Slot b is empty.
+func New(t testing.TB, repository *Repository, release *Release) *Host {
+	t.Helper()
+	h := &Host{Dir: t.TempDir(), URL: repository.URL, releases: map[[32]byte]*Release{}}
+	for _, dir := range []string{"esp/" + esp.UKIFolder, "esp/" + esp.ConfFolder, "efivars", "run", "state", "health.d"} {
+		check(t, os.MkdirAll(h.Path(dir), 0o755))
+	}
+	makeDisk(t, h.Path("disk.raw"))
+	check(t, os.WriteFile(h.Path("esp/"+esp.LoaderConfPath), esp.LoaderConf(partitions.SlotA), 0o600))
+	check(t, os.WriteFile(h.Path("root.json"), repository.Root(t), 0o600))
+	h.Configure(t, "")
+	h.Install(t, partitions.SlotA, release)
+	h.Boot(t)
+	return h
+}
+
+// makeDisk writes the table with a tool that is not ours.
+func makeDisk(t testing.TB, path string) {
+	t.Helper()
+	check(t, os.WriteFile(path, nil, 0o600))
+	check(t, os.Truncate(path, diskSize))
+	args := []string{"-a", "1"}
+	for i, p := range places {
+		args = append(args,
+			"-n", fmt.Sprintf("%d:%d:+%dM", i+1, p.start*mib/512, p.size),
+			"-t", fmt.Sprintf("%d:%s", i+1, p.kind),
+			"-c", fmt.Sprintf("%d:%s", i+1, p.role))
+	}
+	if out, err := exec.Command("sgdisk", append(args, path)...).CombinedOutput(); err != nil {
+		t.Fatalf("sgdisk: %v\n%s", err, out)
+	}
+}
+
+// Path is a file of the host.
+func (h *Host) Path(name string) string { return filepath.Join(h.Dir, name) }
+
+// Configure writes agent.yaml with more lines than the repository.
+func (h *Host) Configure(t testing.TB, more string) {
+	t.Helper()
+	text := "repository: " + h.URL + "\nhealthTimeout: 2s\nhealthLimit: 3s\n" + more
+	check(t, os.WriteFile(h.Path("agent.yaml"), []byte(text), 0o600))
+}
+
+// Host is the host for the updater.
+func (h *Host) Host() updater.Host {
+	return updater.Host{
+		Disk:       h.Path("disk.raw"),
+		ESP:        h.Path("esp"),
+		EFIVars:    h.Path("efivars"),
+		Run:        h.Path("run"),
+		Boot:       h.Path("run/boot.json"),
+		Cmdline:    h.Path("cmdline"),
+		BootID:     h.Path("boot_id"),
+		Image:      h.Path("image.json"),
+		TrustRoot:  h.Path("root.json"),
+		State:      h.Path("state"),
+		Config:     []string{h.Path("agent.yaml")},
+		HealthDirs: []string{h.Path("health.d")},
+		ResetFile:  h.Path("reset"),
+	}
+}
+
+// File writes the host as proa-agent's --host reads it.
+func (h *Host) File(t testing.TB) string {
+	t.Helper()
+	v := h.Host()
+	text := fmt.Sprintf("disk: %s\nesp: %s\nefivars: %s\nrun: %s\nboot: %s\ncmdline: %s\nbootId: %s\nimage: %s\ntrustRoot: %s\nstate: %s\nconfig: [%s]\nhealthDirs: [%s]\nresetFile: %s\n",
+		v.Disk, v.ESP, v.EFIVars, v.Run, v.Boot, v.Cmdline, v.BootID, v.Image, v.TrustRoot, v.State, v.Config[0], v.HealthDirs[0], v.ResetFile)
+	check(t, os.WriteFile(h.Path("host.yaml"), []byte(text), 0o600))
+	return h.Path("host.yaml")
+}
+
+// Updater is an agent on the host; fs nil means the real file system.
+func (h *Host) Updater(t testing.TB, fs hostfs.FS) *updater.Updater {
+	t.Helper()
+	settings, err := updater.LoadSettings(h.Path("agent.yaml"))
+	check(t, err)
+	u, err := updater.New(updater.Config{Host: h.Host(), Settings: settings, FS: fs})
+	check(t, err)
+	return u
+}
+
+// Install puts a release into a slot, as an installer would.
+func (h *Host) Install(t testing.TB, slot partitions.Slot, r *Release) {
+	t.Helper()
+	h.Know(r)
+	leaves := verity.LeafHashes(nil, salt, r.Image)
+	tree, err := verity.NewTree(leaves, salt)
+	check(t, err)
+	disk, err := os.OpenFile(h.Path("disk.raw"), os.O_RDWR, 0)
+	check(t, err)
+	defer disk.Close()
+	_, err = disk.WriteAt(r.Image, Offset(slot.Root()))
+	check(t, err)
+	check(t, tree.Store(writerAt{disk, Offset(slot.Verity())}.section(), [16]byte{}))
+	check(t, os.WriteFile(h.Path("esp/"+esp.UKIPath(slot)), r.UKI, 0o600))
+}
+
+// Know makes Boot recognise a release.
+func (h *Host) Know(releases ...*Release) {
+	for _, r := range releases {
+		h.releases[r.Root.Hash] = r
+	}
+}
+
+// Offset is where a partition of a test disk begins, in bytes.
+func Offset(role partitions.Role) int64 {
+	for _, p := range places {
+		if p.role == role {
+			return p.start * mib
+		}
+	}
+	panic("testhost: no partition " + role)
+}
+
+// AddHealthCheck adds an executable with the given shell script.
+func (h *Host) AddHealthCheck(t testing.TB, name, script string) {
+	t.Helper()
+	check(t, os.WriteFile(h.Path("health.d/"+name), []byte("#!/bin/sh\n"+script+"\n"), 0o755))
+}
+
+// Resets is how often the machine was reset or rebooted by the agent.
+func (h *Host) Resets(t testing.TB) int {
+	t.Helper()
+	text, err := os.ReadFile(h.Path("reset"))
+	if os.IsNotExist(err) {
+		return 0
+	}
+	check(t, err)
+	return strings.Count(string(text), "\n")
+}
+
+// Copy is an independent copy of the host.
+func (h *Host) Copy(t testing.TB, dir string) *Host {
+	t.Helper()
+	check(t, os.CopyFS(dir, os.DirFS(h.Dir)))
+	copied := *h
+	copied.Dir = dir
+	copied.Configure(t, "")
+	return &copied
+}
+
+// writeBoot writes what proa-init and the kernel say about a boot.
+func (h *Host) writeBoot(t testing.TB, slot partitions.Slot, line string, r *Release) {
+	t.Helper()
+	h.boots++
+	check(t, os.WriteFile(h.Path("cmdline"), []byte(line+"\n"), 0o600))
+	check(t, os.WriteFile(h.Path("boot_id"), fmt.Appendf(nil, "boot-%d-%d\n", h.boots, time.Now().UnixNano()), 0o600))
+	h.writeJSON(t, "run/boot.json", map[string]any{
+		"slot": slot, "rootHash": manifests.HexBytes(r.Root.Hash[:]), "disk": h.Path("disk.raw"),
+	})
+	h.writeJSON(t, "image.json", manifests.Image{
+		Schema: 1, Product: r.Release.Product, Version: r.Release.Version, Arch: r.Release.Arch,
+		Epoch: r.Release.Epoch, SecurityEpoch: r.Release.SecurityEpoch,
+	})
+}
+
+func (h *Host) writeJSON(t testing.TB, name string, v any) {
+	text, err := json.Marshal(v)
+	check(t, err)
+	check(t, os.WriteFile(h.Path(name), text, 0o600))
+}

@@ -1,0 +1,37 @@
+// Package units is the systemd units of proa-agent as data, for whoever puts
+// the agent into an image.
+package units
+
+import "embed"
+
+//go:embed *.service *.timer
+var files embed.FS
+
+// Files are the units' contents by file name; they belong into
+// /usr/lib/systemd/system.
+func Files() map[string][]byte {
+	entries, err := files.ReadDir(".")
+	if err != nil {
+		panic(err) // the folder is compiled in
+	}
+	units := make(map[string][]byte, len(entries))
+	for _, entry := range entries {
+		content, err := files.ReadFile(entry.Name())
+		if err != nil {
+			panic(err)
+		}
+		units[entry.Name()] = content
+	}
+	return units
+}
+
+// Links are the symbolic links that enable them, and their targets, relative
+// to the same folder: what "systemctl enable" makes of their [Install]
+// sections.
+func Links() map[string]string {
+	return map[string]string{
+		"multi-user.target.wants/proa-judge.service":       "../proa-judge.service",
+		"boot-complete.target.requires/proa-judge.service": "../proa-judge.service",
+		"sysinit.target.wants/proa-deadline.timer":         "../proa-deadline.timer",
+	}
+}
