@@ -2,12 +2,12 @@ package e2e
 
 import (
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/proa-os/proa/machine"
+	"github.com/proa-os/proa/partitions"
 )
 
 // Exit codes of proa-agent (docs/reference/agent.md).
@@ -86,33 +86,11 @@ func (h *host) update(wantExit int) updated {
 	return u
 }
 
-// awaitVerdict waits until the judge has committed the trial that runs.
-func (h *host) awaitVerdict() {
-	h.t.Helper()
-	ctx := h.wait()
-	for {
-		r, err := h.boot.Run(ctx, "proa-agent status --json")
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		var s status
-		if json.Unmarshal([]byte(r.Stdout), &s) == nil && s.Running.Standing == "committed" {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			h.t.Fatalf("no verdict: %s%s", r.Stdout, r.Stderr)
-		case <-time.After(500 * time.Millisecond):
-		}
-	}
-}
-
 // wantCommittedUpdate checks that a release came to lead from slot b, for the
 // agent, for the loader, and after a further boot without any variables.
 func (h *host) wantCommittedUpdate(version string) {
 	h.t.Helper()
-	h.awaitVerdict()
-	h.wantRunning(version, 'b')
+	h.wantRunning(version, partitions.SlotB)
 	s := h.status(exitOK)
 	if s.Running.Version != version || s.Running.Slot != "b" || s.Committed != "b" || s.Pending != nil || s.Phase != "good" {
 		h.t.Errorf("status: %+v", s)
@@ -121,20 +99,19 @@ func (h *host) wantCommittedUpdate(version string) {
 		h.t.Errorf("status: last is %+v", s.Last)
 	}
 	h.boot.PowerCut()
-	h.wantCommitted('b')
+	h.wantCommitted(partitions.SlotB)
 	if err := h.machine.ForgetVariables(); err != nil {
 		h.t.Fatal(err)
 	}
 	h.start()
-	h.wantRunning(version, 'b')
+	h.wantRunning(version, partitions.SlotB)
 }
 
 // wantBack checks that the machine is back on the base release, and that the
 // agent says of the failed one why, and whether it is blocked.
 func (h *host) wantBack(version, reason string, blocked bool) {
 	h.t.Helper()
-	h.wantRunning(base, 'a')
-	h.awaitLast(version)
+	h.wantRunning(base, partitions.SlotA)
 	s := h.status(exitWentBack)
 	if s.Running.Version != base || s.Running.Standing != "committed" || s.Committed != "a" || s.Pending != nil {
 		h.t.Errorf("status: %+v", s)
@@ -150,12 +127,5 @@ func (h *host) wantBack(version, reason string, blocked bool) {
 		h.t.Errorf("blocked are %q: want %s among them: %t", versions, version, blocked)
 	}
 	h.boot.PowerCut()
-	h.wantCommitted('a')
-}
-
-// awaitLast waits until the agent, which recovers in the background, has noted
-// what became of a release.
-func (h *host) awaitLast(version string) {
-	h.t.Helper()
-	h.run(fmt.Sprintf(`for i in $(seq 60); do proa-agent status --json | grep -A1 '"last"' | grep -q '"%s"' && break; sleep 1; done`, version))
+	h.wantCommitted(partitions.SlotA)
 }

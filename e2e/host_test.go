@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"testing"
 	"time"
@@ -79,14 +78,17 @@ func (h *host) powerOn() {
 	})
 }
 
-// start boots the machine and waits until it answers.
+// start boots the machine and waits until it answers and the judge, which
+// starts before that, has ended.
 func (h *host) start() {
 	h.t.Helper()
 	h.powerOn()
 	if err := h.boot.WaitReady(h.wait()); err != nil {
 		h.t.Fatal(err)
 	}
-	h.t.Logf("boot %d: ready after %.1f s", h.boot.Number, time.Since(h.boot.Start).Seconds())
+	ready := time.Since(h.boot.Start)
+	h.run("while pidof proa-agent > /dev/null; do usleep 200000; done")
+	h.t.Logf("boot %d: ready after %.1f s, judged after %.1f s", h.boot.Number, ready.Seconds(), time.Since(h.boot.Start).Seconds())
 }
 
 // run runs a command in the guest that must succeed.
@@ -139,7 +141,7 @@ func (h *host) follow(channel string, more ...string) {
 	h.run(fmt.Sprintf("mkdir -p /etc/proa && cat > /etc/proa/agent.yaml <<'END'\n%sEND\nsync", text))
 }
 
-// bootRecord is what proa-init noted about this boot.
+// bootedSlot is what proa-init noted about this boot.
 func (h *host) bootedSlot() partitions.Slot {
 	h.t.Helper()
 	var record struct {
@@ -165,13 +167,4 @@ func (h *host) wantRunning(version string, slot partitions.Slot) {
 	if got := h.bootedSlot(); image.Version != version || got != slot {
 		h.t.Fatalf("boot %d: release %s runs from slot %s, want %s from %s", h.boot.Number, image.Version, got, version, slot)
 	}
-}
-
-func readFile(t *testing.T, path string) []byte {
-	t.Helper()
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return content
 }

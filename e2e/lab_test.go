@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -23,6 +24,9 @@ type lab struct {
 	dir   string
 	front *front
 	proa  *exec.Cmd // proa serve
+
+	arming sync.Once
+	armed  bool // armed.raw and armed.fd are there: see armedHost
 }
 
 var shared lab

@@ -2,8 +2,10 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 )
@@ -82,4 +84,28 @@ func (l *lab) buildRelease(ctx context.Context, r release) error {
 		return nil
 	}
 	return l.proaRun(ctx, "repo", "publish", "out/"+r.version, "--repo", "repo", "--keys", "keys", "--channel", r.channel)
+}
+
+// published is how many bytes a host fetches at the most for a release.
+func (l *lab) published(ctx context.Context, version string) (int64, error) {
+	cmd := exec.CommandContext(ctx, l.path("bin", "proa"), "repo", "list", "--repo", l.path("repo"), "--json")
+	out, err := cmd.Output()
+	if err != nil {
+		return 0, err
+	}
+	var list struct {
+		Releases []struct {
+			Version   string `json:"version"`
+			FetchSize int64  `json:"fetchSize"`
+		} `json:"releases"`
+	}
+	if err := json.Unmarshal(out, &list); err != nil {
+		return 0, err
+	}
+	for _, r := range list.Releases {
+		if r.Version == version {
+			return r.FetchSize, nil
+		}
+	}
+	return 0, fmt.Errorf("release %s is not in the repository", version)
 }

@@ -2,13 +2,15 @@ package e2e
 
 import (
 	"testing"
+
+	"github.com/proa-os/proa/partitions"
 )
 
 func TestAGoodUpdateLeadsAfterItsTrial(t *testing.T) {
 	t.Parallel()
 	h := fresh(t, "good")
 	h.start()
-	h.wantRunning(base, 'a')
+	h.wantRunning(base, partitions.SlotA)
 	if s := h.status(exitOK); s.Running.Standing != "committed" || s.Pending != nil || s.Last != nil || len(s.Problems) > 0 {
 		t.Errorf("status of a fresh machine: %+v", s)
 	}

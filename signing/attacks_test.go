@@ -247,10 +247,14 @@ var attacks = []struct {
 
 	// Parsing.
 	{"duplicate keys", ErrMalformed, func(r *testRepository) {
-		r.spoil(func(data []byte) []byte { return bytes.Replace(data, []byte(`{"signatures"`), []byte(`{"signed":{},"signatures"`), 1) })
+		r.spoil(func(data []byte) []byte {
+			return bytes.Replace(data, []byte(`{"signatures"`), []byte(`{"signed":{},"signatures"`), 1)
+		})
 	}},
 	{"duplicate keys in other case", ErrMalformed, func(r *testRepository) {
-		r.spoil(func(data []byte) []byte { return bytes.Replace(data, []byte(`{"signatures"`), []byte(`{"ſigned":{},"signatures"`), 1) })
+		r.spoil(func(data []byte) []byte {
+			return bytes.Replace(data, []byte(`{"signatures"`), []byte(`{"ſigned":{},"signatures"`), 1)
+		})
 	}},
 	{"trailing bytes", ErrMalformed, func(r *testRepository) {
 		r.spoil(func(data []byte) []byte { return append(data, "{}"...) })
@@ -261,7 +265,9 @@ var attacks = []struct {
 		})
 	}},
 	{"version with a fraction", ErrMalformed, func(r *testRepository) {
-		r.spoil(func(data []byte) []byte { return bytes.Replace(data, []byte(`"version":4`), []byte(`"version":4e0`), 1) })
+		r.spoil(func(data []byte) []byte {
+			return bytes.Replace(data, []byte(`"version":4`), []byte(`"version":4e0`), 1)
+		})
 	}},
 	{"bad UTF-8", ErrMalformed, func(r *testRepository) {
 		r.spoil(func(data []byte) []byte { return bytes.Replace(data, []byte("timestamp"), []byte("timest\xffmp"), 1) })

@@ -56,16 +56,20 @@ func newRepository(t *testing.T) *testRepository {
 
 func newRepositoryWith(t *testing.T, keys Keys, threshold int) *testRepository {
 	t.Helper()
+	return newRepositoryAt(t, keys, threshold, start)
+}
+
+func newRepositoryAt(t *testing.T, keys Keys, threshold int, now time.Time) *testRepository {
+	t.Helper()
 	meta, err := NewMetadata(keys, threshold)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &testRepository{t: t, folder: t.TempDir(), keys: keys, meta: meta, now: start}
+	r := &testRepository{t: t, folder: t.TempDir(), keys: keys, meta: meta, now: now}
 	r.sign()
-	files := http.FileServer(http.Dir(r.folder))
 	r.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		if r.answer == nil || !r.answer(w, req) {
-			files.ServeHTTP(w, req)
+			http.FileServer(http.Dir(r.folder)).ServeHTTP(w, req)
 		}
 	}))
 	t.Cleanup(r.server.Close)

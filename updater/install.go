@@ -244,8 +244,9 @@ func copyHashed(to io.WriterAt, from io.ReaderAt, size int64) (manifests.Digest,
 
 // renameUKI is step 9.
 func (i *installation) renameUKI(context.Context) error {
-	if err := i.FS.Rename(i.espPath(esp.TempUKIPath(i.target.Slot)), i.espPath(esp.UKIPath(i.target.Slot))); err != nil {
-		return err
+	temporary := i.espPath(esp.TempUKIPath(i.target.Slot))
+	if err := i.FS.Rename(temporary, i.espPath(esp.UKIPath(i.target.Slot))); err != nil {
+		return errors.Join(err, i.FS.Remove(temporary))
 	}
 	if err := i.FS.SyncDir(i.espPath(esp.UKIFolder)); err != nil {
 		return err

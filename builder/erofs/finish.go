@@ -19,23 +19,34 @@ const (
 	sbMetaBlock     = sbOffset + 40 // uint32
 	sbUUID          = sbOffset + 48 // 16 bytes
 
-	magic              = 0xe0f5e1e2
-	featureSBChecksum  = 1
-	featureMtime       = 2
-	slotSize           = 32 // an inode's number, its nid, counts slots from the metadata block
-	slotsPerBlock      = BlockSize / slotSize
-	layoutPlain        = 0
-	layoutInline       = 2
-	inodeExtended      = 64
-	xattrHeader        = 12 // then 4 bytes for each count over 1
-	direntSize         = 12 // nid uint64, name offset uint16, file type, reserved
-	direntNameOffset   = 8
-	inodeSizeAt        = 8 // uint32, or uint64 in an extended inode
-	inodeXattrCountAt  = 2 // uint16
-	inodeDataBlockAt   = 16
-	inodeFormatBits    = 0xf
-	inodeExtendedBit   = 1
-	inodeLayoutShifted = 1
+	magic             = 0xe0f5e1e2
+	featureSBChecksum = 1 // of sbFeatureCompat
+	featureMtime      = 2
+)
+
+// An inode's number, its nid, counts slots of 32 bytes from the metadata
+// block. It is one slot long, or two when it is extended; its extended
+// attributes follow, then its inline content.
+const (
+	slotSize      = 32
+	slotsPerBlock = BlockSize / slotSize
+
+	inodeFormat     = 0  // uint16: bit 0 extended, bits 1 to 3 the layout
+	inodeXattrCount = 2  // uint16: see xattrHeader
+	inodeSize       = 8  // uint32, or uint64 when extended
+	inodeDataBlock  = 16 // uint32, of layoutPlain
+
+	layoutPlain  = 0 // content in blocks of its own
+	layoutInline = 2 // content after the inode
+
+	xattrHeader = 12 // bytes for a count of 1; each further one is 4 bytes
+)
+
+// Directory entries are 12 bytes; the names follow the last one of a block.
+const (
+	direntSize       = 12
+	direntNID        = 0 // uint64
+	direntNameOffset = 8 // uint16, in the block
 )
 
 // finish closes what go-erofs leaves open in an image that it wrote: the
@@ -137,22 +148,22 @@ func (f *finisher) locate(e *entry) (offset, size int64, err error) {
 	if _, err := f.file.ReadAt(inode, at); err != nil {
 		return 0, 0, err
 	}
-	format := binary.LittleEndian.Uint16(inode) & inodeFormatBits
+	format := binary.LittleEndian.Uint16(inode[inodeFormat:])
 	header := int64(slotSize)
-	size = int64(binary.LittleEndian.Uint32(inode[inodeSizeAt:]))
-	if format&inodeExtendedBit != 0 {
-		header = inodeExtended
-		size = int64(binary.LittleEndian.Uint64(inode[inodeSizeAt:]))
+	size = int64(binary.LittleEndian.Uint32(inode[inodeSize:]))
+	if extended := format&1 != 0; extended {
+		header = 2 * slotSize
+		size = int64(binary.LittleEndian.Uint64(inode[inodeSize:]))
 	}
-	if count := binary.LittleEndian.Uint16(inode[inodeXattrCountAt:]); count > 0 {
+	if count := binary.LittleEndian.Uint16(inode[inodeXattrCount:]); count > 0 {
 		header += xattrHeader + 4*int64(count-1)
 	}
 	if size <= 0 || size > 1<<36 {
 		return 0, 0, fmt.Errorf("size %d of a directory", size)
 	}
-	switch format >> inodeLayoutShifted {
+	switch format >> 1 & 7 {
 	case layoutPlain:
-		return int64(binary.LittleEndian.Uint32(inode[inodeDataBlockAt:])) * BlockSize, size, nil
+		return int64(binary.LittleEndian.Uint32(inode[inodeDataBlock:])) * BlockSize, size, nil
 	case layoutInline:
 		return at + header, size, nil
 	}
@@ -178,7 +189,7 @@ func (d *directory) match(e *entry) error {
 				return fmt.Errorf("%q where the tree has another name", name)
 			default:
 				child := e.children[next]
-				child.nid = binary.LittleEndian.Uint64(d.data[at:])
+				child.nid = binary.LittleEndian.Uint64(d.data[at+direntNID:])
 				d.dirents = append(d.dirents, dirent{at, child})
 				next++
 			}
@@ -223,11 +234,11 @@ func direntNames(block []byte) ([]string, error) {
 func (f *finisher) link() error {
 	for _, d := range f.directories {
 		for _, dirent := range d.dirents {
-			nid := binary.LittleEndian.Uint64(d.data[dirent.at:])
+			nid := binary.LittleEndian.Uint64(d.data[dirent.at+direntNID:])
 			if dirent.entry != nil {
 				nid = dirent.entry.first.nid
 			}
-			binary.LittleEndian.PutUint64(d.data[dirent.at:], nid+slotsPerBlock)
+			binary.LittleEndian.PutUint64(d.data[dirent.at+direntNID:], nid+slotsPerBlock)
 		}
 		if _, err := f.file.WriteAt(d.data, d.offset); err != nil {
 			return fmt.Errorf("writing directory entries: %w", err)

@@ -124,7 +124,11 @@ func (b *boot) findRoot() error {
 			seen = time.Now()
 		}
 		if time.Since(start) > b.options.RootWait || !seen.IsZero() && time.Since(seen) > settleTime {
-			return fmt.Errorf("no slot holds root hash %x: %s", b.options.Root.Hash, strings.Join(append(reasons, notes...), "; "))
+			reasons = append(reasons, notes...)
+			if len(reasons) == 0 {
+				reasons = []string{"there is no disk"}
+			}
+			return fmt.Errorf("no slot holds root hash %x: %s", b.options.Root.Hash, strings.Join(reasons, "; "))
 		}
 		for _, d := range b.disks {
 			d.file.Close()

@@ -28,13 +28,17 @@ func TestOtherSuperblocksAreRefused(t *testing.T) {
 		"one block":       func(b []byte) { clear(b[sbBlocks:][:8]); b[sbBlocks] = 1 },
 		"2^63 blocks":     func(b []byte) { b[sbBlocks+7] = 0x80 },
 		"long salt":       func(b []byte) { b[sbSaltSize], b[sbSaltSize+1] = 1, 1 },
+		"huge salt":       func(b []byte) { b[sbSaltSize], b[sbSaltSize+1] = 0xff, 0xff },
 		"bytes after it":  func(b []byte) { b[sbEnd] = 1 },
 		"after the salt":  func(b []byte) { b[sbSalt+40] = 1 },
 	} {
 		b := bytes.Clone(good)
 		change(b)
-		if got, err := ParseSuperblock(b); err == nil {
+		if got, err := ParseSuperblock(b[:sbEnd]); err == nil && name != "bytes after it" {
 			t.Errorf("%s: %v: want an error", name, got)
+		}
+		if got, err := ParseSuperblock(b); err == nil {
+			t.Errorf("%s, whole block: %v: want an error", name, got)
 		}
 	}
 	if _, err := ParseSuperblock(good[:sbEnd-1]); err == nil {

@@ -88,7 +88,7 @@ func (h *Host) Path(name string) string { return filepath.Join(h.Dir, name) }
 // Configure writes agent.yaml with more lines than the repository.
 func (h *Host) Configure(t testing.TB, more string) {
 	t.Helper()
-	text := "repository: " + h.URL + "\nhealthTimeout: 2s\nhealthLimit: 3s\n" + more
+	text := "repository: " + h.URL + "\nhealthTimeout: 1s\nhealthLimit: 1s\n" + more
 	check(t, os.WriteFile(h.Path("agent.yaml"), []byte(text), 0o600))
 }
 

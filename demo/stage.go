@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/proa-os/proa/machine"
+	"github.com/proa-os/proa/machine/debian"
+)
+
+// demo is the stage: a folder for everything it makes, the programs, the
+// server and the virtual machine.
+type demo struct {
+	began    time.Time
+	checkout string
+	folder   string // everything the demo makes, but for the cached root
+	summary  []entry
+
+	repository string // as the machine sees it
+	port       string
+	server     *exec.Cmd
+	machine    *machine.Machine
+	boot       *machine.Boot
+}
+
+func newDemo() (*demo, error) {
+	cache, err := debian.CheckoutDir()
+	if err != nil {
+		return nil, err
+	}
+	folder := filepath.Join(cache, "demo")
+	if err := os.RemoveAll(folder); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return nil, err
+	}
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	return &demo{
+		began:      time.Now(),
+		checkout:   filepath.Dir(cache),
+		folder:     folder,
+		port:       port,
+		repository: "http://10.0.2.2:" + port, // the host's loopback, seen from a QEMU guest
+	}, nil
+}
+
+// freePort finds a port of loopback that nobody uses.
+func freePort() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer listener.Close()
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	return port, err
+}
+
+// close ends what still runs. After a failure the logs stay, and it says where.
+func (d *demo) close(failed bool) {
+	if d.boot != nil && !d.boot.Ended() {
+		if failed {
+			fmt.Fprintf(os.Stderr, "\nlast lines of the console:\n%s\n", d.boot.Console(30))
+		}
+		d.boot.PowerCut()
+	}
+	if d.server != nil {
+		d.server.Process.Signal(syscall.SIGTERM)
+		d.server.Wait()
+	}
+	if failed {
+		fmt.Fprintf(os.Stderr, "logs and images are kept in %s\n", d.folder)
+		return
+	}
+	os.RemoveAll(d.folder)
+	fmt.Println("\nCleaned up. The Debian root is kept in .build for the next time; 'make clean' removes it.")
+}
+
+// proa runs the program in the demo's folder and shows the command.
+func (d *demo) proa(ctx context.Context, args ...string) (string, error) {
+	say("$ proa %s", strings.Join(args, " "))
+	cmd := exec.CommandContext(ctx, filepath.Join(d.checkout, "bin", "proa"), args...)
+	cmd.Dir = d.folder
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("proa %s: %w\n%s", args[0], err, stderr.String())
+	}
+	return stdout.String(), nil
+}
+
+// startServer runs 'proa serve' until the demo ends, and waits until it listens.
+func (d *demo) startServer() error {
+	address := "127.0.0.1:" + d.port
+	say("$ proa serve repo --listen %s &", address)
+	d.server = exec.Command(filepath.Join(d.checkout, "bin", "proa"), "serve", "repo", "--listen", address)
+	d.server.Dir = d.folder
+	d.server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}
+	if err := d.server.Start(); err != nil {
+		d.server = nil
+		return err
+	}
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if conn, err := net.Dial("tcp", address); err == nil {
+			return conn.Close()
+		}
+	}
+	return errors.New("proa serve does not listen")
+}
+
+// start boots the machine and waits until the guest answers.
+func (d *demo) start(ctx context.Context) error {
+	var err error
+	if d.boot, err = d.machine.Boot(ctx); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (d *demo) ready(ctx context.Context) error {
+	if err := d.boot.WaitReady(ctx); err != nil {
+		return err
+	}
+	say("the guest answers %.0f s after power-on", time.Since(d.boot.Start).Seconds())
+	return nil
+}
+
+// guest runs a command in the guest as root, shows it with what it prints, and
+// wants the given exit code.
+func (d *demo) guest(ctx context.Context, wantExit int, command string) (string, error) {
+	say("guest# %s", command)
+	result, err := d.boot.Run(ctx, command)
+	if err != nil {
+		return "", err
+	}
+	for in := bufio.NewScanner(strings.NewReader(result.Stdout + result.Stderr)); in.Scan(); {
+		say("       %s", in.Text())
+	}
+	if result.ExitCode != wantExit {
+		return "", fmt.Errorf("%s: exit code %d, want %d", command, result.ExitCode, wantExit)
+	}
+	if wantExit != 0 {
+		say("       (exit code %d)", wantExit)
+	}
+	return result.Stdout, nil
+}
+
+// reboot asks the guest to reboot and waits until it has gone down.
+func (d *demo) reboot(ctx context.Context) error {
+	say("guest# systemctl reboot")
+	var ended *machine.EndedError
+	if _, err := d.boot.Run(ctx, "systemctl reboot"); err != nil && !errors.As(err, &ended) {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	defer cancel()
+	_, err := d.boot.Wait(ctx)
+	return err
+}
