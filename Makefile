@@ -38,7 +38,7 @@ lint: ## Check formatting, vet, and that nothing is left untidy
 	go mod tidy -diff
 
 bench: setup build ## Measure speed, memory and sizes against the reference tools
-	go run ./testdata/bench
+	go run ./bench
 
 clean: ## Remove what the other targets made
 	rm -rf bin .build

@@ -25,11 +25,10 @@ var rooms = map[string][]string{
 	"builder":    {"manifests", "partitions", "signing", "durable", "progress"},
 	"updater":    {"manifests", "partitions", "signing", "durable", "progress"},
 	"machine":    {},
-	"images":     {"machine"},
-	"cmd":        {"manifests", "partitions", "signing", "repository", "builder", "updater", "machine", "durable", "progress"},
-	"demo":       {"machine", "images"},
-	"e2e":        {"manifests", "partitions", "machine", "images"},
-	"testdata":   {"machine", "images"},
+	"cmd":        {"manifests", "partitions", "signing", "repository", "builder", "updater", "durable", "progress"},
+	"demo":       {"machine"},
+	"bench":      {"machine"},
+	"e2e":        {"manifests", "partitions", "machine"},
 }
 
 // owners says which package alone may import a library.

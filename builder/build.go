@@ -14,11 +14,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/proa-os/proa/builder/content"
 	"github.com/proa-os/proa/builder/erofs"
+	"github.com/proa-os/proa/builder/initrd"
 	"github.com/proa-os/proa/builder/tree"
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions"
@@ -129,12 +132,13 @@ func (c *Config) check() error {
 	if c.Recipe.Update != nil && c.Agent == nil {
 		return errors.New("the recipe has an update section: want the proa-agent program")
 	}
-	for _, arch := range c.Recipe.Arch {
-		if arch == c.Arch {
-			return nil
-		}
+	if !slices.Contains(initrd.Platforms(), c.Recipe.Platform) {
+		return fmt.Errorf("platform %.80q: want one of %s", c.Recipe.Platform, strings.Join(initrd.Platforms(), ", "))
 	}
-	return fmt.Errorf("architecture %s: the recipe is for %v", c.Arch, c.Recipe.Arch)
+	if !slices.Contains(c.Recipe.Arch, c.Arch) {
+		return fmt.Errorf("architecture %s: the recipe is for %v", c.Arch, c.Recipe.Arch)
+	}
+	return nil
 }
 
 // isRelease reports whether a folder holds a release and nothing else, so that

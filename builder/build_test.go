@@ -17,8 +17,7 @@ import (
 
 	"github.com/proa-os/proa/builder/erofs"
 	"github.com/proa-os/proa/builder/examine"
-	"github.com/proa-os/proa/machine/appliance"
-	"github.com/proa-os/proa/machine/debian"
+	"github.com/proa-os/proa/machine/workshop"
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions/diskimage"
 	"github.com/proa-os/proa/progress"
@@ -48,33 +47,15 @@ func TestMain(m *testing.M) {
 }
 
 func (in *inputs) make(folder string) error {
-	programs := map[string]string{"appliance-init": "../machine/appliance/init", "proa-init": "../cmd/proa-init"}
-	for name, source := range programs {
-		build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(folder, name), source)
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			return errors.Join(err, errors.New(string(out)))
-		}
+	err := workshop.Compile(context.Background(), folder, "cmd/proa-init")
+	if err != nil {
+		return err
 	}
-	var err error
 	if in.init, err = os.ReadFile(filepath.Join(folder, "proa-init")); err != nil {
 		return err
 	}
-	cache, err := debian.CheckoutDir()
-	if err != nil {
-		return err
-	}
-	debianRoot, err := debian.Root(context.Background(), debian.Config{Dir: cache, Log: os.Stderr})
-	if err != nil {
-		return err
-	}
-	in.root = filepath.Join(folder, "root.tar")
-	out, err := os.Create(in.root)
-	if err != nil {
-		return err
-	}
-	defer out.Close()
-	return appliance.WriteRoot(out, appliance.Config{Debian: debianRoot, Init: filepath.Join(folder, "appliance-init")})
+	in.root, err = workshop.Appliance(context.Background(), folder)
+	return err
 }
 
 // config is a build of the shared root, and of more sources, into a new folder.

@@ -129,6 +129,9 @@ func (t Transport) check() error {
 	if size <= 0 || size%BlockSize != 0 || size > ChunkSizeMost {
 		return fmt.Errorf("chunkSize %d: want a multiple of %d, at most %d", size, BlockSize, ChunkSizeMost)
 	}
+	if len(t.Root.Chunks) == 0 {
+		return errors.New("root has no chunks")
+	}
 	sum := int64(0)
 	for i, chunk := range t.Root.Chunks {
 		// zstd adds less than 1/128 and its headers to what it cannot compress.
@@ -186,7 +189,8 @@ func checkIdentity(product string, arch Arch, version Version) error {
 	return err
 }
 
-// parseStrict decodes one document of schema 1.
+// parseStrict decodes one document of schema 1 that has every field, and each
+// in the one spelling that the document would be written with.
 func parseStrict(data []byte, into any, schema *int) error {
 	if err := CheckJSON(data, documentMost); err != nil {
 		return err
@@ -199,5 +203,9 @@ func parseStrict(data []byte, into any, schema *int) error {
 	if *schema != 1 {
 		return fmt.Errorf("schema %d: this version reads schema 1", *schema)
 	}
-	return nil
+	written, err := json.Marshal(into)
+	if err != nil {
+		return err
+	}
+	return sameJSON(data, written)
 }

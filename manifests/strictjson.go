@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -103,4 +105,54 @@ func foldRune(r rune) rune {
 		least = min(least, next)
 	}
 	return least
+}
+
+// sameJSON reports the first field of read that is missing in written, has
+// another value there, or the other way round. Space and order do not matter.
+func sameJSON(read, written []byte) error {
+	var values [2]any
+	for i, data := range [][]byte{read, written} {
+		in := json.NewDecoder(bytes.NewReader(data))
+		in.UseNumber()
+		if err := in.Decode(&values[i]); err != nil {
+			return err
+		}
+	}
+	return sameValue("", values[0], values[1])
+}
+
+func sameValue(path string, read, written any) error {
+	switch read := read.(type) {
+	case map[string]any:
+		other, _ := written.(map[string]any)
+		for _, key := range slices.Sorted(maps.Keys(read)) {
+			if _, ok := other[key]; !ok {
+				return fmt.Errorf("field %s%s: no such field in this spelling", path, clip(key))
+			}
+			if err := sameValue(path+key+".", read[key], other[key]); err != nil {
+				return err
+			}
+		}
+		for _, key := range slices.Sorted(maps.Keys(other)) {
+			if _, ok := read[key]; !ok {
+				return fmt.Errorf("field %s%s is missing", path, key)
+			}
+		}
+		return nil
+	case []any:
+		other, _ := written.([]any)
+		if len(other) != len(read) {
+			return fmt.Errorf("field %s: want %d values", strings.TrimSuffix(path, "."), len(other))
+		}
+		for i := range read {
+			if err := sameValue(fmt.Sprintf("%s%d.", path, i), read[i], other[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if read != written {
+		return fmt.Errorf("field %s: %.80v is written %.80v", strings.TrimSuffix(path, "."), read, written)
+	}
+	return nil
 }

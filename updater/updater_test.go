@@ -103,7 +103,7 @@ func TestInstalledSlotSatisfiesVeritysetup(t *testing.T) {
 	disk, err := os.ReadFile(f.host.Path("disk.raw"))
 	check(t, err)
 	for name, role := range map[string]partitions.Role{"root": partitions.RoleRootB, "verity": partitions.RoleVerityB} {
-		at := testhost.Offset(role)
+		at := f.host.Offset(role)
 		check(t, os.WriteFile(dir+"/"+name, disk[at:at+1<<20], 0o600))
 	}
 	out, err := exec.Command("veritysetup", "verify", dir+"/root", dir+"/verity", manifests.HexBytes(f.next.Root.Hash[:]).String()).CombinedOutput()
@@ -268,7 +268,7 @@ func TestRollbackToARottenSlotIsRefused(t *testing.T) {
 	f.update(t)
 	f.boot(t, partitions.SlotB)
 	f.judge(t)
-	damage(t, f.host, testhost.Offset(partitions.RoleRootA)+70_000)
+	damage(t, f.host, f.host.Offset(partitions.RoleRootA)+70_000)
 	if _, err := f.host.Updater(t, nil).Rollback(context.Background()); err == nil {
 		t.Error("a rotten slot was armed")
 	}
@@ -343,7 +343,7 @@ func TestArmedSlotThatRottedIsDisarmedWithoutAJournal(t *testing.T) {
 	f := newFleet(t)
 	f.update(t)
 	zeroJournal(t, f.host)
-	damage(t, f.host, testhost.Offset(partitions.RoleRootB)+5)
+	damage(t, f.host, f.host.Offset(partitions.RoleRootB)+5)
 	_, err := f.host.Updater(t, nil).Recover(context.Background())
 	check(t, err)
 	f.boot(t, partitions.SlotA)
@@ -354,7 +354,7 @@ func zeroJournal(t testing.TB, h *testhost.Host) {
 	disk, err := os.OpenFile(h.Path("disk.raw"), os.O_RDWR, 0)
 	check(t, err)
 	defer disk.Close()
-	_, err = disk.WriteAt(make([]byte, partitions.StateSize), testhost.Offset(partitions.RoleState))
+	_, err = disk.WriteAt(make([]byte, partitions.StateSize), h.Offset(partitions.RoleState))
 	check(t, err)
 }
 

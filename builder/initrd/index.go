@@ -1,7 +1,6 @@
 package initrd
 
 import (
-	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -86,10 +85,8 @@ func moduleName(file string) string {
 
 // lines calls fn with the words of every line that has any and is no comment.
 func lines(content []byte, fn func(words []string)) {
-	scanner := bufio.NewScanner(bytes.NewReader(content))
-	scanner.Buffer(nil, 1<<20)
-	for scanner.Scan() {
-		if words := strings.Fields(scanner.Text()); len(words) > 0 && !strings.HasPrefix(words[0], "#") {
+	for line := range bytes.Lines(content) {
+		if words := strings.Fields(string(line)); len(words) > 0 && !strings.HasPrefix(words[0], "#") {
 			fn(words)
 		}
 	}

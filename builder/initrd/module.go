@@ -13,7 +13,7 @@ import (
 
 // mostModule is the largest module taken, in bytes: a bound for what a small
 // compressed file may unpack to.
-const mostModule = 128 << 20
+const mostModule = 64 << 20
 
 // readModule returns a module as the kernel takes it: unpacked (a small init
 // has no decoder, and together they compress better) and otherwise unchanged,

@@ -56,6 +56,12 @@ func add(ctx context.Context, store *content.Store, t *tree.Tree, c Config) erro
 	if err != nil {
 		return err
 	}
+	// Asked first, since opening a FIFO would wait for its writer.
+	if info, err := os.Stat(c.Dir); err != nil {
+		return err
+	} else if !info.IsDir() {
+		return fmt.Errorf("%s: not a directory", c.Dir)
+	}
 	root, err := os.OpenRoot(c.Dir)
 	if err != nil {
 		return err

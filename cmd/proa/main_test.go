@@ -2,13 +2,12 @@ package main
 
 import (
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/proa-os/proa/cmd/internal/cli"
+	"github.com/proa-os/proa/machine/workshop"
 )
 
 func TestMain(m *testing.M) {
@@ -21,12 +20,12 @@ func TestMain(m *testing.M) {
 // testdata/script is a session.
 func TestScripts(t *testing.T) {
 	programs := t.TempDir()
-	for _, name := range []string{"proa-init", "proa-agent"} {
-		build := exec.Command("go", "build", "-trimpath", "-o", filepath.Join(programs, name), "../"+name)
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			t.Fatalf("compiling %s: %v\n%s", name, err, out)
-		}
+	if err := workshop.Compile(t.Context(), programs, "cmd/proa-init", "cmd/proa-agent"); err != nil {
+		t.Fatal(err)
+	}
+	root, err := workshop.Appliance(t.Context(), programs)
+	if err != nil {
+		t.Fatal(err)
 	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -34,6 +33,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PROGRAMS", programs)
+			env.Setenv("ROOT", root) // a bootable root as a tar archive
 			env.Setenv("HOME", env.WorkDir)
 			return nil
 		},

@@ -18,13 +18,6 @@ import (
 	"github.com/proa-os/proa/partitions/verity"
 )
 
-type writerAt struct {
-	w      io.WriterAt
-	offset int64
-}
-
-func (w writerAt) section() io.Writer { return io.NewOffsetWriter(w.w, w.offset) }
-
 const loaderVendor = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 
 // SetVariable stores a variable of the boot loader.
@@ -90,12 +83,12 @@ func (h *Host) TryBoot(t testing.TB) (Booted, error) {
 	}
 	defer disk.Close()
 	for _, slot := range partitions.Slots() {
-		tree := io.NewSectionReader(disk, Offset(slot.Verity()), mib)
+		tree := h.section(disk, slot.Verity())
 		if holds, err := boot.Root.Holds(tree); err != nil || !holds {
 			continue
 		}
 		err := verity.Verify(context.Background(), verity.Check{
-			Root: boot.Root, Data: io.NewSectionReader(disk, Offset(slot.Root()), mib), Stored: tree,
+			Root: boot.Root, Data: h.section(disk, slot.Root()), Stored: tree,
 		})
 		if err != nil {
 			return Booted{}, fmt.Errorf("%s boots slot %s: %w", name, slot, err)
@@ -108,6 +101,11 @@ func (h *Host) TryBoot(t testing.TB) (Booted, error) {
 		return Booted{slot, release}, nil
 	}
 	return Booted{}, fmt.Errorf("%s finds no root", name)
+}
+
+func (h *Host) section(disk *os.File, role partitions.Role) *io.SectionReader {
+	offset, size := h.span(role)
+	return io.NewSectionReader(disk, offset, size)
 }
 
 // chooseEntry is the loader's choice: the one-shot entry, then the variable

@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -46,16 +48,22 @@ func NewRelease(t testing.TB, spec Spec) *Release {
 	if spec.Blocks == 0 {
 		spec.Blocks = 150
 	}
+	return FromImage(t, spec, Content(string(spec.Version), spec.Blocks*verity.BlockSize))
+}
+
+// FromImage makes a release of a root image of whole blocks.
+func FromImage(t testing.TB, spec Spec, image []byte) *Release {
+	t.Helper()
 	if spec.ChunkSize == 0 {
 		spec.ChunkSize = 64 << 10
 	}
-	r := &Release{Image: content(string(spec.Version), spec.Blocks*verity.BlockSize)}
-	leaves, err := verity.HashImage(context.Background(), bytes.NewReader(r.Image), uint64(spec.Blocks), salt, 0, nil)
+	r := &Release{Image: image}
+	leaves, err := verity.HashImage(context.Background(), bytes.NewReader(image), uint64(len(image)/verity.BlockSize), salt, 0, nil)
 	check(t, err)
 	tree, err := verity.NewTree(leaves, salt)
 	check(t, err)
 	r.Root = tree.Root()
-	r.UKI = NewUKI("quiet "+cmdline.Boot{Root: r.Root}.String(), content("kernel "+string(spec.Version), 20<<10))
+	r.UKI = NewUKI("quiet "+cmdline.Boot{Root: r.Root}.String(), Content("kernel "+string(spec.Version), 20<<10))
 	r.Release = manifests.Release{
 		Schema: 1, Product: Product, Version: spec.Version, Arch: manifests.AMD64, Epoch: 1700000000, SecurityEpoch: spec.SecurityEpoch,
 		Root: manifests.Root{Hash: r.Root.Hash[:], Salt: salt, Blocks: r.Root.Blocks},
@@ -93,6 +101,15 @@ func (r *Release) encode(t testing.TB, chunkSize int64) {
 	}
 }
 
+// WriteFolder writes the release as a build does.
+func (r *Release) WriteFolder(t testing.TB, dir string) {
+	t.Helper()
+	check(t, os.MkdirAll(dir, 0o755))
+	for name, content := range map[string][]byte{manifests.RootFile: r.Image, manifests.UKIFile: r.UKI, manifests.ReleaseFile: r.Text(t)} {
+		check(t, os.WriteFile(filepath.Join(dir, name), content, 0o644))
+	}
+}
+
 // Text is the release.json.
 func (r *Release) Text(t testing.TB) []byte {
 	text, err := json.Marshal(r.Release)
@@ -100,8 +117,8 @@ func (r *Release) Text(t testing.TB) []byte {
 	return text
 }
 
-// content is bytes that depend on a name alone and shrink by half under zstd.
-func content(name string, size int) []byte {
+// Content is bytes that depend on a name alone and shrink by half under zstd.
+func Content(name string, size int) []byte {
 	seed := manifests.DigestOf([]byte(name))
 	random := rand.NewChaCha8(seed)
 	out := make([]byte, size)

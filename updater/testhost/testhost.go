@@ -7,6 +7,7 @@ package testhost
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,41 +25,59 @@ import (
 
 const mib = 1 << 20
 
-// The places of the partitions on a test disk, in MiB.
-var places = []struct {
+// place is where a partition of a test disk is, in MiB.
+type place struct {
 	role        partitions.Role
 	kind        partitions.GUID
 	start, size int64
-}{
-	{partitions.RoleESP, partitions.TypeESP, 1, 1},
-	{partitions.RoleRootA, partitions.TypeRoot("amd64"), 2, 1},
-	{partitions.RoleVerityA, partitions.TypeVerity("amd64"), 3, 1},
-	{partitions.RoleRootB, partitions.TypeRoot("amd64"), 4, 1},
-	{partitions.RoleVerityB, partitions.TypeVerity("amd64"), 5, 1},
-	{partitions.RoleState, partitions.TypeState, 6, 1},
 }
 
-const diskSize = 8 * mib
+// lay puts the partitions one after another.
+func lay(rootMiB int64) []place {
+	verityMiB := rootMiB/64 + 1
+	places := []place{
+		{role: partitions.RoleESP, kind: partitions.TypeESP, size: 1}, // its files are in a folder
+		{role: partitions.RoleRootA, kind: partitions.TypeRoot("amd64"), size: rootMiB},
+		{role: partitions.RoleVerityA, kind: partitions.TypeVerity("amd64"), size: verityMiB},
+		{role: partitions.RoleRootB, kind: partitions.TypeRoot("amd64"), size: rootMiB},
+		{role: partitions.RoleVerityB, kind: partitions.TypeVerity("amd64"), size: verityMiB},
+		{role: partitions.RoleState, kind: partitions.TypeState, size: 1},
+	}
+	next := int64(1)
+	for i := range places {
+		places[i].start = next
+		next += places[i].size
+	}
+	return places
+}
 
 // Host is a host of plain files under Dir.
 type Host struct {
 	Dir      string
 	URL      string // of its repository
 	releases map[[32]byte]*Release
+	places   []place
 	boots    int
 }
 
 // New is a host that runs the release, committed in slot a, and knows the
-// repository. Slot b is empty.
+// repository. Slot b is empty, and as large as slot a: 1 MiB.
 func New(t testing.TB, repository *Repository, release *Release) *Host {
 	t.Helper()
-	h := &Host{Dir: t.TempDir(), URL: repository.URL, releases: map[[32]byte]*Release{}}
+	return NewSized(t, repository.URL, repository.Root(t), release, 1)
+}
+
+// NewSized is New for any repository and with slots for a root image of the
+// given MiB.
+func NewSized(t testing.TB, url string, trustRoot []byte, release *Release, rootMiB int64) *Host {
+	t.Helper()
+	h := &Host{Dir: t.TempDir(), URL: url, releases: map[[32]byte]*Release{}, places: lay(rootMiB)}
 	for _, dir := range []string{"esp/" + esp.UKIFolder, "esp/" + esp.ConfFolder, "efivars", "run", "state", "health.d"} {
 		check(t, os.MkdirAll(h.Path(dir), 0o755))
 	}
-	makeDisk(t, h.Path("disk.raw"))
+	h.makeDisk(t)
 	check(t, os.WriteFile(h.Path("esp/"+esp.LoaderConfPath), esp.LoaderConf(partitions.SlotA), 0o600))
-	check(t, os.WriteFile(h.Path("root.json"), repository.Root(t), 0o600))
+	check(t, os.WriteFile(h.Path("root.json"), trustRoot, 0o600))
 	h.Configure(t, "")
 	h.Install(t, partitions.SlotA, release)
 	h.Boot(t)
@@ -66,12 +85,14 @@ func New(t testing.TB, repository *Repository, release *Release) *Host {
 }
 
 // makeDisk writes the table with a tool that is not ours.
-func makeDisk(t testing.TB, path string) {
+func (h *Host) makeDisk(t testing.TB) {
 	t.Helper()
+	path := h.Path("disk.raw")
+	last := h.places[len(h.places)-1]
 	check(t, os.WriteFile(path, nil, 0o600))
-	check(t, os.Truncate(path, diskSize))
+	check(t, os.Truncate(path, (last.start+last.size+1)*mib))
 	args := []string{"-a", "1"}
-	for i, p := range places {
+	for i, p := range h.places {
 		args = append(args,
 			"-n", fmt.Sprintf("%d:%d:+%dM", i+1, p.start*mib/512, p.size),
 			"-t", fmt.Sprintf("%d:%s", i+1, p.kind),
@@ -141,9 +162,9 @@ func (h *Host) Install(t testing.TB, slot partitions.Slot, r *Release) {
 	disk, err := os.OpenFile(h.Path("disk.raw"), os.O_RDWR, 0)
 	check(t, err)
 	defer disk.Close()
-	_, err = disk.WriteAt(r.Image, Offset(slot.Root()))
+	_, err = disk.WriteAt(r.Image, h.Offset(slot.Root()))
 	check(t, err)
-	check(t, tree.Store(writerAt{disk, Offset(slot.Verity())}.section(), [16]byte{}))
+	check(t, tree.Store(io.NewOffsetWriter(disk, h.Offset(slot.Verity())), [16]byte{}))
 	check(t, os.WriteFile(h.Path("esp/"+esp.UKIPath(slot)), r.UKI, 0o600))
 }
 
@@ -154,11 +175,16 @@ func (h *Host) Know(releases ...*Release) {
 	}
 }
 
-// Offset is where a partition of a test disk begins, in bytes.
-func Offset(role partitions.Role) int64 {
-	for _, p := range places {
+// Offset is where a partition of the disk begins, in bytes.
+func (h *Host) Offset(role partitions.Role) int64 {
+	offset, _ := h.span(role)
+	return offset
+}
+
+func (h *Host) span(role partitions.Role) (offset, size int64) {
+	for _, p := range h.places {
 		if p.role == role {
-			return p.start * mib
+			return p.start * mib, p.size * mib
 		}
 	}
 	panic("testhost: no partition " + role)

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+)
+
+const hostFile = `disk: %[1]s/disk.raw
+esp: %[1]s/esp
+efivars: %[1]s/efivars
+run: %[1]s/run
+boot: %[1]s/boot.json
+cmdline: %[1]s/cmdline
+bootId: %[1]s/boot_id
+image: %[1]s/image.json
+trustRoot: %[1]s/root.json
+state: %[1]s/state
+config: [%[1]s/agent.yaml]
+healthDirs: []
+resetFile: %[1]s/reset
+`
+
+// makeHost makes what release 1.0.0 looks like to its agent when it runs, of
+// plain files and folders.
+func (b *bench) makeHost(ctx context.Context) error {
+	release := struct {
+		Root struct {
+			Hash, Salt string
+			Blocks     int64
+		}
+	}{}
+	if err := readJSON(b.path("out", "1.0.0", "release.json"), &release); err != nil {
+		return err
+	}
+	host := b.path("host")
+	files := map[string]string{
+		"host.yaml":  fmt.Sprintf(hostFile, host),
+		"cmdline":    fmt.Sprintf("proa.roothash=%s proa.salt=%s proa.blocks=%d\n", release.Root.Hash, release.Root.Salt, release.Root.Blocks),
+		"boot.json":  fmt.Sprintf(`{"slot":"a","rootHash":%q,"disk":"%s/disk.raw"}`, release.Root.Hash, host),
+		"boot_id":    "6f1f6a4e-0000-4000-8000-000000000001\n",
+		"image.json": `{"schema":1,"product":"bench","version":"1.0.0","arch":"amd64","epoch":315532800,"securityEpoch":0}`,
+		"agent.yaml": fmt.Sprintf("repository: http://127.0.0.1:%s\nchannel: stable\n", port),
+	}
+	for name, content := range files {
+		if err := os.MkdirAll(filepath.Join(host, filepath.Dir(name)), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(host, name), []byte(content), 0o644); err != nil {
+			return err
+		}
+	}
+	_, err := b.command(ctx, "cp repo/metadata/1.root.json host/root.json")
+	return err
+}
+
+// resetHost takes the host back to before the update.
+func (b *bench) resetHost(ctx context.Context) error {
+	_, err := b.command(ctx, `set -e
+rm -rf host/esp host/efivars host/run host/state
+mkdir -p host/esp/EFI/Linux host/esp/EFI/BOOT host/esp/loader host/efivars host/run host/state
+cp out/1.0.0/uki.efi host/esp/EFI/Linux/proa-a.efi
+cp --sparse=always out/1.0.0/disk.raw host/disk.raw
+offset=$(sgdisk -i 1 host/disk.raw | awk '/First sector/ {print $3 * 512}')
+mcopy -n -i host/disk.raw@@$offset ::/loader/loader.conf host/esp/loader/loader.conf
+mcopy -n -i host/disk.raw@@$offset ::/EFI/BOOT/BOOTX64.EFI host/esp/EFI/BOOT/BOOTX64.EFI
+sync host/disk.raw`)
+	return err
+}

@@ -1,0 +1,69 @@
+// Package workshop makes, from a checkout of proa, what its tests and its demo
+// build images from: compiled programs and the root of the appliance.
+package workshop
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/proa-os/proa/machine/appliance"
+	"github.com/proa-os/proa/machine/debian"
+)
+
+// Compile builds programs, given by their folders relative to the checkout such
+// as "cmd/proa", as they are released: static, without symbols. Each appears in
+// folder under the last part of its name.
+func Compile(ctx context.Context, folder string, programs ...string) error {
+	checkout, err := checkout()
+	if err != nil {
+		return err
+	}
+	folder, err = filepath.Abs(folder)
+	if err != nil {
+		return err
+	}
+	args := []string{"build", "-trimpath", "-ldflags=-s -w", "-o", folder + "/"}
+	for _, program := range programs {
+		args = append(args, "./"+program)
+	}
+	build := exec.CommandContext(ctx, "go", args...)
+	build.Dir = checkout
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("compiling %v: %w\n%s", programs, err, out)
+	}
+	return nil
+}
+
+// Appliance makes the root of the appliance as the tar archive folder/appliance.tar,
+// and returns its path. The first time on a machine it makes the Debian root,
+// which takes a minute, and tells standard error.
+func Appliance(ctx context.Context, folder string) (string, error) {
+	cache, err := debian.CheckoutDir()
+	if err != nil {
+		return "", err
+	}
+	root, err := debian.Root(ctx, debian.Config{Dir: cache, Log: os.Stderr})
+	if err != nil {
+		return "", err
+	}
+	if err := Compile(ctx, folder, "machine/appliance/init"); err != nil {
+		return "", err
+	}
+	path := filepath.Join(folder, "appliance.tar")
+	out, err := os.Create(path)
+	if err != nil {
+		return "", err
+	}
+	err = appliance.WriteRoot(out, appliance.Config{Debian: root, Init: filepath.Join(folder, "init")})
+	return path, errors.Join(err, out.Close())
+}
+
+func checkout() (string, error) {
+	cache, err := debian.CheckoutDir()
+	return filepath.Dir(cache), err
+}
