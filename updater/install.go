@@ -58,7 +58,7 @@ func (i *installation) writeRoot(ctx context.Context) error {
 			},
 			Step: step,
 		})
-		i.hashes = filled.Hashes
+		i.hashes, i.medium = filled.Hashes, filled.Medium
 		i.done.Downloaded += filled.Fetched
 		i.done.Reused += filled.Reused
 		return contentError(err)
@@ -88,21 +88,20 @@ func (i *installation) writeTree(context.Context) error {
 	if err != nil {
 		return err
 	}
-	i.hashes = nil // its memory is needed for reading the slot
+	i.hashes = nil // its memory is needed
 	if tree.Root().Hash != i.offer.Root.Hash {
 		return &UntrustedError{fmt.Errorf("the chunks have root hash %x: the release has %x", tree.Root().Hash, i.offer.Root.Hash)}
 	}
 	return i.slot.StoreTree(tree)
 }
 
-// verify is step 7.
+// verify is step 7. The image was read back from the medium while it was
+// written, each part after it was synced; the tree is read now.
 func (i *installation) verify(ctx context.Context) error {
-	err := i.report("verify slot", i.offer.Root.Size(), func(step progress.Step) error {
-		return i.slot.Verify(ctx, i.offer.Root, step)
-	})
-	if err != nil {
+	if err := i.slot.VerifyFilled(ctx, i.offer.Root, i.medium); err != nil {
 		return err
 	}
+	i.medium = nil
 	return i.write(func(r *journal.Record) { r.Phase, r.Offset = journal.Verified, 0 })
 }
 

@@ -41,7 +41,8 @@ type installation struct {
 	offer  offer
 	target journal.Target
 	slot   *slots.Slot     // the target, from openTarget on
-	hashes *verity.Builder // of the written image, from writeRoot to writeTree
+	hashes *verity.Builder // of the image as it was written, from writeRoot to writeTree
+	medium *verity.Builder // of the image as it was read back, from writeRoot to verify
 	done   Updated
 }
 

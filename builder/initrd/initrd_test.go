@@ -55,7 +55,7 @@ kernel/drivers/md/dm-bufio.ko: kernel/drivers/md/dm-mod.ko
 kernel/drivers/md/dm-verity.ko: kernel/drivers/md/dm-bufio.ko kernel/drivers/md/dm-mod.ko
 kernel/fs/erofs/erofs.ko.xz: kernel/lib/libcrc32c.ko
 kernel/lib/libcrc32c.ko:
-kernel/arch/crc32c-intel.ko:
+kernel/arch/crc-soft.ko:
 kernel/fs/overlayfs/overlay.ko.zst:
 kernel/drivers/virtio/virtio_pci.ko: kernel/drivers/virtio/virtio_ring.ko kernel/drivers/virtio/virtio.ko
 kernel/drivers/virtio/virtio_ring.ko:
@@ -65,7 +65,7 @@ kernel/drivers/net/unwanted.ko:
 `,
 		folder("modules.builtin"): "kernel/crypto/sha256_generic.ko\nkernel/fs/ext4/ext4.ko\n",
 		folder("modules.softdep"): "# Soft dependencies\nsoftdep libcrc32c pre: crc32c nothing\nsoftdep dm_mod post: dm_after\n",
-		folder("modules.alias"):   "alias crc32c crc32c_intel\nalias pci:v*d* unwanted\n",
+		folder("modules.alias"):   "alias crc32c crc_soft\nalias pci:v*d* unwanted\n",
 	}
 	for _, line := range strings.Split(f[folder("modules.dep")], "\n") {
 		if file, _, ok := strings.Cut(line, ":"); ok {
@@ -159,10 +159,23 @@ func TestCpioUnpacksWhatTheKernelWill(t *testing.T) {
 	}
 }
 
+func TestMembersAreSortedSoThatTheOrderOfCallsDoesNotShow(t *testing.T) {
+	a, b := newArchive(), newArchive()
+	a.dir("x")
+	a.file("x/z", 0o644, []byte("z"))
+	a.file("x/a", 0o644, []byte("a"))
+	b.file("x/a", 0o644, []byte("a"))
+	b.file("x/z", 0o644, []byte("z"))
+	b.dir("x")
+	if !bytes.Equal(a.bytes(), b.bytes()) {
+		t.Error("the order of calls changes the archive")
+	}
+}
+
 func TestDependenciesComeFirst(t *testing.T) {
 	_, report := build(t, config(kernel()))
 	for _, pair := range [][2]string{
-		{"dm_mod", "dm_bufio"}, {"dm_bufio", "dm_verity"}, {"libcrc32c", "erofs"}, {"crc32c_intel", "libcrc32c"},
+		{"dm_mod", "dm_bufio"}, {"dm_bufio", "dm_verity"}, {"libcrc32c", "erofs"}, {"crc_soft", "libcrc32c"},
 		{"virtio_ring", "virtio"}, {"virtio", "virtio_pci"}, {"virtio", "virtio_blk"},
 	} {
 		first, second := slices.Index(report.Modules, pair[0]), slices.Index(report.Modules, pair[1])

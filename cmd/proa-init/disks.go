@@ -87,7 +87,7 @@ func match(d disk, slot partitions.Slot, root verity.Root) (found, error) {
 	if err != nil {
 		return found{}, err
 	}
-	if false {
+	if !holds {
 		return found{}, errors.New("it holds another root hash")
 	}
 	return found{disk: d, slot: slot, root: data, verity: tree}, nil

@@ -21,9 +21,6 @@ import (
 // says.
 var ErrContent = errors.New("content differs from what the release says")
 
-// syncEvery is the bytes written between two syncs of a slot.
-const syncEvery = 64 << 20
-
 // buffersMost bounds the memory of the pipeline in bytes, as long as one chunk
 // and its encoded form fit into it.
 const buffersMost = 20 << 20
@@ -53,20 +50,26 @@ type Filling struct {
 
 // Filled is what Fill did.
 type Filled struct {
-	Hashes  *verity.Builder // complete
+	Hashes  *verity.Builder // complete: of what was written, hashed in the buffers
+	Medium  *verity.Builder // complete: of what was read back from the medium after it was synced
 	Fetched int64           // encoded bytes
 	Reused  int64           // decoded bytes that were in the slot already
 }
 
 // Fill writes the image into the slot. Each chunk is verified in the buffer
-// that is written. When it returns nil all of it is synced. An image that is
-// not as its chunk list says is an error that wraps ErrContent.
+// that is written. When it returns nil all of it is synced, and has been read
+// back from the medium. An image that is not as its chunk list says is an
+// error that wraps ErrContent.
 func (s *Slot) Fill(ctx context.Context, f Filling) (Filled, error) {
 	hashes, err := verity.NewBuilder(f.Image.Root.Blocks, f.Image.Root.Salt)
 	if err != nil {
 		return Filled{}, err
 	}
-	w := &filler{Filling: f, slot: s, hashes: hashes, have: make([]bool, len(f.Image.Chunks))}
+	medium, err := verity.NewBuilder(f.Image.Root.Blocks, f.Image.Root.Salt)
+	if err != nil {
+		return Filled{}, err
+	}
+	w := &filler{Filling: f, slot: s, hashes: hashes, medium: medium, have: make([]bool, len(f.Image.Chunks))}
 	if f.Resume {
 		if err := w.scan(ctx); err != nil {
 			return Filled{}, fmt.Errorf("reading what the slot holds: %w", err)
@@ -75,13 +78,14 @@ func (s *Slot) Fill(ctx context.Context, f Filling) (Filled, error) {
 	if err := w.fetchAll(ctx); err != nil {
 		return Filled{}, err
 	}
-	return Filled{Hashes: hashes, Fetched: w.fetched, Reused: w.reused}, nil
+	return Filled{Hashes: hashes, Medium: medium, Fetched: w.fetched, Reused: w.reused}, nil
 }
 
 type filler struct {
 	Filling
 	slot    *Slot
 	hashes  *verity.Builder
+	medium  *verity.Builder
 	fetched int64
 	reused  int64
 
@@ -89,8 +93,8 @@ type filler struct {
 	have []bool // chunks that are in place
 }
 
-// span is where chunk i is in the image, in bytes.
-func (w *filler) span(i int) (offset, size int64) {
+// chunk is where chunk i is in the image, in bytes.
+func (w *filler) chunk(i int) (offset, size int64) {
 	offset = int64(i) * w.Image.ChunkSize
 	return offset, min(w.Image.ChunkSize, w.Image.Root.Size()-offset)
 }
@@ -137,7 +141,7 @@ func (w *filler) scan(ctx context.Context) error {
 		group.Go(func() error {
 			buffer, leaves := make([]byte, w.Image.ChunkSize), []byte(nil)
 			for i := range next {
-				offset, size := w.span(i)
+				offset, size := w.chunk(i)
 				data := buffer[:size]
 				if n, err := w.slot.Root.ReadAt(data, offset); n < len(data) {
 					return fmt.Errorf("reading %d bytes at %d: %w", size, offset, err)
@@ -159,7 +163,7 @@ func (w *filler) scan(ctx context.Context) error {
 
 // mark notes that chunk i is in place.
 func (w *filler) mark(i int, counter *int64) {
-	_, size := w.span(i)
+	_, size := w.chunk(i)
 	w.mu.Lock()
 	w.have[i] = true
 	if counter != nil {
@@ -187,7 +191,7 @@ type encoded struct {
 }
 
 // fetchAll is the pipeline: one reader, workers that decode, check and write,
-// and one that syncs behind them.
+// one that syncs behind them, and readers that read back what was synced.
 func (w *filler) fetchAll(ctx context.Context) error {
 	workers, buffers := w.workers()
 	group, ctx := errgroup.WithContext(ctx)
@@ -214,11 +218,16 @@ func (w *filler) fetchAll(ctx context.Context) error {
 		close(written)
 		return nil
 	})
-	group.Go(func() error { return w.syncBehind(written) })
-	if err := group.Wait(); err != nil {
-		return err
+	size := w.Image.Root.Size()
+	synced := make(chan span, size/readBackPiece+size/syncEvery+2) // a piece ends at each sync
+	group.Go(func() error {
+		defer close(synced)
+		return w.syncBehind(written, synced)
+	})
+	for range workers {
+		group.Go(func() error { return w.readBack(ctx, synced) })
 	}
-	return w.sync()
+	return group.Wait()
 }
 
 // read fetches each run of missing chunks as one stream.
@@ -287,7 +296,7 @@ func (w *filler) work(jobs <-chan encoded, free chan<- []byte, written chan<- in
 	defer decoder.Close()
 	buffer, leaves := make([]byte, 0, w.Image.ChunkSize), []byte(nil)
 	for job := range jobs {
-		offset, size := w.span(job.chunk)
+		offset, size := w.chunk(job.chunk)
 		data, err := decoder.DecodeAll(job.data, buffer[:0:size])
 		if err != nil {
 			return fmt.Errorf("chunk %d: %w: %w", job.chunk, ErrContent, err)
@@ -311,31 +320,4 @@ func (w *filler) work(jobs <-chan encoded, free chan<- []byte, written chan<- in
 		written <- size
 	}
 	return nil
-}
-
-// syncBehind syncs each time that syncEvery bytes have been written.
-func (w *filler) syncBehind(written <-chan int64) error {
-	pending := int64(0)
-	for size := range written {
-		if pending += size; pending < syncEvery {
-			continue
-		}
-		pending = 0
-		if err := w.sync(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// sync makes durable what is in place by now, and tells how far it reaches.
-func (w *filler) sync() error {
-	complete := w.complete()
-	if err := w.slot.Root.Sync(); err != nil {
-		return fmt.Errorf("syncing the root image: %w", err)
-	}
-	if w.Synced == nil {
-		return nil
-	}
-	return w.Synced(complete)
 }

@@ -8,7 +8,10 @@
 package slots
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -73,10 +76,7 @@ func (s *Slot) Holds(root verity.Root) (bool, error) { return root.Holds(s.Tree)
 
 // StoreTree writes the hash tree and syncs it.
 func (s *Slot) StoreTree(tree *verity.Tree) error {
-	// What a superblock says is never trusted, so its UUID identifies nothing;
-	// the root hash makes it the same on every host.
-	root := tree.Root()
-	if err := tree.Store(io.NewOffsetWriter(s.Tree, 0), [16]byte(root.Hash[:16])); err != nil {
+	if err := tree.Store(io.NewOffsetWriter(s.Tree, 0), treeUUID(tree.Root())); err != nil {
 		return err
 	}
 	if err := s.Tree.Sync(); err != nil {
@@ -84,6 +84,56 @@ func (s *Slot) StoreTree(tree *verity.Tree) error {
 	}
 	return nil
 }
+
+// VerifyFilled is Verify for a slot that was just filled: the image has been
+// read back already, and medium holds its hashes; the stored tree is read from
+// the medium now.
+func (s *Slot) VerifyFilled(ctx context.Context, root verity.Root, medium *verity.Builder) error {
+	tree, err := medium.Tree()
+	if err != nil {
+		return err
+	}
+	if tree.Root().Hash == root.Hash {
+		size := verity.TreeSize(root.Blocks)
+		if err := s.Tree.Drop(0, size); err != nil {
+			return err
+		}
+		same := &comparer{stored: bufio.NewReaderSize(io.NewSectionReader(s.Tree, 0, size), 256<<10)}
+		if err := tree.Store(same, treeUUID(root)); err == nil {
+			return nil
+		}
+	}
+	// Something differs: find out what, with all the time that takes.
+	return s.Verify(ctx, root, progress.Silent().Step("", 0))
+}
+
+// comparer is a writer that accepts only what the stored bytes are.
+type comparer struct {
+	stored io.Reader
+	buffer []byte
+}
+
+func (c *comparer) Write(p []byte) (int, error) {
+	for rest := p; len(rest) > 0; {
+		if c.buffer == nil {
+			c.buffer = make([]byte, 64<<10)
+		}
+		stored := c.buffer[:min(len(c.buffer), len(rest))]
+		if _, err := io.ReadFull(c.stored, stored); err != nil {
+			return 0, err
+		}
+		if !bytes.Equal(stored, rest[:len(stored)]) {
+			return 0, errors.New("the stored hash tree differs")
+		}
+		rest = rest[len(stored):]
+	}
+	return len(p), nil
+}
+
+// treeUUID is the UUID in a tree's superblock. What a superblock says is never
+// trusted, so it identifies nothing; the root hash makes it the same on every
+// host.
+func treeUUID(root verity.Root) [16]byte { return [16]byte(root.Hash[:16]) }
 
 // Verify drops the slot from the cache, reads all of it from the medium and
 // compares it with the root hash. The error is a *verity.CorruptError when
