@@ -121,8 +121,8 @@ func (b *Boot) end(announced Reason, err error, complaints string) {
 		b.reason = ReasonCrashed
 		b.failure = fmt.Errorf("qemu ended by itself: %v: %s", err, bytes.TrimSpace([]byte(complaints)))
 	}
+	close(b.ended) // first: what fails from here on, fails because of it
 	b.channel.close()
-	close(b.ended)
 }
 
 // Ended reports whether the boot is over.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/proa-os/proa/machine/guest"
 )
@@ -27,20 +28,27 @@ type Result struct {
 // started again.
 var errRestarted = errors.New("the guest's program started again")
 
+// conn is a connection whose writes can be given up.
+type conn interface {
+	io.ReadWriteCloser
+	SetWriteDeadline(time.Time) error
+}
+
 // channel is the host's end of the guest channel: see package guest for the
 // protocol.
 type channel struct {
-	conn  io.ReadWriteCloser
+	conn  conn
 	ready chan struct{} // closed at the first hello
 
 	mu      sync.Mutex
 	next    int
 	pending map[int]chan guest.Response
 	greeted bool
+	torn    bool // a line was given up in the middle
 }
 
-func newChannel(conn io.ReadWriteCloser) *channel {
-	c := &channel{conn: conn, ready: make(chan struct{}), pending: map[int]chan guest.Response{}}
+func newChannel(host conn) *channel {
+	c := &channel{conn: host, ready: make(chan struct{}), pending: map[int]chan guest.Response{}}
 	go c.receive()
 	return c
 }
@@ -75,8 +83,9 @@ func (c *channel) receive() {
 }
 
 // send writes a request; the answer comes on the returned channel, which is
-// closed without one when the guest's program starts again.
-func (c *channel) send(command string) (int, <-chan guest.Response, error) {
+// closed without one when the guest's program starts again. A guest that does
+// not read blocks it until ctx ends.
+func (c *channel) send(ctx context.Context, command string) (int, <-chan guest.Response, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.next++
@@ -84,13 +93,36 @@ func (c *channel) send(command string) (int, <-chan guest.Response, error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	line = append(line, '\n')
+	if c.torn {
+		line = append([]byte{'\n'}, line...)
+	}
 	answer := make(chan guest.Response, 1)
 	c.pending[c.next] = answer
-	if _, err := c.conn.Write(append(line, '\n')); err != nil {
+	if err := c.write(ctx, line); err != nil {
+		c.torn = true
 		delete(c.pending, c.next)
 		return 0, nil, err
 	}
+	c.torn = false
 	return c.next, answer, nil
+}
+
+// write writes until ctx ends.
+func (c *channel) write(ctx context.Context, line []byte) error {
+	if err := c.conn.SetWriteDeadline(time.Time{}); err != nil {
+		return err
+	}
+	fired := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(fired)
+		_ = c.conn.SetWriteDeadline(time.Now())
+	})
+	_, err := c.conn.Write(line)
+	if !stop() {
+		<-fired // before somebody else's write
+	}
+	return err
 }
 
 func (c *channel) forget(id int) {
@@ -122,12 +154,15 @@ func (b *Boot) Run(ctx context.Context, command string) (Result, error) {
 		return Result{}, err
 	}
 	waiting := fmt.Sprintf("running %.80q", command)
-	id, answer, err := b.channel.send(command)
+	id, answer, err := b.channel.send(ctx, command)
 	if err != nil {
-		if b.Ended() {
+		// The socket is of a QEMU that is going, or ctx has ended.
+		select {
+		case <-b.ended:
 			return Result{}, &EndedError{Waiting: waiting, Reason: b.reason}
+		case <-ctx.Done():
+			return Result{}, fmt.Errorf("%s: %w", waiting, context.Cause(ctx))
 		}
-		return Result{}, fmt.Errorf("%s: %w", waiting, err)
 	}
 	select {
 	case r, ok := <-answer:

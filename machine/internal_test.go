@@ -1,9 +1,13 @@
 package machine
 
 import (
+	"bufio"
 	"bytes"
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -58,6 +62,35 @@ func TestCommandsUnderWayEndWhenTheGuestStartsAgain(t *testing.T) {
 	if _, err := b.Run(t.Context(), "true"); !errors.Is(err, errRestarted) {
 		t.Errorf("got %v, want %v", err, errRestarted)
 	}
+	if got, err := b.Run(t.Context(), "true"); got.ExitCode != 5 || err != nil {
+		t.Errorf("the next command: got %+v, %v", got, err)
+	}
+}
+
+func TestAGuestThatDoesNotReadHoldsNobodyBeyondTheContext(t *testing.T) {
+	t.Parallel()
+	ours, theirs := net.Pipe()
+	b := &Boot{channel: newChannel(ours), ended: make(chan struct{})}
+	if _, err := io.WriteString(theirs, `{"hello":true}`+"\n"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		theirs.Read(make([]byte, 3)) // the beginning of a line that is then given up
+		cancel()
+	}()
+	if _, err := b.Run(ctx, "true"); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
+	}
+	go func() {
+		lines := bufio.NewScanner(theirs)
+		for lines.Scan() {
+			var request guest.Request
+			if json.Unmarshal(lines.Bytes(), &request) == nil {
+				fmt.Fprintf(theirs, `{"id":%d,"exitCode":5}`+"\n", request.ID)
+			}
+		}
+	}()
 	if got, err := b.Run(t.Context(), "true"); got.ExitCode != 5 || err != nil {
 		t.Errorf("the next command: got %+v, %v", got, err)
 	}

@@ -48,7 +48,7 @@ var directBoot = sync.OnceValues(func() (machine.Kernel, error) {
 	kernel := machine.Kernel{
 		Image:       filepath.Join(dir, "vmlinuz"),
 		Initrd:      filepath.Join(dir, "initrd"),
-		CommandLine: "console=ttyS0 quiet panic=1 mitigations=off rdinit=/usr/sbin/init",
+		CommandLine: "console=ttyS0 quiet panic=1 no_timer_check mitigations=off rdinit=/usr/sbin/init",
 	}
 	return kernel, splitArchive(&archive, kernel)
 })

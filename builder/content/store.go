@@ -139,10 +139,10 @@ func (s *Store) Spool(ctx context.Context, r io.Reader) (tree.Content, error) {
 func (s *Store) accept(n int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pending = s.pending[:len(s.pending)+n]
-	if s.written.Load()+int64(len(s.pending)) > s.limits.Spool {
+	if s.written.Load()+int64(len(s.pending)+n) > s.limits.Spool {
 		return fmt.Errorf("contents of more than %d bytes to keep", s.limits.Spool)
 	}
+	s.pending = s.pending[:len(s.pending)+n]
 	if len(s.pending) < cap(s.pending) {
 		return nil
 	}

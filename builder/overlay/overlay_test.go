@@ -241,7 +241,7 @@ func FuzzGlob(f *testing.F) {
 		if clean, err := tree.Clean(name); err != nil || clean != name || strings.Count(name, "/") > 3 {
 			return
 		}
-		if strings.ContainsAny(name, "\x00") || len(name) > 60 {
+		if name == "." || len(name) > 60 {
 			return
 		}
 		dir := makeFolder(t, item{path: name})

@@ -32,7 +32,8 @@ const (
 	maxMinor     = 1<<20 - 1
 )
 
-// charge counts a new name for n against the limits.
+// charge counts a new name for n against the limits, while what it replaces
+// still counts, too.
 func (t *Tree) charge(name string, n *Node) error {
 	next := t.used
 	next.Entries++

@@ -134,6 +134,15 @@ func TestStateTellsTheRootHashAndCorruption(t *testing.T) {
 	}
 }
 
+// The kernel counts next from the first target (drivers/md/dm-ioctl.c,
+// retrieve_status), unlike in requests.
+func TestEveryTargetOfAnAnswerIsRead(t *testing.T) {
+	a, err := decode(reply(0, "one", "a longer two", "three"), true)
+	if err != nil || len(a.targets) != 3 || a.targets[1].params != "a longer two" || a.targets[2].params != "three" {
+		t.Errorf("got %+v, %v", a, err)
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	f.Add(reply(1, "V")[:400])
 	f.Add(reply(0, "1 a", "2 b")[:500])

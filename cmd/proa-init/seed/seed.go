@@ -142,7 +142,7 @@ func copyAttributes(target, source string) error {
 		return fmt.Errorf("changing owner of %s: %w", target, err)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
-		if err := unix.Chmod(target, st.Mode&0o777); err != nil {
+		if err := unix.Chmod(target, st.Mode&0o7777); err != nil {
 			return fmt.Errorf("changing mode of %s: %w", target, err)
 		}
 	}
