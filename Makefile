@@ -3,10 +3,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 
-export CGO_ENABLED := 0
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-GOBUILD := go build -trimpath -ldflags '-s -w -X github.com/proa-os/proa/cmd/internal/cli.Version=$(VERSION)'
-PROGRAMS := proa proa-agent proa-init
+PROGRAMS := cmd/proa cmd/proa-agent cmd/proa-init
 
 .PHONY: help setup build demo test fuzz lint bench clean
 
@@ -17,11 +14,8 @@ setup: ## Install what build, test and demo need (Debian packages, Go modules)
 	@testdata/setup
 
 build: ## Compile the three programs into bin/
-	@mkdir -p bin
-	@for program in $(PROGRAMS); do \
-		echo "compiling bin/$$program"; \
-		$(GOBUILD) -o bin/$$program ./cmd/$$program || exit 1; \
-	done
+	@echo "compiling into bin/: $(notdir $(PROGRAMS))"
+	@testdata/compile bin $(PROGRAMS)
 
 demo: setup build ## Run the main job: build, boot, update, flip, roll back
 	go run ./demo

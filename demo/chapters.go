@@ -5,13 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/proa-os/proa/machine"
 	"github.com/proa-os/proa/machine/debian"
+	"github.com/proa-os/proa/machine/workshop"
 )
 
 func (d *demo) makeRoot(ctx context.Context) error {
@@ -88,12 +88,8 @@ func (d *demo) buildReleases(ctx context.Context) error {
 func (d *demo) addGuestProgram(ctx context.Context) error {
 	const source = "machine/guest/proa-guest"
 	overlay := filepath.Join(d.folder, "image", "release")
-	program := filepath.Join(overlay, "usr", "bin", "proa-guest")
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", program, "./"+source)
-	build.Dir = d.checkout
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("compiling %s: %w\n%s", source, err, out)
+	if err := workshop.Compile(ctx, filepath.Join(overlay, "usr", "bin"), source); err != nil {
+		return err
 	}
 	unit, err := os.ReadFile(filepath.Join(d.checkout, source, "proa-guest.service"))
 	if err != nil {

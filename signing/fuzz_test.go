@@ -39,13 +39,15 @@ func FuzzMetadata(f *testing.F) {
 	for _, file := range files {
 		content[file.Name] = file.Content
 		signed, _ := json.Marshal(up(signedPart(file.Content)))
-		f.Add(signed, true)
-		f.Add(file.Content, false)
+		for stage := range byte(5) {
+			f.Add(signed, true, stage)
+			f.Add(file.Content, false, stage)
+		}
 	}
-	f.Add([]byte(`{"_type":"timestamp","spec_version":"1.0","version":2,"expires":"2027-01-01T00:00:00Z","meta":{}}`), true)
-	f.Add([]byte(`{"_type":"targets","spec_version":"1.0","version":2,"expires":"2027-01-01T00:00:00Z","targets":{"x":{"length":1,"hashes":{"md5":"00"}}}}`), true)
+	f.Add([]byte(`{"_type":"timestamp","spec_version":"1.0","version":2,"expires":"2027-01-01T00:00:00Z","meta":{}}`), true, byte(2))
+	f.Add([]byte(`{"_type":"targets","spec_version":"1.0","version":2,"expires":"2027-01-01T00:00:00Z","targets":{"x":{"length":1,"hashes":{"md5":"00"}}}}`), true, byte(4))
 
-	f.Fuzz(func(t *testing.T, data []byte, sealed bool) {
+	f.Fuzz(func(t *testing.T, data []byte, sealed bool, stage byte) {
 		var signers []PrivateKey
 		if sealed {
 			var signed any
@@ -65,35 +67,34 @@ func FuzzMetadata(f *testing.F) {
 				return
 			}
 		}
-		fresh := func() *verifier {
-			v, err := newVerifier(content["1.root.json"], start)
-			if err != nil {
-				t.Fatal(err)
+		v, err := newVerifier(content["1.root.json"], start)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch stage % 5 {
+		case 0:
+			newVerifier(data, time.Time{})
+		case 1:
+			if v.root(data) == nil && len(signers) == 0 {
+				t.Fatalf("unsigned root accepted: %s", data)
 			}
-			return v
-		}
-		v := fresh()
-		if v.root(data) == nil && len(signers) == 0 {
-			t.Fatalf("unsigned root accepted: %s", data)
-		}
-		v = fresh()
-		if _, err := v.timestamp(data); err == nil {
+		case 2:
+			v.timestamp(content["timestamp.json"])
+			if same, err := v.timestamp(data); err == nil && !same && len(signers) == 0 {
+				t.Fatalf("unsigned timestamp accepted: %s", data)
+			}
 			v.snapshot(content["1.snapshot.json"])
+		case 3:
+			v.timestamp(content["timestamp.json"])
+			v.olderSnapshot(data)
+			v.snapshot(data)
+			v.snapshot(content["1.snapshot.json"])
+			v.targets(content["1.targets.json"])
+		case 4:
+			v.timestamp(content["timestamp.json"])
+			v.snapshot(content["1.snapshot.json"])
+			v.targets(data)
 		}
-		v = fresh()
-		v.timestamp(content["timestamp.json"])
-		v.timestamp(data)
-		v = fresh()
-		v.timestamp(content["timestamp.json"])
-		v.olderSnapshot(data)
-		v.snapshot(data)
-		v.snapshot(content["1.snapshot.json"])
-		v.targets(content["1.targets.json"])
-		v = fresh()
-		v.timestamp(content["timestamp.json"])
-		v.snapshot(content["1.snapshot.json"])
-		v.targets(data)
-		newVerifier(data, time.Time{})
 	})
 }
 

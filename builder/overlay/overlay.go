@@ -13,9 +13,13 @@ package overlay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/proa-os/proa/builder/content"
@@ -68,15 +72,9 @@ func add(ctx context.Context, store *content.Store, t *tree.Tree, c Config) erro
 	}
 	defer root.Close()
 	f := &folder{root: root, store: store, tree: t, source: c.Name}
-	err = fs.WalkDir(root.FS(), ".", func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		overrides.match(path, entry.IsDir())
-		return f.add(ctx, path, entry)
+	err = f.walk(ctx, ".", fs.ModeDir, func(path string, kind fs.FileMode) error {
+		overrides.match(path, kind.IsDir())
+		return f.add(ctx, path, kind)
 	})
 	if err != nil {
 		return err
@@ -92,9 +90,35 @@ type folder struct {
 	source string
 }
 
-func (f *folder) add(ctx context.Context, path string, entry fs.DirEntry) error {
+// walk calls fn for what is at path and below, parents first, sorted as bytes.
+// It is not fs.WalkDir, since an fs.FS has no names that are not UTF-8.
+func (f *folder) walk(ctx context.Context, path string, kind fs.FileMode, fn func(string, fs.FileMode) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := fn(path, kind); err != nil || !kind.IsDir() {
+		return err
+	}
+	dir, err := f.root.OpenFile(path, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return err
+	}
+	entries, err := dir.ReadDir(-1)
+	if err := errors.Join(err, dir.Close()); err != nil {
+		return err
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	for _, entry := range entries {
+		if err := f.walk(ctx, filepath.Join(path, entry.Name()), entry.Type(), fn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f *folder) add(ctx context.Context, path string, kind fs.FileMode) error {
 	n := &tree.Node{Source: f.source}
-	switch kind := entry.Type(); kind {
+	switch kind {
 	case fs.ModeDir:
 		if existing, ok := f.tree.Resolve(path); ok && existing.Kind == tree.Directory {
 			return nil

@@ -196,6 +196,14 @@ func TestFolderThatIsNotFitIsRefused(t *testing.T) {
 	}
 }
 
+func TestNamesAreBytes(t *testing.T) {
+	got, err := add(t, nil, makeFolder(t, item{path: "a\xff/\n", body: "x"}), overlay.Entry{Path: "a?/*", Owner: "1"})
+	want := []string{". directory 0755 0:0", `"a\xff" directory 0755 0:0`, `"a\xff/\n" file 0644 1:0 "x"`}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%q, %v: want %q", got, err, want)
+	}
+}
+
 func TestLinksOnTheHostAreNotFollowed(t *testing.T) {
 	dir := makeFolder(t, item{path: "out", target: "/etc"}, item{path: "up", target: "../../../../etc/passwd"},
 		item{path: "loop", target: "loop"}, item{path: "self", target: "."})

@@ -15,25 +15,15 @@ import (
 )
 
 // Compile builds programs, given by their folders relative to the checkout such
-// as "cmd/proa", as they are released: static, without symbols. Each appears in
-// folder under the last part of its name.
+// as "cmd/proa", as they are released. Each appears in folder under the last
+// part of its name.
 func Compile(ctx context.Context, folder string, programs ...string) error {
-	checkout, err := checkout()
+	cache, err := debian.CheckoutDir()
 	if err != nil {
 		return err
 	}
-	folder, err = filepath.Abs(folder)
-	if err != nil {
-		return err
-	}
-	args := []string{"build", "-trimpath", "-ldflags=-s -w", "-o", folder + "/"}
-	for _, program := range programs {
-		args = append(args, "./"+program)
-	}
-	build := exec.CommandContext(ctx, "go", args...)
-	build.Dir = checkout
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
+	script := filepath.Join(filepath.Dir(cache), "testdata", "compile")
+	if out, err := exec.CommandContext(ctx, script, append([]string{folder}, programs...)...).CombinedOutput(); err != nil {
 		return fmt.Errorf("compiling %v: %w\n%s", programs, err, out)
 	}
 	return nil
@@ -61,9 +51,4 @@ func Appliance(ctx context.Context, folder string) (string, error) {
 	}
 	err = appliance.WriteRoot(out, appliance.Config{Debian: root, Init: filepath.Join(folder, "init")})
 	return path, errors.Join(err, out.Close())
-}
-
-func checkout() (string, error) {
-	cache, err := debian.CheckoutDir()
-	return filepath.Dir(cache), err
 }

@@ -2,6 +2,7 @@ package journal
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -136,6 +137,8 @@ func (b Blocked) matches(release manifests.Digest, rootHash manifests.HexBytes) 
 		len(rootHash) > 0 && string(b.RootHash) == string(rootHash)
 }
 
+var errTooLong = errors.New("journal: record is too long")
+
 // fit is the record as JSON of at most limit bytes. What goes first when it
 // is too long are the reasons of the oldest blocked releases, then the oldest
 // of these releases themselves, which by then are older than what runs.
@@ -150,14 +153,14 @@ func (r Record) fit(limit int) ([]byte, error) {
 		switch {
 		case len(raw) <= limit:
 			return raw, nil
-		case stripped < len(r.Blocked):
+		case stripped < len(r.Blocked)-1:
 			r.Blocked[stripped].Reason = ""
 			stripped++
 		case len(r.Blocked) > 0:
 			r.Blocked = r.Blocked[1:]
-			stripped--
+			stripped = max(0, stripped-1)
 		default:
-			return nil, fmt.Errorf("journal: record of %d bytes: want at most %d", len(raw), limit)
+			return nil, fmt.Errorf("%w: %d bytes, want at most %d", errTooLong, len(raw), limit)
 		}
 	}
 }

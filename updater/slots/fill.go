@@ -23,7 +23,7 @@ var ErrContent = errors.New("content differs from what the release says")
 
 // buffersMost bounds the memory of the pipeline in bytes, as long as one chunk
 // and its encoded form fit into it.
-const buffersMost = 20 << 20
+const buffersMost = 16 << 20
 
 // Image is the root image to write.
 type Image struct {
