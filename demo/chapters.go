@@ -145,13 +145,7 @@ func (d *demo) bootFirst(ctx context.Context) error {
 		return err
 	}
 	say("QEMU with OVMF, systemd-boot, the kernel image, proa-init, dm-verity, systemd; emulated, without KVM")
-	if err := d.start(ctx); err != nil {
-		return err
-	}
-	if err := d.ready(ctx); err != nil {
-		return err
-	}
-	if err := d.waitFor(ctx, "1.0.0", "a", "committed"); err != nil {
+	if err := d.powerOn(ctx, "1.0.0", "a", "committed"); err != nil {
 		return err
 	}
 	if _, err := d.guest(ctx, 0, "findmnt -n -o SOURCE,FSTYPE,OPTIONS / && cat /run/hello"); err != nil {
@@ -176,13 +170,7 @@ func (d *demo) bootGood(ctx context.Context) error {
 	if err := d.reboot(ctx); err != nil {
 		return err
 	}
-	if err := d.start(ctx); err != nil {
-		return err
-	}
-	if err := d.ready(ctx); err != nil {
-		return err
-	}
-	if err := d.waitFor(ctx, "1.1.0", "b", "committed"); err != nil {
+	if err := d.powerOn(ctx, "1.1.0", "b", "committed"); err != nil {
 		return err
 	}
 	say("committed %.0f s after power-on", time.Since(d.boot.Start).Seconds())
@@ -205,13 +193,7 @@ func (d *demo) bootBad(ctx context.Context) error {
 	if err := d.reboot(ctx); err != nil {
 		return err
 	}
-	if err := d.start(ctx); err != nil {
-		return err
-	}
-	if err := d.ready(ctx); err != nil {
-		return err
-	}
-	if err := d.waitFor(ctx, "1.2.0", "a", "trial"); err != nil {
+	if err := d.powerOn(ctx, "1.2.0", "a", "trial"); err != nil {
 		return err
 	}
 	say("1.2.0 runs, on trial; nobody does anything now")
@@ -226,13 +208,7 @@ func (d *demo) bootBad(ctx context.Context) error {
 }
 
 func (d *demo) bootBack(ctx context.Context) error {
-	if err := d.start(ctx); err != nil {
-		return err
-	}
-	if err := d.ready(ctx); err != nil {
-		return err
-	}
-	if err := d.waitFor(ctx, "1.1.0", "b", "committed"); err != nil {
+	if err := d.powerOn(ctx, "1.1.0", "b", "committed"); err != nil {
 		return err
 	}
 	if _, err := d.guest(ctx, 5, "proa-agent status"); err != nil {
@@ -242,8 +218,21 @@ func (d *demo) bootBack(ctx context.Context) error {
 	return err
 }
 
-// waitFor waits until the guest runs the given release from the given slot with
-// the given standing.
+// powerOn boots the machine and waits until it runs the given release from the
+// given slot with the given standing.
+func (d *demo) powerOn(ctx context.Context, version, slot, standing string) error {
+	var err error
+	if d.boot, err = d.machine.Boot(ctx); err != nil {
+		return err
+	}
+	if err := d.boot.WaitReady(ctx); err != nil {
+		return err
+	}
+	say("the guest answers %.0f s after power-on", time.Since(d.boot.Start).Seconds())
+	return d.waitFor(ctx, version, slot, standing)
+}
+
+// waitFor asks the agent until the guest stands as told.
 func (d *demo) waitFor(ctx context.Context, version, slot, standing string) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()

@@ -121,23 +121,6 @@ func (d *demo) startServer() error {
 	return errors.New("proa serve does not listen")
 }
 
-// start boots the machine and waits until the guest answers.
-func (d *demo) start(ctx context.Context) error {
-	var err error
-	if d.boot, err = d.machine.Boot(ctx); err != nil {
-		return err
-	}
-	return nil
-}
-
-func (d *demo) ready(ctx context.Context) error {
-	if err := d.boot.WaitReady(ctx); err != nil {
-		return err
-	}
-	say("the guest answers %.0f s after power-on", time.Since(d.boot.Start).Seconds())
-	return nil
-}
-
 // guest runs a command in the guest as root, shows it with what it prints, and
 // wants the given exit code.
 func (d *demo) guest(ctx context.Context, wantExit int, command string) (string, error) {

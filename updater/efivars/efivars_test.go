@@ -81,9 +81,9 @@ func TestOddStringsAreRefused(t *testing.T) {
 	}
 }
 
-// fromOVMF is a boot option as OVMF 2022.11 made it for a disk with a loader:
+// fromOVMF is a boot option in the form that EDK2 gives to a disk with a loader:
 // PciRoot(0)/Pci(3,0)/HD(1,GPT,…)/\EFI\BOOT\BOOTX64.EFI.
-const fromOVMF = "01000000" + "7200" + "500072006f0061000000" +
+const fromOVMF = "01000000" + "7000" + "500072006f0061000000" +
 	"02010c00" + "d041030a00000000" +
 	"01010600" + "0003" +
 	"04012a00" + "01000000" + "0008000000000000" + "0000020000000000" + "33332222" + "1111" + "4444" + "5555" + "666666666666" + "0202" +
