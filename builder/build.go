@@ -181,11 +181,19 @@ func (b *build) publish(context.Context) error {
 		return err
 	}
 	if !b.Replace {
-		return os.Rename(b.work, b.Output)
+		return b.rename()
 	}
 	err := unix.Renameat2(unix.AT_FDCWD, b.work, unix.AT_FDCWD, b.Output, unix.RENAME_EXCHANGE)
 	if errors.Is(err, fs.ErrNotExist) {
-		return os.Rename(b.work, b.Output)
+		return b.rename()
 	}
 	return err // what was there is now the working folder, which Build removes
+}
+
+func (b *build) rename() error {
+	err := os.Rename(b.work, b.Output)
+	if errors.Is(err, fs.ErrExist) || errors.Is(err, unix.ENOTEMPTY) {
+		return fmt.Errorf("%s: %w", b.Output, ErrExists) // another build was faster
+	}
+	return err
 }

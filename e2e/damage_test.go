@@ -71,7 +71,7 @@ func TestAUKIThatDoesNotLoadGoesBack(t *testing.T) {
 func TestACorruptRootGoesBackAndTheNextUpdateMendsIt(t *testing.T) {
 	t.Parallel()
 	h := armedHost(t)
-	init, err := os.ReadFile(shared.path("bin", "init"))
+	init, err := os.ReadFile(shared.path("init"))
 	if err != nil {
 		t.Fatal(err)
 	}

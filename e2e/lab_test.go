@@ -15,8 +15,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/proa-os/proa/machine/appliance"
-	"github.com/proa-os/proa/machine/debian"
+	"github.com/proa-os/proa/machine/workshop"
 )
 
 // lab is what all tests share: programs, releases, the repository.
@@ -75,32 +74,13 @@ func (l *lab) close() {
 	}
 }
 
-// buildPrograms builds what is released, as it is released: static.
 func (l *lab) buildPrograms(ctx context.Context) error {
-	if err := os.MkdirAll(l.path("bin"), 0o755); err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", l.path("bin")+"/",
-		"../cmd/proa", "../cmd/proa-agent", "../cmd/proa-init", "../machine/appliance/init")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	return output(cmd)
+	return workshop.Compile(ctx, l.path("bin"), "cmd/proa", "cmd/proa-agent", "cmd/proa-init")
 }
 
 func (l *lab) makeAppliance(ctx context.Context) error {
-	cache, err := debian.CheckoutDir()
-	if err != nil {
-		return err
-	}
-	root, err := debian.Root(ctx, debian.Config{Dir: cache, Log: os.Stderr})
-	if err != nil {
-		return err
-	}
-	out, err := os.Create(l.path("appliance.tar"))
-	if err != nil {
-		return err
-	}
-	err = appliance.WriteRoot(out, appliance.Config{Debian: root, Init: l.path("bin", "init")})
-	return errors.Join(err, out.Close())
+	_, err := workshop.Appliance(ctx, l.dir)
+	return err
 }
 
 // startRepository makes an empty repository, and serves it by proa serve behind

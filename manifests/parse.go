@@ -1,7 +1,6 @@
 package manifests
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -195,9 +194,7 @@ func parseStrict(data []byte, into any, schema *int) error {
 	if err := CheckJSON(data, documentMost); err != nil {
 		return err
 	}
-	in := json.NewDecoder(bytes.NewReader(data))
-	in.DisallowUnknownFields()
-	if err := in.Decode(into); err != nil {
+	if err := json.Unmarshal(data, into); err != nil {
 		return err
 	}
 	if *schema != 1 {

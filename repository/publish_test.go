@@ -159,6 +159,7 @@ func TestProductsDoNotMeet(t *testing.T) {
 	cfg := makeRepository(t)
 	publish(t, cfg, makeRelease(t, "demo", "2.0.0", fakeImage(1, 8192)), "stable")
 	publish(t, cfg, makeRelease(t, "other", "1.0.0", fakeImage(2, 8192)), "stable")
+	publish(t, cfg, makeRelease(t, "other", "2.0.0", fakeImage(3, 8192)), "beta")
 	if version, _ := hostSees(t, cfg, "demo", "stable"); version != "2.0.0" {
 		t.Errorf("demo is at %s", version)
 	}
@@ -276,4 +277,28 @@ func TestRefreshWithTheTimestampKeyAloneSaysWhatIsDue(t *testing.T) {
 	if !maps.Equal(before, snapshotOf(t, cfg.Dir)) {
 		t.Error("the repository changed")
 	}
+}
+
+func TestPublishIsHeldBackWhenAHostWouldRefuseIt(t *testing.T) {
+	cfg := makeRepository(t)
+	cfg.Now = func() time.Time { return start.Add(300 * 24 * time.Hour) }
+	must[Refreshed](t)(Refresh(context.Background(), cfg)) // makes root 2
+	first := filepath.Join(cfg.Dir, metadataFolder, "1.root.json")
+	content := must[[]byte](t)(os.ReadFile(first))
+	check(t, os.WriteFile(first, append(content, ' ', '{'), 0o644))
+	timestamp := filepath.Join(cfg.Dir, metadataFolder, timestampFile)
+	before := must[[]byte](t)(os.ReadFile(timestamp))
+
+	dir := makeRelease(t, "demo", "1.0.0", fakeImage(1, 8192))
+	if _, err := Publish(context.Background(), PublishConfig{Config: cfg, ReleaseDir: dir, Channel: "stable"}); err == nil {
+		t.Error("published what a new host cannot read")
+	} else {
+		t.Log(err)
+	}
+	if !bytes.Equal(before, must[[]byte](t)(os.ReadFile(timestamp))) {
+		t.Error("hosts see it")
+	}
+	check(t, os.WriteFile(first, content, 0o644))
+	publish(t, cfg, dir, "stable")
+	hostSees(t, cfg, "demo", "stable")
 }

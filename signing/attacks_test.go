@@ -88,14 +88,39 @@ var attacks = []struct {
 			role["threshold"] = 2
 		})
 	}},
+	{"one key named twice, threshold 1", ErrMalformed, func(r *testRepository) {
+		r.forgeRoot(func(signed object) {
+			role := signed["roles"].(object)["timestamp"].(object)
+			role["keyids"] = append(role["keyids"].([]any), role["keyids"].([]any)[0])
+		})
+	}},
+	{"one key under two ids of its own", ErrMalformed, func(r *testRepository) {
+		r.forgeRoot(func(signed object) {
+			again := addKey(signed, r.keys.of(RoleRoot), func(key object) { key["x"] = 1 })
+			role := signed["roles"].(object)["root"].(object)
+			role["keyids"] = append(role["keyids"].([]any), again)
+			role["threshold"] = 2
+		})
+	}},
 	{"unknown scheme", ErrMalformed, func(r *testRepository) {
 		r.forgeRoot(func(signed object) {
-			signed["keys"].(object)[r.keys.of(RoleTimestamp).public.id].(object)["scheme"] = "none"
+			addKey(signed, r.keys.of(RoleTimestamp), func(key object) { key["scheme"] = "none" })
 		})
 	}},
 	{"confused key type", ErrMalformed, func(r *testRepository) {
 		r.forgeRoot(func(signed object) {
-			signed["keys"].(object)[r.keys.of(RoleTimestamp).public.id].(object)["keytype"] = "rsa"
+			addKey(signed, r.keys.of(RoleTimestamp), func(key object) { key["keytype"] = "rsa" })
+		})
+	}},
+	{"key bytes not matching the id", ErrMalformed, func(r *testRepository) {
+		r.forgeRoot(func(signed object) {
+			key := signed["keys"].(object)[r.keys.of(RoleTimestamp).public.id].(object)
+			key["keyval"].(object)["public"] = strings.Repeat("ab", 32)
+		})
+	}},
+	{"key of another length", ErrMalformed, func(r *testRepository) {
+		r.forgeRoot(func(signed object) {
+			addKey(signed, r.keys.of(RoleTimestamp), func(key object) { key["keyval"] = object{"public": "abcd"} })
 		})
 	}},
 	{"a role is missing", ErrMalformed, func(r *testRepository) {

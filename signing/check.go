@@ -73,8 +73,8 @@ func checkRootContent(root *tuf.RootType) error {
 		if raw, err := hex.DecodeString(key.Value.PublicKey); err != nil || len(raw) != 32 {
 			return fmt.Errorf("key %.12s: want 64 hex digits", id)
 		}
-		if real, err := key.ID(); err != nil || real != id {
-			return fmt.Errorf("key %.12s: its id would be %.12s", id, real)
+		if computed, err := key.ID(); err != nil || computed != id {
+			return fmt.Errorf("key %.12s: its id would be %.12s", id, computed)
 		}
 	}
 	for _, name := range Roles() {

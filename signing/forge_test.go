@@ -132,3 +132,16 @@ func without(m object, keys ...string) object {
 	}
 	return m
 }
+
+// addKey adds a changed copy of key to a root, under the id that fits it.
+func addKey(root object, key PrivateKey, change func(object)) (id string) {
+	described := object{"keytype": "ed25519", "scheme": "ed25519", "keyval": object{"public": fmt.Sprintf("%x", key.public.key)}}
+	change(described)
+	canonical, err := cjson.EncodeCanonical(described)
+	if err != nil {
+		panic(err)
+	}
+	id = manifests.DigestOf(canonical).Hex()
+	root["keys"].(object)[id] = described
+	return id
+}

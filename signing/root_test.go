@@ -174,3 +174,20 @@ func TestSameRootWithMoreSignaturesIsTheSameRoot(t *testing.T) {
 	h.config.Root = seal(r.current(RoleRoot), r.keys.of(RoleRoot))
 	h.mustRefresh(t)
 }
+
+func TestOwnerCannotSignOverWhatHasExpired(t *testing.T) {
+	r := newRepository(t)
+	r.now = start.Add(31 * 24 * time.Hour) // the snapshot's lifetime is 30 days
+	_, err := r.meta.Sign(r.now, nil, r.keys)
+	wantError(t, err, ErrExpired)
+}
+
+func TestNewRootKeysNeedTheOldOnes(t *testing.T) {
+	r := newRepository(t)
+	r.keys = newKeys(t, 1)
+	if err := r.meta.SetKeys(r.keys, 1); err != nil {
+		t.Fatal(err)
+	}
+	_, err := r.meta.Sign(r.now, nil, r.keys)
+	wantError(t, err, ErrKeyMissing)
+}

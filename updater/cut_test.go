@@ -10,6 +10,7 @@ import (
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/updater"
 	"github.com/proa-os/proa/updater/hostfs/powercut"
+	"github.com/proa-os/proa/updater/journal"
 	"github.com/proa-os/proa/updater/testhost"
 )
 
@@ -83,7 +84,7 @@ func (f *fleet) converge(t *testing.T, h *testhost.Host) {
 			h.Boot(t)
 			return
 		}
-		if booted.Release == f.old {
+		if booted.Release != f.next {
 			if _, err := h.Updater(t, quick(h)).Update(context.Background(), updater.UpdateOptions{}); err != nil {
 				t.Fatalf("the next update: %v", err)
 			}
@@ -126,6 +127,24 @@ func TestPowerCutDuringTheCommitLeavesTheOldOrTheNewRelease(t *testing.T) {
 		if v.Outcome != "committed" {
 			t.Fatalf("verdict %+v", v)
 		}
+	}, func(h *testhost.Host) {
+		committed := record(t, h).Phase == journal.Good
+		if booted := h.Boot(t); committed && booted.Slot != partitions.SlotB {
+			t.Errorf("the commit was noted, and slot %s boots", booted.Slot)
+		}
+		f.converge(t, h)
+	})
+}
+
+func TestPowerCutWhileAnArmedReleaseIsReplaced(t *testing.T) {
+	f := newFleet(t)
+	f.update(t)
+	f.next = testhost.NewRelease(t, testhost.Spec{Version: "1.2.0", Blocks: 130})
+	f.host.Know(f.next)
+	f.repository.Publish(t, f.next)
+	cutEverywhere(t, f, func(h *testhost.Host, fs *powercut.Recorder) {
+		_, err := h.Updater(t, fs).Update(context.Background(), updater.UpdateOptions{})
+		check(t, err)
 	}, func(h *testhost.Host) { f.converge(t, h) })
 }
 

@@ -16,6 +16,8 @@ import (
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/updater"
+	"github.com/proa-os/proa/updater/hostfs"
+	"github.com/proa-os/proa/updater/journal"
 	"github.com/proa-os/proa/updater/testhost"
 )
 
@@ -94,23 +96,39 @@ func TestLowerSecurityEpochIsRefused(t *testing.T) {
 
 func TestSecurityEpochRisesWhenBothSlotsSatisfyIt(t *testing.T) {
 	f := newFleet(t)
-	for i, version := range []manifests.Version{"2", "3"} {
-		release := testhost.NewRelease(t, testhost.Spec{Version: version, SecurityEpoch: 5})
+	for _, step := range []struct {
+		version manifests.Version
+		epoch   uint64 // of the release
+		floor   uint64 // of the host, once the release leads
+	}{{"2", 5, 0}, {"3", 5, 5}, {"4", 9, 5}, {"5", 7, 5}} {
+		release := testhost.NewRelease(t, testhost.Spec{Version: step.version, SecurityEpoch: step.epoch})
 		f.host.Know(release)
 		f.repository.Publish(t, release)
-		f.update(t)
+		_, err := f.host.Updater(t, nil).Update(context.Background(), updater.UpdateOptions{})
+		if step.version == "5" {
+			wantRefusal(t, err, "security epoch 7: this host demands 9")
+			return
+		}
+		check(t, err)
 		f.host.Boot(t)
 		f.judge(t)
-		if i == 0 { // the other slot is of epoch 0: it stays possible to go back
-			_, err := f.host.Updater(t, nil).Rollback(context.Background())
-			check(t, err)
-			f.boot(t, partitions.SlotA)
-			f.boot(t, partitions.SlotB)
-			f.judge(t)
-			_, err = f.host.Updater(t, nil).Recover(context.Background())
-			check(t, err)
+		if got := record(t, f.host).SecurityEpoch; got != step.floor {
+			t.Errorf("after %s the host demands %d: want %d", step.version, got, step.floor)
 		}
 	}
+}
+
+// record reads the host's journal.
+func record(t testing.TB, h *testhost.Host) journal.Record {
+	t.Helper()
+	disk, err := hostfs.OS{}.Open(h.Path("disk.raw"))
+	check(t, err)
+	defer disk.Close()
+	r, found, err := journal.New(hostfs.Section(disk, h.Offset(partitions.RoleState), partitions.StateSize)).Read()
+	if err != nil || !found {
+		t.Fatalf("journal: %t, %v", found, err)
+	}
+	return r
 }
 
 func TestUntrustedRepositoryIsRefused(t *testing.T) {

@@ -130,6 +130,7 @@ func (i *installation) install(ctx context.Context) error {
 	if !whole {
 		steps = []step{
 			{"fetching the kernel image", i.fetchUKI}, //  1 (metadata came before)
+			{"taking back a trial", i.takeBack},       //    (before the journal forgets what was armed)
 			{"noting the start", i.noteClearing},      //  2
 			{"disarming the slot", i.disarm},          //  3
 			{"noting the writing", i.noteWriting},     //  4
@@ -198,6 +199,15 @@ func (i *installation) isInstalled(ctx context.Context) (bool, error) {
 		i.done.Reused = i.offer.Root.Size()
 	}
 	return err == nil, err
+}
+
+// takeBack ends the pending trial of another release: booted after the
+// journal is about this one, nobody would judge it.
+func (i *installation) takeBack(context.Context) error {
+	if i.boot.Armed == 0 {
+		return nil
+	}
+	return i.control.Rollback()
 }
 
 func (i *installation) noteClearing(context.Context) error {

@@ -174,7 +174,7 @@ func TestExpandUndoesWhatTheToolsDo(t *testing.T) {
 func TestExpandRefusesHugeWindows(t *testing.T) {
 	store := newStore(t, content.DefaultLimits())
 	for _, args := range [][]string{
-		{"xz", "--lzma2=dict=1024MiB"}, {"zstd", "--ultra", "-22", "--long=30"},
+		{"xz", "--lzma2=dict=1024MiB"}, {"zstd", "--ultra", "-22", "--long=28"},
 	} {
 		// The tools shrink the window to a size that they know: a pipe has none.
 		packed := tool(t, noise(1, 100_000), args[0], args[1:]...)

@@ -79,9 +79,22 @@ type Section struct {
 // ErrUnknown says that a file is nothing that proa makes.
 var ErrUnknown = errors.New("neither a release folder, nor a disk image, nor a unified kernel image")
 
+// stat refuses what is neither a folder, nor a file, nor a disk: reading a pipe
+// or a terminal would wait for ever.
+func stat(path string) (fs.FileInfo, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if m := info.Mode(); !m.IsDir() && !m.IsRegular() && m.Type() != fs.ModeDevice {
+		return nil, fmt.Errorf("%s: %w", path, ErrUnknown)
+	}
+	return info, nil
+}
+
 // Describe says what is at path.
 func Describe(path string) (Description, error) {
-	info, err := os.Stat(path)
+	info, err := stat(path)
 	if err != nil {
 		return Description{}, err
 	}

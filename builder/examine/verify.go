@@ -32,7 +32,7 @@ var ErrFaulty = errors.New("not all is right")
 // the whole hash tree against the root hash in its kernel image. All checks are
 // made, also after one has failed; then the error is ErrFaulty.
 func Verify(ctx context.Context, path string, reporter progress.Reporter) ([]Check, error) {
-	info, err := os.Stat(path)
+	info, err := stat(path)
 	if err != nil {
 		return nil, err
 	}

@@ -41,6 +41,11 @@ func (s *changeset) collect(e tarball.Entry, lower *tree.Tree) error {
 		return err
 	}
 	dir, name := path.Dir(clean), path.Base(clean)
+	for parent := range strings.SplitSeq(clean, "/") {
+		if strings.HasPrefix(parent, reservedPrefix) && parent != opaqueName {
+			return nil
+		}
+	}
 	for parent := range strings.SplitSeq(dir, "/") {
 		if strings.HasPrefix(parent, whiteoutPrefix) {
 			return fmt.Errorf("entry %.200q: below a whiteout", e.Path)
@@ -49,8 +54,6 @@ func (s *changeset) collect(e tarball.Entry, lower *tree.Tree) error {
 	switch hidden, isWhiteout := strings.CutPrefix(name, whiteoutPrefix); {
 	case name == opaqueName:
 		s.opaque = append(s.opaque, dir)
-		return nil
-	case strings.HasPrefix(name, reservedPrefix):
 		return nil
 	case isWhiteout && (hidden == "" || hidden == "." || hidden == ".."):
 		return fmt.Errorf("entry %.200q: a whiteout of no name", e.Path)

@@ -55,7 +55,7 @@ func TestLayersBecomeTheTreeTheyMean(t *testing.T) {
 			[]string{"s symbolic link 0777 0:0 -> ../../.."}},
 		{"whiteout of a link", []parts{{symlink("s", "/d"), file("d/a", "1")}, {file(".wh.s", "")}},
 			[]string{"d directory 0755 0:0", `d/a file 0644 0:0 "1"`}},
-		{"marks of AUFS", []parts{{file("a", "1")}, {dir(".wh..wh.plnk"), file(".wh..wh.aufs", "")}}, []string{`a file 0644 0:0 "1"`}},
+		{"marks of AUFS", []parts{{file("a", "1")}, {dir(".wh..wh.plnk"), file(".wh..wh.plnk/1.2", ""), file(".wh..wh.aufs", "")}}, []string{`a file 0644 0:0 "1"`}},
 
 		{"directory for a link, opaque", []parts{{file("t/a", "1"), symlink("d", "t")}, {dir("d"), file("d/.wh..wh..opq", ""), file("d/.wh.a", "")}},
 			[]string{"d directory 0755 0:0", "t directory 0755 0:0", `t/a file 0644 0:0 "1"`}},

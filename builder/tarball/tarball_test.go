@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/proa-os/proa/builder/content"
 	"github.com/proa-os/proa/builder/tarball"
@@ -161,6 +162,7 @@ func TestCancelledReadEndsThoughItsInputBlocks(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		go func() {
 			w.Write(archive[:n])
+			time.Sleep(20 * time.Millisecond) // so that the reader waits for more
 			cancel()
 		}()
 		store, err := content.New(t.TempDir())

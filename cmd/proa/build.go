@@ -136,6 +136,7 @@ func readRecipe(path string) (manifests.Recipe, string, error) {
 		info, err = os.Stat(path)
 	}
 	if err != nil {
+		err = fmt.Errorf("recipe %.200q: %w", path, errors.Unwrap(err))
 		return manifests.Recipe{}, "", cli.Exit(cli.ExitUsage, cli.Hint(err, "'proa init' writes a recipe to start from"))
 	}
 	if !info.Mode().IsRegular() {

@@ -299,30 +299,3 @@ func TestSameInputsGiveTheSameImage(t *testing.T) {
 		t.Error("the epoch is not in the image")
 	}
 }
-
-func TestOnlyContentTakesSpace(t *testing.T) {
-	for _, name := range []string{"reader", "file", "sparse file"} {
-		config := testConfig(t, 256*mib)
-		if name != "reader" {
-			file, err := os.Create(filepath.Join(t.TempDir(), "root"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer file.Close()
-			if err := writeSparse(file, contentOf(t, config.Root), 0); err != nil {
-				t.Fatal(err)
-			}
-			config.Root.Reader = file
-		}
-		path := writeImage(t, config)
-		var stat syscall.Stat_t
-		if err := syscall.Stat(path, &stat); err != nil {
-			t.Fatal(err)
-		}
-		// 1 MiB of the root is a hole; 256 KiB cover the tables and the folders.
-		most := config.contentSize() - mib + 256<<10
-		if used := stat.Blocks * 512; used > most || stat.Size != config.Layout.DiskSize {
-			t.Errorf("root from a %s: %d bytes take %d: want at most %d", name, stat.Size, used, most)
-		}
-	}
-}

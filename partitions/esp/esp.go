@@ -47,9 +47,9 @@ func TempUKIPath(slot partitions.Slot) string {
 
 const confBefore = "default proa-"
 
-// confAfter is the rest of loader.conf (see loader.conf(5)). Loaders before
-// systemd 258 do not know reboot-on-error and pass over it in silence, as they
-// do with every key that they do not know.
+// confAfter is the rest of loader.conf (see loader.conf(5)). Older
+// loaders do not know reboot-on-error and pass over it in silence, as they do
+// with every key that they do not know.
 const confAfter = ".efi\n" +
 	"timeout 0\n" +
 	"editor no\n" +

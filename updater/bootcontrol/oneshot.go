@@ -147,7 +147,7 @@ func (o *OneShot) syncFolder(folder string) error {
 }
 
 // Arm implements Control. First it sees to it that the firmware has a second
-// way to the loader: systemd-boot before 258 returns to the firmware when the
+// way to the loader: older versions of systemd-boot return to the firmware when the
 // trial's UKI does not load.
 func (o *OneShot) Arm(slot partitions.Slot) error {
 	state, err := o.State()

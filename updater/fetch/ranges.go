@@ -27,6 +27,7 @@ type stream struct {
 	body      io.ReadCloser
 	validator string // a strong ETag
 	retry     retry
+	failed    error // how the last connection ended; counted when more is wanted
 	progress  int64 // bytes since the attempts were last counted anew
 }
 
@@ -42,22 +43,21 @@ func (s *stream) Read(p []byte) (int, error) {
 		p = p[:left]
 	}
 	for {
-		n, err := s.read(p)
-		if n > 0 {
-			s.next += int64(n)
-			if s.progress += int64(n); s.progress >= enough {
-				s.progress, s.retry = 0, s.client.newRetry()
-			}
-		}
-		if err != nil {
-			s.Close()
-		}
-		if n > 0 {
-			return n, nil
-		}
-		if err != nil && !s.retry.again(s.ctx, err) {
+		if err := s.failed; err != nil && !s.retry.again(s.ctx, err) {
 			return 0, s.client.failure(s.ctx, s.path, err)
 		}
+		n, err := s.read(p)
+		if s.failed = err; err != nil {
+			s.Close()
+		}
+		if n == 0 {
+			continue
+		}
+		s.next += int64(n)
+		if s.progress += int64(n); s.progress >= enough {
+			s.progress, s.retry = 0, s.client.newRetry()
+		}
+		return n, nil
 	}
 }
 

@@ -44,6 +44,7 @@ func attributes() []Case {
 	capability := "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 	return []Case{
 		becomes("every mode bit", []Part{Raw(Fields{Name: "f", Type: '0', Mode: "0107777"})}, `f file 7777 0:0 ""`),
+		becomes("mode of a link", []Part{Raw(Fields{Name: "s", Type: '2', Link: "t", Mode: "0004000"})}, "s symbolic link 0777 0:0 -> t"),
 		refused("owner 2^32-1", "owner 4294967295", PAX("f", "", "uid", "4294967295")),
 		refused("owner 2^32", "owner 4294967296", PAX("f", "", "uid", "4294967296")),
 		refused("negative group", "group -2", PAX("f", "", "gid", "-2")),

@@ -52,6 +52,11 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 		if err := check(cmd, args); err != nil {
 			return Usage(cmd, err)
 		}
+		for i, arg := range args {
+			if arg == "" {
+				return Usage(cmd, fmt.Errorf("argument %d is empty", i+1))
+			}
+		}
 		return nil
 	}
 }

@@ -28,6 +28,7 @@ const (
 func Main(root *cobra.Command) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // the second signal ends what does not heed the first
 	ctx, screen := withScreen(ctx)
 
 	root.SilenceErrors = true

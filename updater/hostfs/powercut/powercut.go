@@ -41,6 +41,7 @@ type Op struct {
 	To     string // of a rename
 	Offset int64  // of a write
 	Data   []byte // of a write or a variable
+	Handle int    // of a write or a sync: which open file it went through
 }
 
 // String is the operation in a word or two.
@@ -61,9 +62,10 @@ type Recorder struct {
 	// operation's, which then is not carried out.
 	Before func(n int, op Op) error
 
-	mu   sync.Mutex
-	real hostfs.OS
-	ops  []Op
+	mu     sync.Mutex
+	real   hostfs.OS
+	ops    []Op
+	opened int // files, for their handles
 }
 
 // Ops are the operations so far.
@@ -106,7 +108,14 @@ func (r *Recorder) OpenWritable(name string) (hostfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &file{f, r, r.name(name)}, nil
+	return r.handle(f, name), nil
+}
+
+func (r *Recorder) handle(f hostfs.File, name string) hostfs.File {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.opened++
+	return &file{f, r, r.name(name), r.opened}
 }
 
 // Create implements hostfs.FS.
@@ -118,7 +127,7 @@ func (r *Recorder) Create(name string) (f hostfs.File, err error) {
 	if err != nil {
 		return nil, err
 	}
-	return &file{f, r, r.name(name)}, nil
+	return r.handle(f, name), nil
 }
 
 // Rename implements hostfs.FS.
@@ -159,10 +168,11 @@ type file struct {
 	hostfs.File
 	recorder *Recorder
 	name     string
+	handle   int
 }
 
 func (f *file) WriteAt(p []byte, off int64) (n int, err error) {
-	op := Op{Kind: Write, Name: f.name, Offset: off, Data: append([]byte(nil), p...)}
+	op := Op{Kind: Write, Name: f.name, Offset: off, Data: append([]byte(nil), p...), Handle: f.handle}
 	err = f.recorder.do(op, func() error {
 		n, err = f.File.WriteAt(p, off)
 		return err
@@ -172,7 +182,7 @@ func (f *file) WriteAt(p []byte, off int64) (n int, err error) {
 
 // Sync does not make the machine that runs the test wait for its disk.
 func (f *file) Sync() error {
-	return f.recorder.do(Op{Kind: Sync, Name: f.name}, func() error { return nil })
+	return f.recorder.do(Op{Kind: Sync, Name: f.name, Handle: f.handle}, func() error { return nil })
 }
 
 func (f *file) Push(int64, int64)       {}

@@ -68,8 +68,10 @@ func durable(ops []Op, i int) bool {
 	for _, later := range ops[i+1:] {
 		switch later.Kind {
 		case Sync:
-			// The content of a file, not its name in the folder.
-			if op.Kind == Write && later.Name == op.Name {
+			// The content of a file, not its name in the folder; and only what went
+			// through the same handle, as if every partition of a disk had a cache
+			// of its own, which they have.
+			if op.Kind == Write && later.Handle == op.Handle {
 				return true
 			}
 		case SyncDir:
