@@ -110,9 +110,7 @@ func (c change) target(t *tree.Tree) (*tree.Node, error) {
 // hide applies the whiteouts.
 func (s *changeset) hide(t *tree.Tree) error {
 	for _, dir := range s.opaque {
-		// A link in its place is replaced by the layer's own directory; what it
-		// leads to is not meant.
-		if n, ok := t.Lookup(dir); !ok || n.Kind != tree.Directory {
+		if n, ok := t.Resolve(dir); !ok || n.Kind != tree.Directory {
 			continue
 		}
 		names, err := t.Children(dir)

@@ -49,6 +49,7 @@ func TestLayersBecomeTheTreeTheyMean(t *testing.T) {
 		{"whiteout hides no layer above", []parts{{file("a", "1")}, {file(".wh.a", "")}, {file("a", "3")}}, []string{`a file 0644 0:0 "3"`}},
 		{"whiteout through a link", []parts{{dir("usr/lib"), file("usr/lib/a", "1"), symlink("lib", "usr/lib")}, {file("lib/.wh.a", "")}},
 			[]string{"lib symbolic link 0777 0:0 -> usr/lib", "usr directory 0755 0:0", "usr/lib directory 0755 0:0"}},
+		{"opaque file", []parts{{file("d", "1")}, {file("d/.wh..wh..opq", "")}}, []string{`d file 0644 0:0 "1"`}},
 		{"whiteout of a link and through it", []parts{{file("usr/lib/a", "1"), symlink("lib", "usr/lib")}, {file(".wh.lib", ""), file("lib/.wh.a", "")}},
 			[]string{"usr directory 0755 0:0", "usr/lib directory 0755 0:0"}},
 		{"whiteout through a climbing link", []parts{{symlink("s", "../../.."), file("a", "1")}, {file("s/.wh.a", "")}},

@@ -127,6 +127,10 @@ func TestTreeIsWhatUmociUnpacks(t *testing.T) {
 			{file("lib/b", "2"), file("lib/.wh.a", "")},
 			{symlink("var", "/usr/lib/../../usr"), file("var/c", "3")},
 		},
+		"through a link": {
+			{dir("usr"), dir("usr/lib"), symlink("lib", "usr/lib"), file("usr/lib/a", "1")},
+			{file("lib/.wh..wh..opq", ""), file("lib/b", "2")},
+		},
 		"modes": {
 			{tartest.Raw(tartest.Fields{Name: "m", Type: '5', Mode: "0000711"}), tartest.Raw(tartest.Fields{Name: "f", Type: '0', Mode: "0000640"})},
 			{tartest.Raw(tartest.Fields{Name: "m", Type: '5', Mode: "0000750"}), file("m/n", "2")},

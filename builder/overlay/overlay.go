@@ -50,7 +50,7 @@ type Entry struct {
 // part of it and is of no use.
 func Add(ctx context.Context, store *content.Store, t *tree.Tree, c Config) error {
 	if err := add(ctx, store, t, c); err != nil {
-		return fmt.Errorf("reading overlay %s: %w", c.Name, err)
+		return fmt.Errorf("%s: %w", c.Name, err)
 	}
 	return nil
 }

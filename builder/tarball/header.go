@@ -12,11 +12,17 @@ import (
 const (
 	gnuVolumeLabel = 'V'
 	xattrPrefix    = "SCHILY.xattr."
+	aclPrefix      = "SCHILY.acl."
 	sparsePrefix   = "GNU.sparse."
 )
 
 // nodeOf is the node that a header describes, without its content.
 func nodeOf(h *tar.Header) (*tree.Node, error) {
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, aclPrefix) {
+			return nil, fmt.Errorf("an ACL as text (%s): want it as an extended attribute, as tar --xattrs --xattrs-include='*' without --acls stores it", key)
+		}
+	}
 	n := &tree.Node{Mode: uint32(h.Mode) & 0o7777, Xattrs: xattrsOf(h)}
 	switch h.Typeflag {
 	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:

@@ -54,6 +54,9 @@ func read(ctx context.Context, store *content.Store, source string, a *archive, 
 			return sum, errors.New("not a tar archive: want tar, plain or compressed with gzip, xz or zstd")
 		}
 		if err != nil {
+			if sum.Entries == 0 {
+				return sum, fmt.Errorf("not a tar archive: %w", err)
+			}
 			return sum, fmt.Errorf("after %d entries: %w", sum.Entries, err)
 		}
 		if err := r.entry(ctx, header, fn); err != nil {

@@ -10,7 +10,7 @@
 // numbers arrive as they are in the archive; times and the names of owners do
 // not count. Names are bytes: what is not UTF-8 stays as it is. One leading
 // "/" or "./" is dropped; ".." anywhere in a name is an error, not something
-// to skip. POSIX ACLs in textual form (SCHILY.acl) are not read.
+// to skip. POSIX ACLs in textual form (SCHILY.acl) are an error, too.
 package tarball
 
 import (
@@ -40,7 +40,7 @@ type Config struct {
 // and is of no use. An archive without entries or without its end is an error.
 func Add(ctx context.Context, store *content.Store, t *tree.Tree, c Config) error {
 	if err := add(ctx, store, t, c); err != nil {
-		return fmt.Errorf("reading tar archive %s: %w", c.Name, err)
+		return fmt.Errorf("%s: %w", c.Name, err)
 	}
 	return nil
 }
@@ -68,6 +68,8 @@ func add(ctx context.Context, store *content.Store, t *tree.Tree, c Config) (err
 	switch {
 	case err != nil:
 		return err
+	case !sum.Ended && sum.Entries == 0:
+		return errors.New("not a tar archive, or an empty one")
 	case !sum.Ended:
 		return fmt.Errorf("the archive ends after %d entries without its end mark: %w", sum.Entries, io.ErrUnexpectedEOF)
 	case sum.Entries == 0:

@@ -1,6 +1,7 @@
 package tarball_test
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"errors"
@@ -187,7 +188,7 @@ func TestUnreadableArchivesSayWhy(t *testing.T) {
 	for path, want := range map[string]string{
 		dir:         "is a folder, want a file",
 		dangling:    "no such file or directory",
-		"/dev/null": "ends after 0 entries",
+		"/dev/null": "not a tar archive",
 	} {
 		_, err := add(t, tarball.Config{Name: "source", Path: path})
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -229,4 +230,25 @@ func FuzzArchive(f *testing.F) {
 			t.Errorf("twice the same archive:\n%s\n%s", results[0], results[1])
 		}
 	})
+}
+
+func TestATextualACLIsRefusedNotDropped(t *testing.T) {
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	err := w.WriteHeader(&tar.Header{Name: "f", Typeflag: tar.TypeReg, Mode: 0o644, PAXRecords: map[string]string{"SCHILY.acl.access": "user::rw-\nuser:bob:r--\ngroup::r--\nmask::r--\nother::r--\n"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	store, err := content.New(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	err = tarball.Add(t.Context(), store, tree.New(), tarball.Config{Name: "tar a", Reader: &archive})
+	if err == nil || !strings.Contains(err.Error(), "SCHILY.acl.access") {
+		t.Errorf("got error %v", err)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -188,26 +189,31 @@ func TestReasonIsOneShortLine(t *testing.T) {
 	}
 }
 
+// FuzzDecode makes copies whose checksum is right around any record, and
+// feeds the bytes as they are as well.
 func FuzzDecode(f *testing.F) {
-	raw, err := encode(sample(1), 7)
+	text, err := json.Marshal(sample(1))
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(raw)
-	f.Add(make([]byte, CopySize))
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		for _, sealed := range []bool{false, true} {
-			if sealed && len(raw) == CopySize {
-				copy(raw, magic[:])
-				reseal(raw, func([]byte) {})
-			}
-			record, _, err := decode(raw)
-			if err != nil {
-				continue
-			}
-			if _, err := encode(record, 1); err != nil && !errors.Is(err, errTooLong) {
-				t.Errorf("%+v is read and cannot be written: %v", record, err)
-			}
+	f.Add(text, uint32(len(text)))
+	f.Add([]byte(`{"phase":"armed","offset":-1}`), uint32(29))
+	f.Add([]byte(`{"phase":"new","blocked":[{}],"releases":{"c":{}}}`), uint32(50))
+	f.Fuzz(func(t *testing.T, payload []byte, length uint32) {
+		if _, _, err := decode(payload); err == nil {
+			t.Errorf("%x has no checksum and is read", payload)
+		}
+		raw := make([]byte, CopySize)
+		copy(raw, magic[:])
+		copy(raw[headerSize:], payload)
+		binary.LittleEndian.PutUint32(raw[16:], length)
+		reseal(raw, func([]byte) {})
+		record, _, err := decode(raw)
+		if err != nil {
+			return
+		}
+		if _, err := encode(record, 1); err != nil && !errors.Is(err, errTooLong) {
+			t.Errorf("%+v is read and cannot be written: %v", record, err)
 		}
 	})
 }

@@ -174,5 +174,14 @@ func (r Record) check() error {
 	if r.Phase == "" {
 		return fmt.Errorf("journal: record without a phase")
 	}
+	targets := []*Target{r.Target}
+	for _, release := range r.Releases {
+		targets = append(targets, &release)
+	}
+	for _, target := range targets {
+		if target != nil && target.Slot != partitions.SlotA && target.Slot != partitions.SlotB {
+			return fmt.Errorf("journal: release %q without a slot", target.Version)
+		}
+	}
 	return nil
 }
