@@ -182,7 +182,7 @@ func (i *installation) renameUKI(context.Context) error {
 	}) {
 		return fmt.Errorf("the boot partition did not keep %s", i.target.Slot.UKI())
 	}
-	removeFile(i.downloadPath())
+	os.Remove(i.downloadPath()) // a leftover is used or replaced next time
 	return i.reload()
 }
 

@@ -3,7 +3,6 @@ package updater
 import (
 	"context"
 	"fmt"
-	"os"
 
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/partitions/cmdline"
@@ -208,6 +207,3 @@ func (s *session) writeGood() error {
 		}
 	})
 }
-
-// removeFile is for files of the agent's own that nobody depends on.
-func removeFile(path string) { _ = os.Remove(path) }

@@ -105,8 +105,8 @@ func (s *session) liftBlock(o offer) error {
 	})
 }
 
-// install is the order of writes. The numbers are those of docs/explanation
-// and of the crash tests: every step may be cut and all of it run again.
+// install is the order of writes, by the numbers of docs/reference/agent.md.
+// Every step may be cut and all of it run again.
 func (i *installation) install(ctx context.Context) error {
 	i.target = journal.Target{
 		Slot:          i.facts.Slot.Other(),
