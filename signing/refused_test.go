@@ -1,0 +1,71 @@
+package signing
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// endless never stops sending, at full speed.
+func endless(w http.ResponseWriter, req *http.Request) {
+	piece := bytes.Repeat([]byte(" "), 1<<16)
+	for req.Context().Err() == nil {
+		if _, err := w.Write(piece); err != nil {
+			return
+		}
+	}
+}
+
+func TestAttacksAreRefusedAndLeaveTheHostAsItWas(t *testing.T) {
+	for _, attack := range attacks {
+		t.Run(attack.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRepository(t)
+			h := r.newHost()
+			r.publish(target, "two")
+			h.mustRefresh(t)
+			r.publish(target, "three")
+			mustFetch(t, h.mustRefresh(t), target, "three")
+			before := h.trusted(t)
+
+			attack.mount(r)
+			if attack.want == ErrTooSlow {
+				h.config.Limits = Limits{Grace: 300 * time.Millisecond, Rate: 1000}
+			}
+			c, err := h.refresh(t)
+			wantError(t, err, attack.want)
+			for _, other := range []error{ErrSignature, ErrExpired, ErrRollback, ErrMismatch, ErrMalformed, ErrTooLarge, ErrTooSlow, ErrUnavailable, ErrClockBehind} {
+				if other != attack.want && strings.Contains(err.Error(), other.Error()) {
+					t.Errorf("also says %q", other)
+				}
+			}
+			if _, err := c.Fetch(t.Context(), target); err == nil {
+				t.Error("a target was fetched from a set that was refused")
+			}
+			if !maps.Equal(before, h.trusted(t)) {
+				t.Error("the trusted state changed")
+			}
+		})
+	}
+}
+
+func TestHostRecoversWhenTheAttackEnds(t *testing.T) {
+	r := newRepository(t)
+	h := r.newHost()
+	r.publish(target, "two")
+	h.mustRefresh(t)
+	for i, answer := range []http.HandlerFunc{endless, http.NotFound} {
+		r.attackAt("/metadata/timestamp.json", answer)
+		if _, err := h.refresh(t); err == nil {
+			t.Fatal("no error under attack")
+		}
+		r.answer = nil
+		content := fmt.Sprint("after attack ", i)
+		r.publish(target, content)
+		mustFetch(t, h.mustRefresh(t), target, content)
+	}
+}
