@@ -43,6 +43,7 @@ var owners = map[string]string{
 	"github.com/goccy/go-yaml":               "manifests/strictyaml",
 	"github.com/invopop/jsonschema":          "manifests/schema",
 	"github.com/ulikunitz/xz":                "builder",
+	"github.com/secure-systems-lab":          "signing",
 }
 
 type pkg struct {

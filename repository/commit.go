@@ -11,9 +11,9 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/proa-os/proa/durable"
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/signing"
-	"github.com/proa-os/proa/signing/durable"
 )
 
 // commit adds the given targets, signs, and makes it all visible to hosts at

@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/proa-os/proa/durable"
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/progress"
-	"github.com/proa-os/proa/signing/durable"
 )
 
 // releaseFolder is the output folder of a build.

@@ -23,9 +23,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/proa-os/proa/durable"
 	"github.com/proa-os/proa/progress"
 	"github.com/proa-os/proa/signing"
-	"github.com/proa-os/proa/signing/durable"
 )
 
 // What can keep a repository from being changed, for errors.Is.

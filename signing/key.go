@@ -14,7 +14,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/proa-os/proa/signing/durable"
+	"github.com/proa-os/proa/durable"
 	tuf "github.com/theupdateframework/go-tuf/v2/metadata"
 )
 

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/proa-os/proa/signing/durable"
+	"github.com/proa-os/proa/durable"
 )
 
 // store is the folder of what a host has come to trust: one file for each

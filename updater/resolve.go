@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions/verity"
@@ -117,11 +118,12 @@ func (s *session) openRepository() (*signing.Client, error) {
 		return nil, err
 	}
 	return signing.OpenClient(signing.Config{
-		URL:  s.Settings.Repository,
-		Dir:  filepath.Join(s.host.State, "metadata"),
-		Root: root,
-		HTTP: s.fetch.HTTP(),
-		Now:  s.Now,
+		URL:      s.Settings.Repository,
+		Dir:      filepath.Join(s.host.State, "metadata"),
+		Root:     root,
+		HTTP:     s.fetch.HTTP(),
+		Now:      s.Now,
+		Earliest: time.Unix(s.facts.Image.Epoch, 0),
 	})
 }
 

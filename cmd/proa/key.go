@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/proa-os/proa/cmd/internal/cli"
+	"github.com/proa-os/proa/durable"
 	"github.com/proa-os/proa/signing"
-	"github.com/proa-os/proa/signing/durable"
 )
 
 func newKeyCommand() *cobra.Command {
