@@ -401,7 +401,7 @@ func TestADirectoryAndAFileOfTwoSourcesConflict(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := Build(t.Context(), c)
-	if err == nil || !strings.Contains(err.Error(), "dir overlay") || !strings.Contains(err.Error(), "root.tar") {
+	if err == nil || !strings.Contains(err.Error(), "dir overlay") || !strings.Contains(err.Error(), "appliance.tar") {
 		t.Errorf("got error %v: want one that names both sources", err)
 	}
 }

@@ -81,7 +81,7 @@ func damage() []Case {
 		return Case{Name: name, Archive: whole[:n], Error: message}
 	}
 	return []Case{
-		cut("nothing at all", 0, "not a tar archive"),
+		cut("nothing at all", 0, "or an empty one"),
 		cut("cut in the first header", 100, "unexpected EOF"),
 		cut("cut behind a header", 1024+512, "unexpected EOF"),
 		cut("cut in a file", 1024+512+600, "unexpected EOF"),
