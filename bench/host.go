@@ -60,6 +60,7 @@ func (b *bench) resetHost(ctx context.Context) error {
 	_, err := b.command(ctx, `set -e
 rm -rf host/esp host/efivars host/run host/state
 mkdir -p host/esp/EFI/Linux host/esp/EFI/BOOT host/esp/loader host/efivars host/run host/state
+printf '\006\0\0\0p\0r\0o\0a\0-\0a\0.\0e\0f\0i\0\0\0' >host/efivars/LoaderEntrySelected-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f
 cp out/1.0.0/uki.efi host/esp/EFI/Linux/proa-a.efi
 cp --sparse=always out/1.0.0/disk.raw host/disk.raw
 offset=$(sgdisk -i 1 host/disk.raw | awk '/First sector/ {print $3 * 512}')

@@ -69,7 +69,7 @@ func (r *repository) commit(ctx context.Context, targets map[string][]byte) erro
 func (r *repository) write(name string, content []byte) error {
 	path := filepath.Join(r.Dir, filepath.FromSlash(name))
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, content) {
-		return nil
+		return durable.SyncFolder(filepath.Dir(path)) // whoever wrote it may have been killed before that
 	}
 	if err := durable.MakeFolder(filepath.Dir(path)); err != nil {
 		return err

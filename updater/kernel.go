@@ -93,6 +93,9 @@ func (i *installation) checkSpace(size int64) error {
 	if free, err = hostfs.Free(i.host.State); err != nil {
 		return err
 	}
+	if info, err := os.Stat(i.downloadPath()); err == nil {
+		free += info.Size() // it is used, or replaced
+	}
 	if free < size+slack {
 		return refuse(i.target.Version, "%s has %d bytes free: the download needs %d", i.host.State, free, size+slack)
 	}

@@ -86,8 +86,7 @@ func (s *session) recoverSettled(ctx context.Context, note func(string, ...any))
 			return s.control.Rollback()
 		}
 	case journal.Committing:
-		note("the trial of %s was cut before its commit: it can be armed again", r.Target.Version)
-		return s.write(func(r *journal.Record) { r.Phase = journal.Verified })
+		return s.noteNoCommit("proved healthy, but came back before its commit", note)
 	case journal.Armed:
 		return s.recoverArmed(armed, note)
 	}
@@ -108,7 +107,13 @@ func (s *session) recoverArmed(armed bool, note func(string, ...any)) error {
 		note("armed slot %s again", s.record.Target.Slot)
 		return s.control.Arm(s.record.Target.Slot)
 	}
-	reason := fmt.Sprintf("came back without a verdict, trial %d of %d", s.record.Tries, s.Settings.Trials)
+	return s.noteNoCommit("came back without a verdict", note)
+}
+
+// noteNoCommit notes a trial that came back for a reason that may not be the
+// release's; after the last one it is blocked all the same.
+func (s *session) noteNoCommit(what string, note func(string, ...any)) error {
+	reason := fmt.Sprintf("%s, trial %d of %d", what, s.record.Tries, s.Settings.Trials)
 	note("%s %s", s.record.Target.Version, reason)
 	last := s.record.Tries >= s.Settings.Trials
 	return s.write(func(r *journal.Record) {
@@ -122,7 +127,7 @@ func (s *session) recoverArmed(armed bool, note func(string, ...any)) error {
 // noteWentBack is how a record looks after a trial that did not end well.
 func (s *session) noteWentBack(r *journal.Record, target journal.Target, reason string, block bool) {
 	r.Phase = journal.Bad
-	r.Target = &target
+	r.Target, r.BootID = &target, s.facts.BootID
 	reason = journal.Reason(reason)
 	r.Last = &journal.Result{Version: target.Version, When: s.now(), Outcome: journal.WentBack, Reason: reason}
 	if block {

@@ -1,11 +1,13 @@
 package updater
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -50,28 +52,53 @@ func (u *Updater) open(writable bool) (s *session, err error) {
 		}
 		cleanMounts(s.host.Run)
 	}
-	if s.facts, err = s.host.facts(); err != nil {
-		return nil, err
-	}
-	if s.disk, err = openDisk(u.FS, s.facts.Disk, string(s.facts.Image.Arch)); err != nil {
+	if err := s.openJournal(writable); err != nil {
 		return nil, err
 	}
 	if err := s.checkRunningSlot(); err != nil {
 		return nil, err
 	}
+	return s, s.openControl(writable)
+}
+
+// openJournal is as far as a host must work for the journal to be read.
+func (s *session) openJournal(writable bool) (err error) {
+	if s.facts, err = s.host.facts(); err != nil {
+		return err
+	}
+	if s.disk, err = openDisk(s.FS, s.facts.Disk, string(s.facts.Image.Arch)); err != nil {
+		return err
+	}
 	state, err := s.disk.open(partitions.RoleState, writable)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	s.closers = append(s.closers, func() { state.Close() })
 	s.journal = journal.New(state)
 	if s.record, s.recorded, err = s.journal.Read(); err != nil {
-		return nil, err
+		return err
 	}
 	if !s.recorded {
 		s.record = journal.Record{Phase: journal.Idle}
 	}
-	return s, s.openControl(writable)
+	return nil
+}
+
+// openPatiently waits for another agent to end: a trial must not go without a
+// judge because somebody asked for the status.
+func (u *Updater) openPatiently(ctx context.Context) (*session, error) {
+	const pause, most = 250 * time.Millisecond, 480 // two minutes
+	for tries := 1; ; tries++ {
+		s, err := u.open(true)
+		if !errors.Is(err, ErrBusy) || tries == most {
+			return s, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(pause):
+		}
+	}
 }
 
 func (s *session) openControl(writable bool) error {
@@ -127,9 +154,9 @@ func (s *session) lock() error {
 	return nil
 }
 
-// checkRunningSlot makes sure that the slot that proa-init named is the one,
-// and the only one, with the booted root hash. What is not that slot may be
-// written to.
+// checkRunningSlot makes sure that the slot that proa-init named has the booted
+// root hash. The other slot may hold the same release; opening it for writing
+// then shows that the kernel does not use it (hostfs.FS.OpenWritable).
 func (s *session) checkRunningSlot() error {
 	for _, letter := range partitions.Slots() {
 		slot, err := s.disk.slot(letter, false)
@@ -141,9 +168,8 @@ func (s *session) checkRunningSlot() error {
 		if err != nil {
 			return fmt.Errorf("slot %s: %w", letter, err)
 		}
-		if holds != (letter == s.facts.Slot) {
-			return fmt.Errorf("slot %s was booted, by %s; but that slot %s has the booted root hash is %t: want exactly the booted slot to have it",
-				s.facts.Slot, s.host.Boot, letter, holds)
+		if letter == s.facts.Slot && !holds {
+			return fmt.Errorf("slot %s was booted, by %s; but it does not have the booted root hash", letter, s.host.Boot)
 		}
 	}
 	return nil
@@ -219,7 +245,9 @@ func (s *session) standing() standing {
 	firmwareBoot := s.boot.Booted == s.facts.Slot && s.record.BootID != s.facts.BootID
 	ours := s.record.Target != nil && sameRoot(s.record.Target.RootHash, s.facts.Root.Hash[:])
 	switch {
-	case ours && s.record.Phase == journal.Bad:
+	// In a later boot it is proa-init that chose this slot, for want of a
+	// committed one that opens: resetting would do so for ever.
+	case ours && s.record.Phase == journal.Bad && s.record.BootID == s.facts.BootID:
 		return failed
 	case !firmwareBoot:
 		return visiting

@@ -3,14 +3,18 @@ package updater
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions"
+	"github.com/proa-os/proa/progress"
+	"github.com/proa-os/proa/updater/hostfs"
 	"github.com/proa-os/proa/updater/journal"
 )
 
@@ -32,7 +36,7 @@ const OutcomeNone = "none"
 // the slot, or notes why not and resets the machine. Without a trial it only
 // recovers. After a reset that is not real it returns.
 func (u *Updater) Judge(ctx context.Context) (Verdict, error) {
-	s, err := u.open(true)
+	s, err := u.openPatiently(ctx)
 	if err != nil {
 		return Verdict{}, err
 	}
@@ -111,7 +115,7 @@ func (s *session) noteGivenUp(reason string) error {
 func (u *Updater) Deadline(context.Context) (Verdict, error) {
 	s, err := u.open(false)
 	if err != nil {
-		return Verdict{}, err
+		return u.blindDeadline(err)
 	}
 	defer s.close()
 	v := s.verdict(nil)
@@ -121,6 +125,38 @@ func (u *Updater) Deadline(context.Context) (Verdict, error) {
 		return v, s.reset()
 	}
 	return v, nil
+}
+
+// DeadlineOf is Deadline for a host whose settings cannot be read: a trial must
+// not go on for ever because of them.
+func DeadlineOf(host Host) (Verdict, error) {
+	u := &Updater{Config: Config{Host: host, FS: hostfs.OS{}, Now: time.Now, Progress: progress.Silent()}}
+	return u.Deadline(context.Background())
+}
+
+// blindDeadline is for a release that cannot even read the boot partition or
+// the variables, a kernel without their drivers, say. The journal alone then
+// has to tell a trial; it does only while it says armed, since from committing
+// on the slot may lead, and would be reset for ever.
+func (u *Updater) blindDeadline(cause error) (Verdict, error) {
+	s := &session{Updater: u, host: u.Host}
+	defer s.close()
+	if err := s.openJournal(false); err != nil {
+		return Verdict{}, cause
+	}
+	t := s.record.Target
+	if t == nil || s.record.Phase != journal.Armed || s.record.BootID == s.facts.BootID ||
+		t.Slot != s.facts.Slot || !sameRoot(t.RootHash, s.facts.Root.Hash[:]) {
+		return Verdict{}, cause
+	}
+	v := Verdict{
+		Standing: string(onTrial),
+		Version:  s.facts.Image.Version,
+		Slot:     s.facts.Slot,
+		Outcome:  string(journal.WentBack),
+		Reason:   journal.Reason(fmt.Sprintf("no verdict before the deadline: %v", cause)),
+	}
+	return v, s.reset()
 }
 
 // Commit makes the slot of a running trial lead without asking the health
@@ -142,8 +178,34 @@ func (u *Updater) Commit(ctx context.Context) (Verdict, error) {
 	case onTrial:
 		v.Outcome = string(journal.Committed)
 		return v, s.commit()
+	case visiting:
+		lost, err := s.committedIsLost(ctx)
+		if err != nil {
+			return v, err
+		}
+		if lost {
+			v.Outcome = string(journal.Committed)
+			return v, s.commit()
+		}
 	}
 	return v, refuse("", "slot %s runs, but not as a trial that this host armed: only a trial can be committed", s.facts.Slot)
+}
+
+// committedIsLost reports whether the firmware booted this slot, which is whole,
+// while the committed one is not: proa-init came here since there is nothing to
+// go back to.
+func (s *session) committedIsLost(ctx context.Context) (bool, error) {
+	if s.boot.Booted != s.facts.Slot {
+		return false, nil
+	}
+	if err := s.verifySlot(ctx, s.facts.Slot, s.facts.Root); err != nil {
+		return false, err
+	}
+	root, err := s.installedRoot(s.boot.Committed)
+	if err == nil {
+		err = s.verifySlot(ctx, s.boot.Committed, root)
+	}
+	return err != nil && ctx.Err() == nil, context.Cause(ctx)
 }
 
 // Rollback takes the machine to the other slot with the next boot. On a trial
@@ -175,7 +237,7 @@ func (u *Updater) Rollback(ctx context.Context) (Verdict, error) {
 	if err != nil {
 		return v, err
 	}
-	running := s.running()
+	running, before := s.running(), s.record
 	err = s.write(func(r *journal.Record) {
 		r.Releases[running.Slot.String()] = running
 		r.Phase, r.Target, r.BootID, r.Tries, r.Offset = journal.Armed, &target, s.facts.BootID, s.Settings.Trials, 0
@@ -184,8 +246,14 @@ func (u *Updater) Rollback(ctx context.Context) (Verdict, error) {
 	if err != nil {
 		return v, err
 	}
+	if err := s.control.Arm(target.Slot); err != nil {
+		if back := s.control.Rollback(); back != nil {
+			return v, errors.Join(err, back) // it may be armed still
+		}
+		return v, errors.Join(err, s.write(func(r *journal.Record) { *r = before }))
+	}
 	v.Outcome, v.Version, v.Slot = "armed", target.Version, target.Slot
-	return v, s.control.Arm(target.Slot)
+	return v, nil
 }
 
 // rollbackTarget proves that the other slot is whole and may be gone back to.
@@ -216,7 +284,7 @@ func (s *session) rollbackTarget(ctx context.Context) (journal.Target, error) {
 // reset takes the machine down at once, without asking anybody: what runs is
 // not to be trusted with an orderly way.
 func (s *session) reset() error {
-	unix.Sync()
+	syncBriefly()
 	if s.host.ResetFile != "" {
 		return appendLine(s.host.ResetFile, "reset")
 	}
@@ -224,6 +292,21 @@ func (s *session) reset() error {
 		return fmt.Errorf("resetting the machine: %w", err)
 	}
 	return nil
+}
+
+// syncBriefly gives up after a while: sync(2) waits for ever for a disk or a
+// network file system that hangs, which may be why the machine is reset.
+func syncBriefly() {
+	const patience = 10 * time.Second
+	done := make(chan struct{})
+	go func() {
+		unix.Sync()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(patience):
+	}
 }
 
 // Reboot asks the service manager for an orderly reboot.

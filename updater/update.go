@@ -160,16 +160,10 @@ func (i *installation) openTarget() error {
 		return err
 	}
 	i.slot = slot
-	booted, err := slot.Holds(i.facts.Root)
-	if err == nil && booted {
-		err = fmt.Errorf("slot %s holds the booted root hash: it is not written to", i.target.Slot)
-	}
-	if err == nil {
-		err = slot.Fits(i.offer.Root)
-		var small *slots.TooSmallError
-		if errors.As(err, &small) {
-			err = refuse(i.target.Version, "%v", small)
-		}
+	err = slot.Fits(i.offer.Root)
+	var small *slots.TooSmallError
+	if errors.As(err, &small) {
+		err = refuse(i.target.Version, "%v", small)
 	}
 	if err != nil {
 		slot.Close()
@@ -233,6 +227,11 @@ func (i *installation) disarm(context.Context) error {
 	if err := i.control.Disarm(i.target.Slot); err != nil {
 		return err
 	}
+	// Nothing may take the slot for what it held, least of all proa-init when it
+	// held the running release too.
+	if err := i.slot.Forget(); err != nil {
+		return err
+	}
 	return i.reload()
 }
 
@@ -249,4 +248,18 @@ func (i *installation) noteArmed(context.Context) error {
 	})
 }
 
-func (i *installation) arm(context.Context) error { return i.control.Arm(i.target.Slot) }
+// arm is step 11. Where the firmware refuses, no trial has begun, so none may be
+// counted when the machine is rebooted.
+func (i *installation) arm(context.Context) error {
+	err := i.control.Arm(i.target.Slot)
+	if err == nil {
+		return nil
+	}
+	if back := i.control.Rollback(); back != nil {
+		return errors.Join(err, back) // it may be armed still
+	}
+	return errors.Join(err, i.write(func(r *journal.Record) {
+		r.Tries--
+		r.Phase, r.BootID = journal.Verified, ""
+	}))
+}

@@ -58,15 +58,9 @@ running, 7 repository not reachable, 10 (check only) an update is available.`,
 
 // newUpdater is the updater of this host.
 func newUpdater(cmd *cobra.Command) (*updater.Updater, error) {
-	host := updater.DefaultHost()
-	path, err := cmd.Flags().GetString("host")
+	host, err := hostOf(cmd)
 	if err != nil {
 		return nil, err
-	}
-	if path != "" {
-		if host, err = updater.LoadHost(path); err != nil {
-			return nil, configError(err)
-		}
 	}
 	settings, err := updater.LoadSettings(host.Config...)
 	if err != nil {
@@ -82,6 +76,19 @@ func newUpdater(cmd *cobra.Command) (*updater.Updater, error) {
 		return nil, configError(err)
 	}
 	return u, nil
+}
+
+// hostOf is where this host's files are.
+func hostOf(cmd *cobra.Command) (updater.Host, error) {
+	path, err := cmd.Flags().GetString("host")
+	if err != nil || path == "" {
+		return updater.DefaultHost(), err
+	}
+	host, err := updater.LoadHost(path)
+	if err != nil {
+		return updater.Host{}, configError(err)
+	}
+	return host, nil
 }
 
 func configError(err error) error {

@@ -98,15 +98,20 @@ newest one ended: the exit code is 5 when it went back.
 With --deadline: reset a machine that is still on a trial.`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if deadline {
+				host, err := hostOf(cmd)
+				if err != nil {
+					return err
+				}
+				// Without the settings: a trial must not go on because of a fault in them.
+				v, err := updater.DeadlineOf(host)
+				return finish(cmd, v, err)
+			}
 			u, err := newUpdater(cmd)
 			if err != nil {
 				return err
 			}
-			judge := u.Judge
-			if deadline {
-				judge = u.Deadline
-			}
-			v, err := judge(cmd.Context())
+			v, err := u.Judge(cmd.Context())
 			return finish(cmd, v, err)
 		},
 	}

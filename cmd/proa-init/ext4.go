@@ -10,8 +10,8 @@ import (
 
 // Of a var partition, in bytes.
 const (
-	blankSize = 64 << 10 // zeros at its start mean that it has never been used
-	tailSize  = 64 << 10 // at its end, left free by our file systems
+	blankSize = 128 << 10 // zeros at its start mean that it has never been used; btrfs begins at 64 KiB
+	tailSize  = 64 << 10  // at its end, left free by our file systems
 )
 
 // formatMark is at the start of the tail while the partition is being

@@ -48,7 +48,15 @@ func main() {
 // reset restarts the machine, after a moment for the console to show why.
 func reset(log *kernelLog) {
 	log.fault("resetting")
-	unix.Sync()
+	synced := make(chan struct{})
+	go func() {
+		unix.Sync()
+		close(synced)
+	}()
+	select {
+	case <-synced:
+	case <-time.After(10 * time.Second): // a disk that hangs may be why
+	}
 	time.Sleep(2 * time.Second)
 	err := unix.Reboot(unix.LINUX_REBOOT_CMD_RESTART)
 	log.fault("resetting: %v", err)

@@ -49,9 +49,10 @@ func (o *OneShot) State() (State, error) {
 		return State{}, err
 	}
 	armed, err := o.Vars.ReadString(efivars.LoaderEntryOneShot)
-	if err != nil {
+	if err != nil && !errors.Is(err, efivars.ErrText) {
 		return State{}, err
 	}
+	odd := err != nil
 	s.Armed, _ = partitions.SlotOfUKI(armed)
 	booted, err := o.Vars.ReadString(efivars.LoaderEntrySelected)
 	if err != nil {
@@ -59,6 +60,10 @@ func (o *OneShot) State() (State, error) {
 	}
 	s.Booted, _ = partitions.SlotOfUKI(booted)
 	s.Override, err = o.Vars.ReadString(efivars.LoaderEntryDefault)
+	if odd || errors.Is(err, efivars.ErrText) {
+		// The loader may read something else in it: it has to go.
+		s.Override, err = "something that is not text", nil
+	}
 	return s, err
 }
 

@@ -41,7 +41,9 @@ func newControl(t testing.TB) (*OneShot, string) {
 	}
 	fs := &powercut.Recorder{Dir: dir}
 	drive := efivars.HardDrive{Number: 1, Start: 2048, Size: 4096, GUID: partitions.DeriveGUID("test", "esp")}
-	return &OneShot{FS: fs, ESP: filepath.Join(dir, "esp"), Vars: efivars.New(fs, filepath.Join(dir, "vars")), Disk: drive, Loader: loader}, dir
+	vars := filepath.Join(dir, "vars")
+	check(t, efivars.New(hostfs.OS{}, vars).WriteString(efivars.LoaderEntrySelected, "proa-a.efi")) // efivarfs is never empty
+	return &OneShot{FS: fs, ESP: filepath.Join(dir, "esp"), Vars: efivars.New(fs, vars), Disk: drive, Loader: loader}, dir
 }
 
 func state(t testing.TB, o *OneShot) State {

@@ -75,7 +75,11 @@ func (s Store) path(n Name) string { return filepath.Join(s.dir, n.String()) }
 // Present reports whether there is a folder of variables at all: without one
 // the machine was not booted by UEFI, or efivarfs is not mounted.
 func (s Store) Present() error {
-	if _, err := s.fs.List(s.dir); err != nil {
+	names, err := s.fs.List(s.dir)
+	if err == nil && len(names) == 0 {
+		err = fmt.Errorf("%s is empty: is efivarfs mounted there?", s.dir) // sysfs has the folder without it
+	}
+	if err != nil {
 		return fmt.Errorf("EFI variables: %w", err)
 	}
 	return nil
@@ -163,11 +167,15 @@ func EncodeString(text string) []byte {
 	return append(raw, 0, 0)
 }
 
+// ErrText is wrapped by the error of a variable that should hold text and does
+// not.
+var ErrText = errors.New("not text")
+
 // DecodeString reads UTF-16LE text with one NUL at its end; an odd length, a
-// NUL elsewhere and half a surrogate pair are errors.
+// NUL elsewhere and half a surrogate pair are an ErrText.
 func DecodeString(raw []byte) (string, error) {
 	if len(raw)%2 != 0 || len(raw) < 2 {
-		return "", fmt.Errorf("text of %d bytes: want UTF-16 with a NUL at its end", len(raw))
+		return "", fmt.Errorf("%w: %d bytes: want UTF-16 with a NUL at its end", ErrText, len(raw))
 	}
 	units := make([]uint16, len(raw)/2)
 	for i := range units {
@@ -176,7 +184,7 @@ func DecodeString(raw []byte) (string, error) {
 	last := len(units) - 1
 	for i, unit := range units {
 		if (unit == 0) != (i == last) {
-			return "", fmt.Errorf("text with a NUL at %d of %d characters: want one, at its end", i, len(units))
+			return "", fmt.Errorf("%w: a NUL is at %d of %d characters, or missing: want one, at its end", ErrText, i, len(units))
 		}
 	}
 	var text []byte
@@ -185,7 +193,7 @@ func DecodeString(raw []byte) (string, error) {
 		if utf16.IsSurrogate(r) {
 			r = utf16.DecodeRune(r, rune(units[i+1]))
 			if r == utf8.RuneError {
-				return "", fmt.Errorf("text with half a surrogate pair at character %d", i)
+				return "", fmt.Errorf("%w: half a surrogate pair at character %d", ErrText, i)
 			}
 			i++
 		}

@@ -17,7 +17,10 @@ type OS struct{}
 func (OS) Open(name string) (File, error) { return openFile(name, os.O_RDONLY) }
 
 // OpenWritable implements FS.
-func (OS) OpenWritable(name string) (File, error) { return openFile(name, os.O_RDWR) }
+//
+// O_EXCL without O_CREAT is the kernel's own word that a block device is not in
+// use, by dm-verity or a mount (open(2)); for files it means nothing.
+func (OS) OpenWritable(name string) (File, error) { return openFile(name, os.O_RDWR|os.O_EXCL) }
 
 // Create implements FS. The file is readable by its owner only.
 func (OS) Create(name string) (File, error) {

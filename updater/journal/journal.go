@@ -54,13 +54,15 @@ func (j *Journal) Read() (record Record, found bool, err error) {
 
 // newest also gives the sequence number and the number of the copy.
 func (j *Journal) newest() (record Record, sequence uint64, at int, found bool, err error) {
+	var faults []error
 	for i := range 2 {
 		raw := make([]byte, CopySize)
 		if n, err := j.f.ReadAt(raw, int64(i)*CopyDistance); n != CopySize {
 			if err == nil || errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
-			return Record{}, 0, 0, false, fmt.Errorf("reading the journal: %w", err)
+			faults = append(faults, err)
+			continue
 		}
 		r, seq, err := decode(raw)
 		if err != nil {
@@ -69,6 +71,10 @@ func (j *Journal) newest() (record Record, sequence uint64, at int, found bool, 
 		if !found || seq > sequence {
 			record, sequence, at, found = r, seq, i, true
 		}
+	}
+	// One bad sector is what the other copy is for.
+	if !found && len(faults) > 0 {
+		return Record{}, 0, 0, false, fmt.Errorf("reading the journal: %w", errors.Join(faults...))
 	}
 	return record, sequence, at, found, nil
 }

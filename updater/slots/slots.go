@@ -74,6 +74,18 @@ func (s *Slot) Fits(root verity.Root) error {
 // hash block is root's. It says nothing about the rest of the slot.
 func (s *Slot) Holds(root verity.Root) (bool, error) { return root.Holds(s.Tree) }
 
+// Forget makes the slot one that Holds nothing, before it is written.
+func (s *Slot) Forget() error {
+	const head = verity.TopOffset + verity.BlockSize // superblock and top block
+	if _, err := s.Tree.WriteAt(make([]byte, head), 0); err != nil {
+		return fmt.Errorf("forgetting the hash tree: %w", err)
+	}
+	if err := s.Tree.Sync(); err != nil {
+		return fmt.Errorf("syncing the hash tree: %w", err)
+	}
+	return nil
+}
+
 // StoreTree writes the hash tree and syncs it.
 func (s *Slot) StoreTree(tree *verity.Tree) error {
 	if err := tree.Store(io.NewOffsetWriter(s.Tree, 0), treeUUID(tree.Root())); err != nil {
