@@ -15,13 +15,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/proa-os/proa/builder/content"
 	"github.com/proa-os/proa/builder/erofs"
-	"github.com/proa-os/proa/builder/initrd"
 	"github.com/proa-os/proa/builder/tree"
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions"
@@ -131,9 +129,6 @@ func (c *Config) check() error {
 	}
 	if c.Recipe.Update != nil && c.Agent == nil {
 		return errors.New("the recipe has an update section: want the proa-agent program")
-	}
-	if !slices.Contains(initrd.Platforms(), c.Recipe.Platform) {
-		return fmt.Errorf("platform %.80q: want one of %s", c.Recipe.Platform, strings.Join(initrd.Platforms(), ", "))
 	}
 	if !slices.Contains(c.Recipe.Arch, c.Arch) {
 		return fmt.Errorf("architecture %s: the recipe is for %v", c.Arch, c.Recipe.Arch)

@@ -39,7 +39,7 @@ func (b *build) makeInitrd(context.Context) error {
 	b.initrd, _, err = initrd.Build(initrd.Config{
 		Files:         files,
 		KernelRelease: b.kernelRelease,
-		Platform:      b.Recipe.Platform,
+		Platform:      string(b.Recipe.Platform),
 		Modules:       b.Recipe.Kernel.Modules,
 		Init:          b.Init,
 	})
@@ -58,11 +58,15 @@ func (b *build) assembleUKI(context.Context) error {
 	if err != nil {
 		return err
 	}
+	line, err := b.commandLine()
+	if err != nil {
+		return err
+	}
 	image, err := uki.Assemble(uki.Config{
 		Stub:        stub,
 		Kernel:      kernel,
 		Initrd:      b.initrd,
-		CommandLine: b.commandLine(),
+		CommandLine: line,
 		OSRelease:   b.osRelease(),
 		Uname:       b.kernelRelease,
 	})
@@ -76,10 +80,16 @@ func (b *build) assembleUKI(context.Context) error {
 // commandLine is what the kernel is told: where its root is, to leave mounting
 // to proa-init, to reset rather than hang after a panic, and what the recipe
 // adds.
-func (b *build) commandLine() string {
+func (b *build) commandLine() (string, error) {
+	const most = 2047 // bytes that Linux keeps, COMMAND_LINE_SIZE less its NUL
 	boot := cmdline.Boot{Root: b.hashes.Root(), EtcLost: b.Recipe.Etc == manifests.EtcTransient}
 	words := []string{boot.String(), "ro", "panic=10", "systemd.gpt_auto=0", "systemd.verity=0"}
-	return strings.Join(append(words, b.Recipe.Kernel.CommandLine...), " ")
+	line := strings.Join(append(words, b.Recipe.Kernel.CommandLine...), " ")
+	if len(line) > most {
+		return "", fmt.Errorf("the kernel's command line has %d bytes: it takes %d", len(line), most)
+	}
+	_, err := cmdline.Parse(line)
+	return line, err
 }
 
 // osRelease is the tree's os-release, which gives the boot menu its title, with

@@ -3,12 +3,14 @@ package builder
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 
 	"github.com/proa-os/proa/builder/oci"
 	"github.com/proa-os/proa/builder/overlay"
 	"github.com/proa-os/proa/builder/tarball"
 	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/signing"
 )
 
 // readSources fills the tree, source by source; later ones win.
@@ -45,6 +47,23 @@ func overlayEntries(entries []manifests.Entry) []overlay.Entry {
 	return out
 }
 
+// readTrustRoot reads what hosts will trust, and makes sure that they can.
 func (b *build) readTrustRoot() ([]byte, error) {
-	return os.ReadFile(b.inFolder(b.Recipe.Update.Root))
+	const most = 64 << 10
+	path := b.inFolder(b.Recipe.Update.Root)
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > most {
+		return nil, fmt.Errorf("%s: want a root.json, a regular file of at most %d bytes", path, most)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := signing.CheckTrustRoot(data); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return data, nil
 }

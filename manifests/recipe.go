@@ -4,10 +4,15 @@ import (
 	"fmt"
 	"net/url"
 	"path"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/proa-os/proa/manifests/strictyaml"
 )
+
+// mostSlot is the largest root partition that makes sense, in bytes.
+const mostSlot = 1 << 40
 
 // RecipeFile is the name under which a recipe is looked for in a folder.
 const RecipeFile = "recipe.yaml"
@@ -26,7 +31,7 @@ type Recipe struct {
 	Epoch         *int64   `yaml:"epoch" json:"epoch,omitempty" jsonschema:"description=The one timestamp of the build in seconds since 1970; SOURCE_DATE_EPOCH overrides it"`
 	SecurityEpoch uint64   `yaml:"securityEpoch" json:"securityEpoch,omitempty" jsonschema:"description=Raise it to forbid hosts to go back to releases with a lower one"`
 	Sources       []Source `yaml:"sources" json:"sources" jsonschema:"required,description=Where the files come from; later ones win by path"`
-	Platform      string   `yaml:"platform" json:"platform,omitempty" jsonschema:"description=Which drivers the initrd carries (default uefi-generic)"`
+	Platform      Platform `yaml:"platform" json:"platform,omitempty" jsonschema:"enum=uefi-generic,enum=qemu,description=Which drivers the initrd carries (default uefi-generic)"`
 	Kernel        Kernel   `yaml:"kernel" json:"kernel,omitzero" jsonschema:"description=Additions to the kernel's command line and to the initrd"`
 	Slots         Slots    `yaml:"slots" json:"slots,omitzero" jsonschema:"description=Sizes of the partitions of each slot"`
 	ESP           Size     `yaml:"esp" json:"esp,omitempty" jsonschema:"description=Size of the EFI system partition (default 256MiB)"`
@@ -83,6 +88,25 @@ type Update struct {
 	Root       string `yaml:"root" json:"root" jsonschema:"required,description=The repository's trusted root.json: a path relative to the recipe"`
 }
 
+// Platform is a kind of machine, which says what drivers the initrd carries.
+type Platform string
+
+// The platforms.
+const (
+	PlatformUEFI Platform = "uefi-generic" // what a PC, a server or a cloud boots from
+	PlatformQEMU Platform = "qemu"         // virtio only
+)
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (p *Platform) UnmarshalText(text []byte) error {
+	switch v := Platform(text); v {
+	case PlatformUEFI, PlatformQEMU:
+		*p = v
+		return nil
+	}
+	return fmt.Errorf("%q: want %s or %s", clip(string(text)), PlatformUEFI, PlatformQEMU)
+}
+
 // Etc is what becomes of changes in /etc.
 type Etc string
 
@@ -120,7 +144,7 @@ func (m *Mode) UnmarshalText(text []byte) error {
 // *strictyaml.Faults with everything that is wrong.
 func ParseRecipe(name string, data []byte) (Recipe, error) {
 	r := Recipe{
-		Platform: "uefi-generic",
+		Platform: PlatformUEFI,
 		Etc:      EtcOverlay,
 		ESP:      256 << 20,
 		Var:      1 << 30,
@@ -148,6 +172,21 @@ func (r *Recipe) check(fault func(path, format string, args ...any)) {
 		fault("product", "product is missing: name the operating system")
 	} else if err := CheckName("product", r.Product); err != nil {
 		fault("product", "%v", err)
+	}
+	for i, arch := range r.Arch {
+		if slices.Contains(r.Arch[:i], arch) {
+			fault(fmt.Sprintf("arch[%d]", i), "arch[%d]: %s is there twice", i, arch)
+		}
+	}
+	const leastESP, leastVar = 64 << 20, 8 << 20 // what FAT32 and ext4 need
+	if r.ESP < leastESP {
+		fault("esp", "esp of %s: want at least %s", r.ESP, Size(leastESP))
+	}
+	if r.Var < leastVar {
+		fault("var", "var of %s: want at least %s", r.Var, Size(leastVar))
+	}
+	if r.Slots.Root > mostSlot {
+		fault("slots.root", "slots.root of %s: want at most %s", r.Slots.Root, Size(mostSlot))
 	}
 	if len(r.Seed) > 256 {
 		fault("seed", "seed of %d bytes: want at most 256", len(r.Seed))
@@ -206,12 +245,21 @@ func (s Source) check(fault func(path, format string, args ...any), at string) {
 // checkParameter keeps a recipe from overriding what the signed command line
 // must say.
 func (r *Recipe) checkParameter(fault func(path, format string, args ...any), at, word string) {
-	key, _, _ := strings.Cut(word, "=")
+	key, value, _ := strings.Cut(word, "=")
 	switch {
 	case word == "" || strings.ContainsAny(word, " \t\n\x00"):
 		fault(at, "%s: %q: want one kernel parameter", at, clip(word))
-	case strings.HasPrefix(key, "proa.") && key != "proa.watchdog" && key != "proa.rootwait":
-		fault(at, "%s: %q: parameters that start with proa. are set by the build", at, clip(word))
+	case key == "proa.watchdog" || key == "proa.rootwait":
+		const most = 3600
+		if n, err := strconv.ParseUint(value, 10, 16); err != nil || n > most {
+			fault(at, "%s: %q: want 0 to %d seconds", at, clip(word), most)
+		}
+	case strings.HasPrefix(key, "proa."):
+		fault(at, "%s: %q: of those that start with proa. a recipe sets proa.watchdog and proa.rootwait only", at, clip(word))
+	case key == "panic" && (value == "" || value == "0"):
+		fault(at, "%s: %q: a machine that panics must reset, or a trial would never end", at, clip(word))
+	case key == "ro" || key == "rw" || key == "systemd.gpt_auto" || key == "systemd.verity":
+		fault(at, "%s: %q: the build sets it", at, clip(word))
 	case key == "root" || key == "roothash" || key == "init" || key == "rdinit":
 		fault(at, "%s: %q: the root is found by its hash and nothing else", at, clip(word))
 	}
@@ -221,6 +269,8 @@ func (u Update) check(fault func(path, format string, args ...any)) {
 	location, err := url.Parse(u.Repository)
 	if err != nil || (location.Scheme != "http" && location.Scheme != "https") || location.Host == "" {
 		fault("update.repository", "update.repository %q: want an http or https URL", clip(u.Repository))
+	} else if location.User != nil || location.RawQuery != "" || location.Fragment != "" {
+		fault("update.repository", "update.repository: want a URL without user, query and fragment")
 	}
 	if u.Channel != "" {
 		if err := CheckName("update.channel", u.Channel); err != nil {

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -17,15 +18,18 @@ import (
 
 // ServeConfig is what Serve needs.
 type ServeConfig struct {
-	Dir    string           // any folder; required
+	Dir    string           // a repository; required
 	Listen string           // host:port, port 0 for any free one; required
 	Ready  func(url string) // called once connections are accepted; may be nil
 	Log    io.Writer        // gets a line for each request; nil for none
 }
 
-// Serve serves a folder over HTTP until ctx ends, and then lets requests that
+// Serve serves a repository over HTTP until ctx ends, and then lets requests that
 // are under way finish, for at most five seconds.
 func Serve(ctx context.Context, cfg ServeConfig) error {
+	if _, err := os.Stat(filepath.Join(cfg.Dir, metadataFolder, timestampFile)); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %w", cfg.Dir, ErrNoRepository)
+	}
 	handler, err := Handler(cfg.Dir)
 	if err != nil {
 		return err
@@ -89,7 +93,7 @@ func (h *FolderHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name := strings.TrimPrefix(r.URL.Path, "/")
-	if !fs.ValidPath(name) || hidden(name) {
+	if !fs.ValidPath(name) || !public(name) {
 		http.NotFound(w, r)
 		return
 	}
@@ -122,13 +126,19 @@ func (h *FolderHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.ServeContent(w, r, name, info.ModTime(), f)
 }
 
-func hidden(name string) bool {
-	for _, part := range strings.Split(name, "/") {
+// public reports whether a name is one that a repository has: not a temporary
+// file, nor what else somebody keeps beside it, such as keys.
+func public(name string) bool {
+	folder, _, _ := strings.Cut(name, "/")
+	if folder != metadataFolder && folder != targetsFolder && folder != artifactsFolder {
+		return false
+	}
+	for part := range strings.SplitSeq(name, "/") {
 		if strings.HasPrefix(part, ".") {
-			return true
+			return false
 		}
 	}
-	return false
+	return true
 }
 
 func contentType(name string) string {

@@ -3,6 +3,7 @@ package repository
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -18,10 +19,12 @@ func TestServerAnswersFilesAndNothingElse(t *testing.T) {
 	check(t, os.MkdirAll(filepath.Join(dir, "artifacts/ab"), 0o755))
 	check(t, os.WriteFile(filepath.Join(dir, "artifacts/ab/abcd"), []byte("0123456789"), 0o644))
 	check(t, os.WriteFile(filepath.Join(dir, "timestamp.json"), []byte("{}"), 0o644))
-	check(t, os.WriteFile(filepath.Join(dir, ".lock"), []byte("x"), 0o644))
-	check(t, os.Symlink("/etc/passwd", filepath.Join(dir, "out")))
-	check(t, os.Symlink("/etc", filepath.Join(dir, "folder")))
-	check(t, syscall.Mkfifo(filepath.Join(dir, "fifo"), 0o644))
+	check(t, os.WriteFile(filepath.Join(dir, "artifacts", ".lock"), []byte("x"), 0o644))
+	check(t, os.Symlink("/etc/passwd", filepath.Join(dir, "artifacts", "out")))
+	check(t, os.Symlink("/etc", filepath.Join(dir, "artifacts", "folder")))
+	check(t, syscall.Mkfifo(filepath.Join(dir, "artifacts", "fifo"), 0o644))
+	check(t, os.MkdirAll(filepath.Join(dir, "keys"), 0o755))
+	check(t, os.WriteFile(filepath.Join(dir, "keys", "root.pem"), []byte("secret"), 0o600))
 	handler := must[*FolderHandler](t)(Handler(dir))
 	defer handler.Close()
 	server := httptest.NewServer(handler)
@@ -42,10 +45,12 @@ func TestServerAnswersFilesAndNothingElse(t *testing.T) {
 		{"GET", "/artifacts/ab", "", 404, ""},
 		{"GET", "/artifacts/ab/", "", 404, ""},
 		{"GET", "/", "", 404, ""},
-		{"GET", "/.lock", "", 404, ""},
-		{"GET", "/out", "", 404, ""},
-		{"GET", "/folder/passwd", "", 404, ""},
-		{"GET", "/fifo", "", 404, ""},
+		{"GET", "/timestamp.json", "", 404, ""},
+		{"GET", "/keys/root.pem", "", 404, ""},
+		{"GET", "/artifacts/.lock", "", 404, ""},
+		{"GET", "/artifacts/out", "", 404, ""},
+		{"GET", "/artifacts/folder/passwd", "", 404, ""},
+		{"GET", "/artifacts/fifo", "", 404, ""},
 		{"GET", "/../etc/passwd", "", 404, ""},
 		{"GET", "/%2e%2e/%2e%2e/etc/passwd", "", 404, ""},
 		{"GET", "//artifacts/ab/abcd", "", 404, ""},
@@ -67,12 +72,11 @@ func TestServerAnswersFilesAndNothingElse(t *testing.T) {
 
 func TestServerLetsAClientNoticeAChangedFile(t *testing.T) {
 	dir := t.TempDir()
-	path := filepath.Join(dir, "timestamp.json")
-	check(t, os.WriteFile(path, []byte("{}"), 0o644))
+	path := timestampIn(t, dir)
 	handler := must[*FolderHandler](t)(Handler(dir))
 	defer handler.Close()
 	get := func(header, value string) *httptest.ResponseRecorder {
-		request := httptest.NewRequest("GET", "/timestamp.json", nil)
+		request := httptest.NewRequest("GET", "/metadata/timestamp.json", nil)
 		if header != "" {
 			request.Header.Set(header, value)
 		}
@@ -95,7 +99,7 @@ func TestServerLetsAClientNoticeAChangedFile(t *testing.T) {
 
 func TestServeEndsWithItsContext(t *testing.T) {
 	dir := t.TempDir()
-	check(t, os.WriteFile(filepath.Join(dir, "file"), []byte("content"), 0o644))
+	timestampIn(t, dir)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	ready, ended := make(chan string, 1), make(chan error, 1)
@@ -103,11 +107,16 @@ func TestServeEndsWithItsContext(t *testing.T) {
 	go func() {
 		ended <- Serve(ctx, ServeConfig{Dir: dir, Listen: "127.0.0.1:0", Ready: func(url string) { ready <- url }, Log: &log})
 	}()
-	url := <-ready
-	answer := must[*http.Response](t)(http.Get(url + "/file"))
+	var url string
+	select {
+	case url = <-ready:
+	case err := <-ended:
+		t.Fatal(err)
+	}
+	answer := must[*http.Response](t)(http.Get(url + "/metadata/timestamp.json"))
 	body := must[[]byte](t)(io.ReadAll(answer.Body))
 	answer.Body.Close()
-	if string(body) != "content" {
+	if string(body) != "{}" {
 		t.Errorf("body %q", body)
 	}
 	if err := Serve(ctx, ServeConfig{Dir: dir, Listen: strings.TrimPrefix(url, "http://")}); err == nil {
@@ -115,16 +124,27 @@ func TestServeEndsWithItsContext(t *testing.T) {
 	}
 	cancel()
 	check(t, <-ended)
-	if !strings.Contains(log.String(), `GET "/file" 200 7 bytes`) {
+	if !strings.Contains(log.String(), `GET "/metadata/timestamp.json" 200 2 bytes`) {
 		t.Errorf("log %q", log.String())
 	}
-	if _, err := http.Get(url + "/file"); err == nil {
+	if _, err := http.Get(url + "/metadata/timestamp.json"); err == nil {
 		t.Error("it still answers")
 	}
 }
 
-func TestServeRefusesAMissingFolder(t *testing.T) {
-	if err := Serve(context.Background(), ServeConfig{Dir: filepath.Join(t.TempDir(), "no"), Listen: "127.0.0.1:0"}); err == nil {
-		t.Error("no error")
+func TestServeRefusesWhatIsNoRepository(t *testing.T) {
+	for _, dir := range []string{t.TempDir(), filepath.Join(t.TempDir(), "no")} {
+		if err := Serve(t.Context(), ServeConfig{Dir: dir, Listen: "127.0.0.1:0"}); !errors.Is(err, ErrNoRepository) {
+			t.Errorf("%s: got error %v", dir, err)
+		}
 	}
+}
+
+// timestampIn makes a folder look like a repository.
+func timestampIn(t *testing.T, dir string) string {
+	t.Helper()
+	path := filepath.Join(dir, metadataFolder, timestampFile)
+	check(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	check(t, os.WriteFile(path, []byte("{}"), 0o644))
+	return path
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/proa-os/proa/manifests"
 	tuf "github.com/theupdateframework/go-tuf/v2/metadata"
@@ -43,6 +44,14 @@ func versionOf(data []byte) (int64, error) {
 		return 0, fmt.Errorf("spec_version %.20q: want 1.x", head.Signed.Spec)
 	}
 	return head.Signed.Version, nil
+}
+
+// CheckTrustRoot reports why data is not a root that a host could start to
+// trust from: malformed, or not signed by its own keys. One that has expired
+// passes, since a host fetches newer ones.
+func CheckTrustRoot(data []byte) error {
+	_, err := newVerifier(data, time.Now())
+	return err
 }
 
 // checkRoot demands what proa's roots have and go-tuf does not insist on:

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -111,6 +112,9 @@ func (o buildOptions) config(cmd *cobra.Command, path string) (builder.Config, e
 			return builder.Config{}, cli.Usage(cmd, err)
 		}
 	}
+	if !slices.Contains(recipe.Arch, c.Arch) {
+		return builder.Config{}, cli.Usage(cmd, fmt.Errorf("architecture %s: the recipe is for %v", c.Arch, recipe.Arch))
+	}
 	if c.Epoch, err = chooseEpoch(recipe); err != nil {
 		return builder.Config{}, cli.Exit(cli.ExitUsage, err)
 	}
@@ -182,27 +186,6 @@ func chooseEpoch(recipe manifests.Recipe) (int64, error) {
 		return *recipe.Epoch, nil
 	}
 	return manifests.DefaultEpoch, nil
-}
-
-// readProgram reads a program that goes into the image: the one at path, or
-// else the one of the given name for the architecture beside this program.
-func readProgram(path, name string, arch manifests.Arch) ([]byte, error) {
-	if path != "" {
-		return os.ReadFile(path)
-	}
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	folder := filepath.Dir(self)
-	if arch != manifests.HostArch() {
-		folder = filepath.Join(folder, string(arch))
-	}
-	program, err := os.ReadFile(filepath.Join(folder, name))
-	if err != nil {
-		return nil, cli.Hint(err, fmt.Sprintf("compile it with 'GOARCH=%s go build -o %s ./cmd/%s', or name it with --%s", arch, filepath.Join(folder, name), name, name[len("proa-"):]))
-	}
-	return program, nil
 }
 
 func printRelease(w io.Writer, folder string, r manifests.Release) error {

@@ -2,9 +2,7 @@ package main
 
 import (
 	_ "embed"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/proa-os/proa/cmd/internal/cli"
+	"github.com/proa-os/proa/durable"
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/manifests/schema"
 )
@@ -43,7 +42,11 @@ that exists is overwritten.`,
 			if err := writeInitial(dir, name); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "wrote %s\n", filepath.Join(dir, manifests.RecipeFile))
+			recipe := filepath.Join(dir, manifests.RecipeFile)
+			if cli.JSON(cmd) {
+				return cli.PrintJSON(cmd.OutOrStdout(), map[string]string{"recipe": recipe, "schema": filepath.Join(dir, schemaFile)})
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "wrote %s\n", recipe)
 			return err
 		},
 	}
@@ -62,7 +65,13 @@ func productName(given, dir string) (string, error) {
 	return given, manifests.CheckName("product", given)
 }
 
+// writeInitial writes the recipe last, so that a folder with a recipe in it has
+// everything.
 func writeInitial(dir, product string) error {
+	recipe := filepath.Join(dir, manifests.RecipeFile)
+	if _, err := os.Lstat(recipe); err == nil {
+		return cli.Hint(fmt.Errorf("%s exists already", recipe), "name another folder, or edit the recipe that is there")
+	}
 	if err := os.MkdirAll(filepath.Join(dir, "overlay"), 0o755); err != nil {
 		return err
 	}
@@ -70,32 +79,9 @@ func writeInitial(dir, product string) error {
 	if err != nil {
 		return err
 	}
-	recipe := strings.Replace(initialRecipe, "product: example", "product: "+product, 1)
-	for _, file := range []struct {
-		name    string
-		content []byte
-	}{
-		{schemaFile, append(document, '\n')},
-		{manifests.RecipeFile, []byte(recipe)},
-	} {
-		path := filepath.Join(dir, file.name)
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-		if errors.Is(err, fs.ErrExist) {
-			if file.name == schemaFile {
-				continue
-			}
-			return cli.Hint(fmt.Errorf("%s exists already", path), "name another folder, or edit the recipe that is there")
-		}
-		if err != nil {
-			return err
-		}
-		if _, err := f.Write(file.content); err != nil {
-			f.Close()
-			return err
-		}
-		if err := f.Close(); err != nil {
-			return err
-		}
+	if err := durable.WriteFile(filepath.Join(dir, schemaFile), append(document, '\n'), 0o644); err != nil {
+		return err
 	}
-	return nil
+	text := strings.Replace(initialRecipe, "product: example", "product: "+product, 1)
+	return durable.WriteFile(recipe, []byte(text), 0o644)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -16,12 +17,16 @@ func newServeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve DIR",
 		Short: "Serve a repository over HTTP, for trying out",
-		Long: `Serve the files of a folder over HTTP, with byte ranges. Hosts need nothing
-more than this; any web server will do in its place. The URL is printed once
-connections are accepted. Interrupt to end.`,
+		Long: `Serve a repository over HTTP, with byte ranges: its metadata, targets and
+artifacts, and nothing else that is in the folder. Hosts need nothing more than
+this; any web server will do in its place. The URL is printed once connections
+are accepted. Interrupt to end.`,
 		Example: "  proa serve repo --listen 127.0.0.1:8437",
 		Args:    cli.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if listen == "" {
+				return cli.Usage(cmd, errors.New("--listen is empty: want an address and a port"))
+			}
 			var log io.Writer
 			if verbose {
 				log = cmd.ErrOrStderr()
@@ -40,7 +45,7 @@ connections are accepted. Interrupt to end.`,
 				},
 			})
 			if err != nil {
-				return fmt.Errorf("serving %s: %w", args[0], err)
+				return repoHint(fmt.Errorf("serving %s: %w", args[0], err))
 			}
 			return nil
 		},

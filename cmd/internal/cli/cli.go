@@ -23,16 +23,29 @@ const (
 	ExitUsage = 2 // the command line or a configuration file is wrong
 )
 
-// Main runs root with the process's arguments under a context that SIGINT and
-// SIGTERM cancel, prints the error that it returns, and gives the exit code.
+// endings are the signals that ask a program to end: a closed terminal's, too,
+// unless nohup(1) had it ignored.
+func endings() []os.Signal {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
+}
+
+// Main runs root with the process's arguments under a context that SIGINT,
+// SIGTERM and SIGHUP cancel, prints the error that it returns, and gives the exit code.
 func Main(root *cobra.Command) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), endings()...)
 	defer stop()
 	context.AfterFunc(ctx, stop) // the second signal ends what does not heed the first
 	ctx, screen := withScreen(ctx)
 
 	root.SilenceErrors = true
 	root.SilenceUsage = true
+	root.Args = knownCommand
+	root.SuggestionsMinimumDistance = 2
+	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return Usage(cmd, err)
 	})
@@ -53,6 +66,19 @@ func Main(root *cobra.Command) int {
 		return exit.code
 	}
 	return ExitError
+}
+
+// knownCommand refuses a word that no command answers to, and says which one
+// may have been meant.
+func knownCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := fmt.Errorf("unknown command %.80q for %q", args[0], cmd.CommandPath())
+	if similar := cmd.SuggestionsFor(args[0]); len(similar) > 0 {
+		return Exit(ExitUsage, Hint(err, fmt.Sprintf("did you mean '%s %s'?", cmd.CommandPath(), similar[0])))
+	}
+	return Usage(cmd, err)
 }
 
 func report(w io.Writer, err error) {

@@ -34,8 +34,11 @@ func Progress(cmd *cobra.Command) progress.Reporter {
 	if quiet, err := cmd.Flags().GetBool("quiet"); err == nil && quiet {
 		return progress.Silent()
 	}
-	if screen, ok := cmd.Context().Value(screenKey{}).(*screen); ok && term.IsTerminal(int(os.Stderr.Fd())) {
-		return screen
+	if screen, ok := cmd.Context().Value(screenKey{}).(*screen); ok {
+		// A serial console is a terminal without a size, where bars do not show.
+		if width, height, err := term.GetSize(int(os.Stderr.Fd())); err == nil && width > 0 && height > 0 {
+			return screen
+		}
 	}
 	return &lines{w: cmd.ErrOrStderr()}
 }
