@@ -119,6 +119,9 @@ func Build(ctx context.Context, c Config) (manifests.Release, error) {
 
 func (c *Config) check() error {
 	c.Output = filepath.Clean(c.Output)
+	if info, err := os.Lstat(c.Output); err == nil && !info.IsDir() {
+		return fmt.Errorf("%.200s: want a folder, or nothing: %w", c.Output, ErrExists)
+	}
 	entries, err := os.ReadDir(c.Output)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -220,6 +220,6 @@ func (r *repository) find(cfg PromoteConfig) (listed, error) {
 	case 1:
 		return found[0], nil
 	}
-	return listed{}, fmt.Errorf("version %s is of %s %s and of %s %s: name the product and architecture",
-		cfg.Version, found[0].product, found[0].arch, found[1].product, found[1].arch)
+	return listed{}, fmt.Errorf("version %s is of %s %s and of %s %s: %w",
+		cfg.Version, found[0].product, found[0].arch, found[1].product, found[1].arch, ErrAmbiguous)
 }

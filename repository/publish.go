@@ -35,8 +35,8 @@ type Published struct {
 // Publish adds a release and moves a channel to it. Publishing the same
 // release again completes what lacks; other content under a published version
 // is ErrVersionTaken; a version below the channel's is ErrDowngrade. Everything
-// in the release folder is checked against its release.json first: a mismatch
-// is ErrBroken.
+// in the release folder is checked against its release.json first, unless the
+// release is published in full already: a mismatch is ErrBroken.
 func Publish(ctx context.Context, cfg PublishConfig) (Published, error) {
 	if err := manifests.CheckName("channel", cfg.Channel); err != nil {
 		return Published{}, err

@@ -36,6 +36,7 @@ var (
 	ErrVersionTaken = errors.New("this version is published with other content")
 	ErrDowngrade    = errors.New("a downgrade is not allowed")
 	ErrNoRelease    = errors.New("no such release in the repository")
+	ErrAmbiguous    = errors.New("which product and architecture is not said")
 	ErrBroken       = errors.New("the release is broken")
 )
 

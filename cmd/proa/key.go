@@ -43,10 +43,10 @@ func newKeyNewCommand() *cobra.Command {
 		Long: `Make ed25519 keys: private keys as PKCS#8 PEM files that only their owner can
 read, and the public half of each beside it with the ending .pub.
 
-With a folder as output, there is one key for each role, named for it; a role
-that has a key gets another one (root-2.pem). Give different roles to different
-people or machines: root and targets offline, snapshot and timestamp where
-'proa repo refresh' runs. Files are never replaced.`,
+With a folder as output, there is one key for each role, named for it; with
+--role, a role that has a key gets another one (root-2.pem). Give different roles
+to different people or machines: root and targets offline, snapshot and timestamp
+where 'proa repo refresh' runs. Files are never replaced.`,
 		Example: `  proa key new -o keys
   proa key new --role root -o keys
   proa key new -o spare.pem`,

@@ -108,6 +108,8 @@ func repoHint(err error) error {
 		return cli.Hint(err, "a version never changes: build the release again under a new one")
 	case errors.Is(err, repository.ErrDowngrade):
 		return cli.Hint(err, "--allow-downgrade moves the channel; hosts that run the newer version will stay on it")
+	case errors.Is(err, repository.ErrAmbiguous):
+		return cli.Hint(err, "name them with --product and --arch")
 	case errors.Is(err, repository.ErrNoRelease):
 		return cli.Hint(err, "'proa repo list' shows what is published")
 	case errors.Is(err, repository.ErrBroken):

@@ -19,9 +19,10 @@ func newRepoPublishCommand() *cobra.Command {
 		Use:   "publish OUT --channel CHANNEL",
 		Short: "Publish a release and move a channel to it",
 		Long: `Publish the release in OUT, the output folder of 'proa build', and move a
-channel to it. All of OUT is checked against its release.json first. Hosts see
-the release, whole, at the very end; when the command is interrupted they see
-what they saw before, and running it again completes it.`,
+channel to it. All of OUT is checked against its release.json first, unless the
+release is published in full already. Hosts see the release, whole, at the very
+end; when the command is interrupted they see what they saw before, and running
+it again completes it.`,
 		Example: "  proa repo publish out/1.0.0 --channel beta",
 		Args:    cli.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

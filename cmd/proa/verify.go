@@ -24,6 +24,9 @@ Exit codes: 0 all is right; 1 a fault was found, or something could not be read.
 		Args:    cli.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			checks, err := examine.Verify(cmd.Context(), args[0], cli.Progress(cmd))
+			if errors.Is(err, examine.ErrUnknown) {
+				return cli.Hint(err, "name a folder that 'proa build' made, or a disk.raw in one")
+			}
 			if err != nil && !errors.Is(err, examine.ErrFaulty) {
 				return err
 			}
