@@ -68,14 +68,19 @@ func healthChecks(folders []string) ([]string, error) {
 
 // pass tries one check until it passes or ctx ends.
 func (s *session) pass(ctx context.Context, check string) error {
+	var last error
 	for {
 		err := s.attempt(ctx, check)
 		if err == nil {
 			return nil
 		}
+		// An attempt that the end of ctx cut short says less than the one before.
+		if last == nil || ctx.Err() == nil {
+			last = err
+		}
 		select {
 		case <-ctx.Done():
-			return err
+			return last
 		case <-time.After(healthPause):
 		}
 	}
