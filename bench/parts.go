@@ -74,7 +74,7 @@ func (b *bench) building(ctx context.Context) error {
 	b.note("mkfs.erofs and veritysetup format", fmt.Sprintf("%.2f s", median(them).Seconds()), "", false)
 	b.note("  ratio", fmt.Sprintf("%.2f", ratio), "at most 2.0", ratio > 2)
 	b.noteBytes("proa build, peak memory", peak(us), 512<<20)
-	b.noteBytes("mkfs.erofs and veritysetup, peak memory", peak(them), 1<<40)
+	b.note("mkfs.erofs and veritysetup, peak memory", fmt.Sprintf("%.2f MiB", float64(peak(them))/(1<<20)), "", false)
 	return nil
 }
 
