@@ -108,6 +108,12 @@ func TestPowerCutDuringASecondUpdateKeepsTheCommittedSlot(t *testing.T) {
 	f.judge(t)
 	f.boot(t, partitions.SlotB)
 	f.old = f.next
+	cutTheNextUpdate(t, f)
+}
+
+// cutTheNextUpdate publishes 1.2.0 and cuts the update to it everywhere.
+func cutTheNextUpdate(t *testing.T, f *fleet) {
+	t.Helper()
 	f.next = testhost.NewRelease(t, testhost.Spec{Version: "1.2.0", Blocks: 130})
 	f.host.Know(f.next)
 	f.repository.Publish(t, f.next)
@@ -139,13 +145,7 @@ func TestPowerCutDuringTheCommitLeavesTheOldOrTheNewRelease(t *testing.T) {
 func TestPowerCutWhileAnArmedReleaseIsReplaced(t *testing.T) {
 	f := newFleet(t)
 	f.update(t)
-	f.next = testhost.NewRelease(t, testhost.Spec{Version: "1.2.0", Blocks: 130})
-	f.host.Know(f.next)
-	f.repository.Publish(t, f.next)
-	cutEverywhere(t, f, func(h *testhost.Host, fs *powercut.Recorder) {
-		_, err := h.Updater(t, fs).Update(context.Background(), updater.UpdateOptions{})
-		check(t, err)
-	}, func(h *testhost.Host) { f.converge(t, h) })
+	cutTheNextUpdate(t, f)
 }
 
 func TestPowerCutWhileATrialIsGivenUpLeadsBack(t *testing.T) {
