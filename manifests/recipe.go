@@ -3,7 +3,6 @@ package manifests
 import (
 	"fmt"
 	"net/url"
-	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,27 +37,6 @@ type Recipe struct {
 	Var           Size     `yaml:"var" json:"var,omitempty" jsonschema:"description=Size of the partition for /var (default 1GiB)"`
 	Etc           Etc      `yaml:"etc" json:"etc,omitempty" jsonschema:"enum=overlay,enum=transient,description=Whether changes in /etc are kept on /var or lost at reboot (default overlay)"`
 	Update        *Update  `yaml:"update" json:"update,omitempty" jsonschema:"description=Where hosts get updates; without it the image carries no proa-agent"`
-}
-
-// Source is one place that files come from: exactly one of Tar, OCI and Dir.
-type Source struct {
-	Tar     string  `yaml:"tar" json:"tar,omitempty" jsonschema:"description=A tar archive: plain or gzip or xz or zstd; - is standard input"`
-	OCI     string  `yaml:"oci" json:"oci,omitempty" jsonschema:"description=An OCI layout folder or a docker or OCI archive"`
-	Ref     string  `yaml:"ref" json:"ref,omitempty" jsonschema:"description=With oci: the tag or digest of the image where there are several"`
-	Dir     string  `yaml:"dir" json:"dir,omitempty" jsonschema:"description=A folder whose files are laid over what came before"`
-	Entries []Entry `yaml:"entries" json:"entries,omitempty" jsonschema:"description=With dir: owners and modes of what the globs match"`
-}
-
-// Name is how messages call the source.
-func (s Source) Name() string {
-	switch {
-	case s.Tar != "":
-		return "tar " + s.Tar
-	case s.OCI != "":
-		return "oci " + s.OCI
-	default:
-		return "dir " + s.Dir
-	}
 }
 
 // Entry sets the owner and mode of files of an overlay folder.
@@ -214,31 +192,6 @@ func (r *Recipe) check(fault func(path, format string, args ...any)) {
 	}
 	if r.Update != nil {
 		r.Update.check(fault)
-	}
-}
-
-func (s Source) check(fault func(path, format string, args ...any), at string) {
-	kinds := 0
-	for _, location := range []string{s.Tar, s.OCI, s.Dir} {
-		if location != "" {
-			kinds++
-		}
-	}
-	if kinds != 1 {
-		fault(at, "%s: want exactly one of tar, oci and dir", at)
-		return
-	}
-	if s.Ref != "" && s.OCI == "" {
-		fault(at+".ref", "%s.ref: goes with oci only", at)
-	}
-	if len(s.Entries) > 0 && s.Dir == "" {
-		fault(at+".entries", "%s.entries: goes with dir only", at)
-	}
-	for i, e := range s.Entries {
-		if e.Path == "" || strings.HasPrefix(e.Path, "/") || e.Path != path.Clean(e.Path) || strings.HasPrefix(e.Path, "..") {
-			entry := fmt.Sprintf("%s.entries[%d].path", at, i)
-			fault(entry, "%s: %q: want a path relative to the folder, without .. and double slashes", entry, clip(e.Path))
-		}
 	}
 }
 

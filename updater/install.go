@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/proa-os/proa/fetch"
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions/verity"
 	"github.com/proa-os/proa/progress"
-	"github.com/proa-os/proa/updater/fetch"
 	"github.com/proa-os/proa/updater/journal"
 	"github.com/proa-os/proa/updater/slots"
 )

@@ -17,9 +17,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/proa-os/proa/fetch"
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/progress"
-	"github.com/proa-os/proa/updater/fetch"
 	"github.com/proa-os/proa/updater/hostfs"
 )
 

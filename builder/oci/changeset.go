@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/proa-os/proa/builder/tarball"
 	"github.com/proa-os/proa/builder/tree"
 )
 
@@ -23,7 +22,7 @@ type changeset struct {
 }
 
 type change struct {
-	tarball.Entry
+	tree.Entry
 	lower *tree.Node // what a hard link's target is in the layers below, if anything
 }
 
@@ -35,7 +34,7 @@ const (
 
 // collect takes up an entry while lower has the layers below and nothing of
 // this one.
-func (s *changeset) collect(e tarball.Entry, lower *tree.Tree) error {
+func (s *changeset) collect(e tree.Entry, lower *tree.Tree) error {
 	clean, err := tree.Clean(e.Path)
 	if err != nil {
 		return err

@@ -69,7 +69,7 @@ func readLayer(ctx context.Context, store *content.Store, l layer, source string
 	defer expanded.Close()
 	set := &changeset{described: map[string]bool{}}
 	limit := tree.DefaultLimits().Entries
-	_, err = tarball.Read(ctx, store, source, newVerifier(expanded, l.diffID, -1), func(e tarball.Entry) error {
+	_, err = tarball.Read(ctx, store, source, newVerifier(expanded, l.diffID, -1), func(e tree.Entry) error {
 		if limit--; limit < 0 {
 			return fmt.Errorf("more than %d entries", tree.DefaultLimits().Entries)
 		}

@@ -12,14 +12,6 @@ import (
 	"github.com/proa-os/proa/progress"
 )
 
-// Entry is one entry of an archive: a node, or a hard link to a name that the
-// archive or what it is put upon has.
-type Entry struct {
-	Path string     // as the archive has it, but without slashes at its end
-	Node *tree.Node // nil for a hard link
-	Link string     // the target's path of a hard link
-}
-
 // Summary is what Read saw.
 type Summary struct {
 	Entries int
@@ -29,11 +21,11 @@ type Summary struct {
 // Read calls fn for every entry of the plain archive r in its order, with the
 // contents in the store, and then reads r to its end. Source is what the nodes
 // say they come from.
-func Read(ctx context.Context, store *content.Store, source string, r io.Reader, fn func(Entry) error) (Summary, error) {
+func Read(ctx context.Context, store *content.Store, source string, r io.Reader, fn func(tree.Entry) error) (Summary, error) {
 	return read(ctx, store, source, &archive{r: r}, progress.Silent().Step("", 0), fn)
 }
 
-func read(ctx context.Context, store *content.Store, source string, a *archive, step progress.Step, fn func(Entry) error) (Summary, error) {
+func read(ctx context.Context, store *content.Store, source string, a *archive, step progress.Step, fn func(tree.Entry) error) (Summary, error) {
 	r := &reader{store: store, source: source, archive: a}
 	r.tar = tar.NewReader(a)
 	if a.at != nil {
@@ -104,8 +96,8 @@ func (r *reader) drain() error {
 	return err
 }
 
-func (r *reader) entry(ctx context.Context, h *tar.Header, fn func(Entry) error) error {
-	e := Entry{Path: trimSlashes(h.Name)}
+func (r *reader) entry(ctx context.Context, h *tar.Header, fn func(tree.Entry) error) error {
+	e := tree.Entry{Path: trimSlashes(h.Name)}
 	if h.Typeflag == tar.TypeLink {
 		e.Link = trimSlashes(h.Linkname)
 		return fn(e)

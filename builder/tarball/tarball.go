@@ -58,13 +58,7 @@ func add(ctx context.Context, store *content.Store, t *tree.Tree, c Config) (err
 	step := reporter.Step("read "+c.Name, size)
 	defer func() { step.Done(err) }()
 
-	put := func(e Entry) error {
-		if e.Node != nil {
-			return t.Put(e.Path, e.Node)
-		}
-		return t.Link(e.Path, e.Link)
-	}
-	sum, err := read(ctx, store, c.Name, archive, step, put)
+	sum, err := read(ctx, store, c.Name, archive, step, t.Apply)
 	switch {
 	case err != nil:
 		return err
