@@ -94,7 +94,7 @@ func (s Source) Name() string {
 
 // registryReference matches the references that have a registry in them: a
 // host with a dot or a port, or localhost, and a path behind it.
-var registryReference = regexp.MustCompile(`^(localhost|[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+)(:[0-9]+)?/|^[A-Za-z0-9-]+:[0-9]+/|^\[[0-9a-fA-F:]+\](:[0-9]+)?/`)
+var registryReference = regexp.MustCompile(`^(localhost|[A-Za-z0-9][A-Za-z0-9-]*(\.[A-Za-z0-9-]+)+|[A-Za-z0-9][A-Za-z0-9-]*:[0-9]+|\[[0-9a-fA-F:]+\])(:[0-9]+)?/`)
 
 // InRegistry reports whether OCI names an image in a registry, not a path.
 func (s Source) InRegistry() bool { return registryReference.MatchString(s.OCI) }

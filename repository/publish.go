@@ -158,7 +158,13 @@ func (r *repository) published(ctx context.Context, release manifests.Release, d
 	if err != nil || transport.CheckAgainst(release, digest) != nil {
 		return manifests.Transport{}, false
 	}
-	for _, file := range []manifests.FetchFile{transport.UKI, transport.Root.FetchFile} {
+	stored := []manifests.FetchFile{transport.Root.FetchFile}
+	for _, a := range release.Artifacts {
+		if isStoredWhole(a.Name) {
+			stored = append(stored, manifests.FetchFile{Size: a.Size, Digest: a.Digest})
+		}
+	}
+	for _, file := range stored {
 		if r.checkArtifact(ctx, file) != nil {
 			return manifests.Transport{}, false
 		}

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -67,6 +68,24 @@ func TestPublishingAgainRestoresADamagedArtifact(t *testing.T) {
 	}
 	publish(t, cfg, dir, "stable")
 	hostSees(t, cfg, "demo", "stable")
+}
+
+func TestDocumentsOfAReleaseAreKeptByDigest(t *testing.T) {
+	cfg := makeRepository(t)
+	dir := makeRelease(t, "demo", "1.0.0", fakeImage(1, 1<<20))
+	release := readRelease(t, dir)
+	content := []byte(`{"spdxVersion": "SPDX-2.3"}`)
+	check(t, os.WriteFile(filepath.Join(dir, manifests.SBOMFile), content, 0o644))
+	document := manifests.FetchFile{Size: int64(len(content)), Digest: manifests.DigestOf(content)}
+	release.Artifacts = slices.Insert(release.Artifacts, 3, manifests.Artifact{Name: manifests.SBOMFile, Size: document.Size, Digest: document.Digest})
+	writeRelease(t, dir, release)
+	publish(t, cfg, dir, "stable")
+	artifact(t, cfg, document)
+
+	path := filepath.Join(cfg.Dir, manifests.ArtifactPath(document.Digest))
+	check(t, os.WriteFile(path, []byte("damaged"), 0o644))
+	publish(t, cfg, dir, "stable")
+	artifact(t, cfg, document)
 }
 
 func TestPublishRefuses(t *testing.T) {

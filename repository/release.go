@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"github.com/proa-os/proa/durable"
@@ -122,17 +123,23 @@ func (r *releaseFolder) store(ctx context.Context, repository string, reporter p
 	transport := manifests.Transport{Schema: 1, Release: r.digest}
 	for _, a := range r.release.Artifacts {
 		err := func() (err error) {
-			verb := map[string]string{manifests.RootFile: "encode ", manifests.UKIFile: "store "}[a.Name]
-			if verb == "" {
-				verb = "check "
+			verb := "check "
+			switch {
+			case a.Name == manifests.RootFile:
+				verb = "encode "
+			case isStoredWhole(a.Name):
+				verb = "store "
 			}
 			step := reporter.Step(verb+a.Name, a.Size)
 			defer func() { step.Done(err) }()
-			switch a.Name {
-			case manifests.RootFile:
+			switch {
+			case a.Name == manifests.RootFile:
 				transport.Root, err = r.storeRoot(ctx, a, repository, step)
-			case manifests.UKIFile:
-				transport.UKI, err = r.storeWhole(ctx, a, repository, step)
+			case isStoredWhole(a.Name):
+				var file manifests.FetchFile
+				if file, err = r.storeWhole(ctx, a, repository, step); a.Name == manifests.UKIFile {
+					transport.UKI = file
+				}
 			default:
 				err = r.copy(ctx, a, io.Discard, step)
 			}
@@ -143,6 +150,11 @@ func (r *releaseFolder) store(ctx context.Context, repository string, reporter p
 		}
 	}
 	return transport, transport.CheckAgainst(r.release, r.digest)
+}
+
+// isStoredWhole says which artifacts a repository keeps as they are.
+func isStoredWhole(name string) bool {
+	return name == manifests.UKIFile || slices.Contains(manifests.Documents(), name)
 }
 
 func (r *releaseFolder) storeWhole(ctx context.Context, a manifests.Artifact, repository string, step progress.Step) (manifests.FetchFile, error) {

@@ -1,0 +1,71 @@
+package manifests
+
+import (
+	"strings"
+	"testing"
+)
+
+const goodLock = `{"schema": 1, "inputs": [
+ {"source": "oci registry.example/base:12", "arch": "amd64", "asked": "sha256:` + hex64 + `",
+  "image": {"reference": "registry.example/base:12", "index": "sha256:` + hex64 + `",
+   "manifest": {"mediaType": "m", "size": 10, "digest": "sha256:` + hex64 + `"},
+   "config": {"mediaType": "c", "size": 10, "digest": "sha256:` + hex64 + `"},
+   "layers": [{"mediaType": "l", "size": 10, "digest": "sha256:` + hex64 + `"}]}},
+ {"source": "deb packages", "arch": "amd64", "asked": "sha256:` + hex64 + `",
+  "repositories": [{"url": "http://deb.example", "suite": "s", "revision": "r", "digest": "sha256:` + hex64 + `"}],
+  "packages": [{"name": "a", "version": "1:2-3", "arch": "all", "url": "http://deb.example/a.deb", "size": 7, "digest": "sha256:` + hex64 + `", "asked": true}]},
+ {"source": "tar root.tar", "arch": "amd64", "asked": "sha256:` + hex64 + `", "file": {"size": 7, "digest": "sha256:` + hex64 + `"}}
+]}`
+
+func TestALockIsReadAsItWasWritten(t *testing.T) {
+	lock, err := ParseLock([]byte(goodLock))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := lock.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := ParseLock(text)
+	if err != nil || len(again.Inputs) != 3 {
+		t.Fatalf("%v, %d inputs: want 3", err, len(again.Inputs))
+	}
+	asked := again.Inputs[1].Asked
+	if in, ok := again.Find("deb packages", AMD64, asked); !ok || in.Packages[0].Version != "1:2-3" || !in.Packages[0].Asked {
+		t.Errorf("found %+v, %v", in, ok)
+	}
+	if _, ok := again.Find("deb packages", ARM64, asked); ok {
+		t.Error("an input of another architecture is found")
+	}
+	asked[0] ^= 1
+	if _, ok := again.Find("deb packages", AMD64, asked); ok {
+		t.Error("an input that answers another question is found")
+	}
+}
+
+func TestAFaultyLockIsRefused(t *testing.T) {
+	for _, test := range []struct{ old, new, want string }{
+		{`"schema": 1`, `"schema": 2`, "schema 2"},
+		{`"size": 7, "digest"`, `"size": 0, "digest"`, "package a of 0 bytes"},
+		{`"file": {"size": 7`, `"file": {"size": -7`, "file of -7 bytes"},
+		{`"name": "a", `, `"name": "", `, "packages[0]: want name"},
+		{`"arch": "all"`, `"arch": ""`, "packages[0]: want name"},
+		{`"arch": "amd64", "asked"`, `"arch": "mips", "asked"`, `architecture "mips"`},
+		{`"layers": [{"mediaType": "l", "size": 10, "digest": "sha256:` + hex64 + `"}]`, `"layers": []`, "image of 0 layers"},
+		{`"mediaType": "c"`, `"mediaType": ""`, "want a media type"},
+		{`"url": "http://deb.example", `, `"url": "", `, "repositories[0]: want a url"},
+		{`"source": "tar root.tar"`, `"source": ""`, "want a source"},
+		{`, "file": {"size": 7, "digest": "sha256:` + hex64 + `"}`, ``, "exactly one of file, image and packages"},
+		{`"file": {`, `"surprise": 1, "file": {`, "surprise"},
+	} {
+		if !strings.Contains(goodLock, test.old) {
+			t.Fatalf("%q is not in the good text", test.old)
+		}
+		_, err := ParseLock([]byte(strings.Replace(goodLock, test.old, test.new, 1)))
+		if err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s → %s: %v, want %q", test.old, test.new, err, test.want)
+		}
+	}
+}
+
+func FuzzParseLock(f *testing.F) { fuzzParser(f, goodLock, ParseLock) }
