@@ -54,6 +54,8 @@ const bufferSize = 1 << 20
 type Store struct {
 	limits Limits
 	file   *os.File
+	// file is not the store's to close
+	borrowed bool
 
 	spooling sync.Mutex // held by one Spool
 
@@ -77,6 +79,30 @@ func NewBounded(dir string, limits Limits) (*Store, error) {
 	return &Store{limits: limits, file: file, pending: make([]byte, 0, bufferSize)}, nil
 }
 
+// NewOn is NewBounded with the file to spool to, which is empty and stays what
+// it is: what is spooled lies in it from offset 0 on, see Offset. The store
+// does not close it.
+func NewOn(file *os.File, limits Limits) *Store {
+	return &Store{limits: limits, file: file, borrowed: true, pending: make([]byte, 0, bufferSize)}
+}
+
+// Flush writes what is still in memory to the file, and returns the bytes that
+// are in it.
+func (s *Store) Flush() (int64, error) {
+	s.spooling.Lock()
+	defer s.spooling.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.flush()
+	return s.written.Load(), err
+}
+
+// Offset says where in the file c is, if it was spooled here.
+func (s *Store) Offset(c tree.Content) (int64, bool) {
+	at, here := c.At.(*spool)
+	return c.Offset, here && at == (*spool)(s)
+}
+
 // Limits are the limits that the store was made with.
 func (s *Store) Limits() Limits { return s.limits }
 
@@ -84,7 +110,10 @@ func (s *Store) Limits() Limits { return s.limits }
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	errs := []error{s.file.Close()}
+	var errs []error
+	if !s.borrowed {
+		errs = append(errs, s.file.Close())
+	}
 	for _, file := range s.opened {
 		errs = append(errs, file.Close())
 	}
