@@ -44,6 +44,7 @@ var owners = map[string]string{
 	"github.com/goccy/go-yaml":               "manifests/strictyaml",
 	"github.com/invopop/jsonschema":          "manifests/schema",
 	"github.com/ulikunitz/xz":                "builder",
+	"github.com/therootcompany/xz":           "builder/content",
 	"github.com/secure-systems-lab":          "signing",
 }
 

@@ -155,6 +155,9 @@ func TestExpandUndoesWhatTheToolsDo(t *testing.T) {
 		{content.Plain, []string{"cat"}}, {content.Gzip, []string{"gzip", "-9"}},
 		{content.XZ, []string{"xz", "-0"}}, {content.XZ, []string{"xz", "-9", "--check=sha256"}},
 		{content.XZ, []string{"xz", "--block-size=100000"}},
+		{content.XZ, []string{"xz", "--check=crc32", "--x86", "--lzma2"}}, {content.XZ, []string{"xz", "--delta=dist=4", "--lzma2"}},
+		{content.XZ, []string{"xz", "--check=none"}},
+		{content.Bzip2, []string{"bzip2", "-1"}}, {content.Bzip2, []string{"bzip2", "-9"}},
 		{content.Zstd, []string{"zstd", "-19"}}, {content.Zstd, []string{"zstd", "--long=27", "--check"}},
 	} {
 		packed := tool(t, data, c.args[0], c.args[1:]...)
@@ -168,6 +171,44 @@ func TestExpandUndoesWhatTheToolsDo(t *testing.T) {
 			t.Errorf("%v: %d bytes of %s, %v: want %d of %s", c.args, len(got), e.Format, err, len(data), c.format)
 		}
 		e.Close()
+	}
+}
+
+// TestExpandFindsAFlippedBitInAnyByte is also true of what is behind the data, such
+// as the index of xz, and of a stream that is cut anywhere.
+func TestExpandFindsAFlippedBitInAnyByte(t *testing.T) {
+	store := newStore(t, content.DefaultLimits())
+	data := []byte(strings.Repeat("some text to pack ", 20))
+	expand := func(packed []byte) ([]byte, error) {
+		e, err := store.Expand(t.Context(), bytes.NewReader(packed))
+		if err != nil {
+			return nil, err
+		}
+		defer e.Close()
+		return io.ReadAll(e)
+	}
+	for _, args := range [][]string{{"xz"}, {"xz", "--check=sha256"}, {"xz", "--block-size=100"}, {"bzip2"}} {
+		packed := tool(t, data, args[0], args[1:]...)
+		for i := range packed {
+			flipped := bytes.Clone(packed)
+			flipped[i] ^= 1 << (i % 8)
+			got, err := expand(flipped)
+			// Without its magic it is a plain file.
+			if err == nil && !bytes.Equal(got, data) && !bytes.Equal(got, flipped) {
+				t.Errorf("%v: a bit of byte %d is flipped: %d bytes without an error", args, i, len(got))
+			}
+		}
+		for n := 6; n < len(packed); n++ {
+			if got, err := expand(packed[:n]); err == nil {
+				t.Errorf("%v: %d of %d bytes: %d without an error", args, n, len(packed), len(got))
+			}
+		}
+		if got, err := expand(slices.Concat(packed, packed)); err != nil || len(got) != 2*len(data) {
+			t.Errorf("%v twice: %d bytes, %v: want %d", args, len(got), err, 2*len(data))
+		}
+		if _, err := expand(append(bytes.Clone(packed), "garbage"...)); err == nil {
+			t.Errorf("%v: garbage behind it is accepted", args)
+		}
 	}
 }
 
@@ -228,7 +269,7 @@ func TestClosedExpandStopsReading(t *testing.T) {
 }
 
 func FuzzExpand(f *testing.F) {
-	for _, name := range []string{"gzip", "xz", "zstd"} {
+	for _, name := range []string{"gzip", "xz", "zstd", "bzip2"} {
 		cmd := exec.Command(name, "-c")
 		cmd.Stdin = strings.NewReader(strings.Repeat("seed ", 50))
 		out, err := cmd.Output()

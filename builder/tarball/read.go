@@ -43,7 +43,7 @@ func read(ctx context.Context, store *content.Store, source string, a *archive, 
 			return sum, r.drain()
 		}
 		if err != nil && sum.Entries == 0 && errors.Is(err, tar.ErrHeader) {
-			return sum, errors.New("not a tar archive: want tar, plain or compressed with gzip, xz or zstd")
+			return sum, errors.New("not a tar archive: want tar, plain or compressed with gzip, bzip2, xz or zstd")
 		}
 		if err != nil {
 			if sum.Entries == 0 {

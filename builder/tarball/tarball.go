@@ -1,5 +1,5 @@
 // Package tarball reads tar archives as sources of a tree: V7, ustar, PAX and
-// GNU, plain or compressed with gzip, xz or zstd, which is told from the bytes
+// GNU, plain or compressed with gzip, bzip2, xz or zstd, told from the bytes
 // and never from the name.
 //
 // A plain archive in a regular file is only indexed, and its files are read in
