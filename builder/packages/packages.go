@@ -37,6 +37,7 @@ type Package struct {
 	Recommends  []Requirement
 	Supplements []Requirement // it is recommended where these hold
 	Files       []string      // absolute paths, as far as the repository lists them; for requirements that are paths
+	Essential   bool          // Debian's: a system always has it, so others need not depend on it
 
 	Repository int // index of the repository it comes from; lower priority numbers were sorted first
 	Priority   int // of two packages that would both do, one with the lower number wins whatever the versions
