@@ -2,11 +2,13 @@ package openpgp
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
 	"time"
 
+	pgperrors "github.com/ProtonMail/go-crypto/openpgp/errors"
 	"github.com/ProtonMail/go-crypto/openpgp/packet"
 	pgp "github.com/ProtonMail/go-crypto/openpgp/v2"
 )
@@ -20,26 +22,20 @@ type signature struct {
 // readSignatures reads the packets of a signature. Other packets are errors.
 func readSignatures(binary []byte) ([]signature, error) {
 	var all []signature
-	for packets := packet.NewReader(bytes.NewReader(binary)); ; {
-		p, err := packets.NextWithUnsupported()
+	for packets := packet.NewOpaqueReader(bytes.NewReader(binary)); ; {
+		p, err := packets.Next()
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrBadSignature, err)
 		}
-		var s signature
-		switch p := p.(type) {
-		case *packet.Signature:
-			s.Signature = p
-			s.refused = acceptable(p)
-		case *packet.UnsupportedPacket:
-			if _, ok := p.IncompletePacket.(*packet.Signature); !ok {
-				return nil, fmt.Errorf("%w: %T where a signature belongs", ErrBadSignature, p.IncompletePacket)
-			}
-			s.refused = fmt.Errorf("%w: %w", ErrWeak, p.Error)
-		default:
-			return nil, fmt.Errorf("%w: %T where a signature belongs", ErrBadSignature, p)
+		if p.Tag != signatureTag {
+			return nil, fmt.Errorf("%w: there is a packet of type %d where a signature belongs", ErrBadSignature, p.Tag)
+		}
+		s, err := readSignature(p)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrBadSignature, noEOF(err))
 		}
 		if all = append(all, s); len(all) > maxSignatures {
 			return nil, fmt.Errorf("%w: more than %d signatures", ErrBadSignature, maxSignatures)
@@ -49,6 +45,25 @@ func readSignatures(binary []byte) ([]signature, error) {
 		return nil, ErrUnsigned
 	}
 	return all, nil
+}
+
+const signatureTag = 2 // RFC 9580, section 5
+
+func readSignature(p *packet.OpaquePacket) (signature, error) {
+	suffix, old := fromVersion3(p)
+	parsed, err := p.Parse()
+	var unsupported pgperrors.UnsupportedError
+	if errors.As(err, &unsupported) {
+		return signature{refused: fmt.Errorf("%w: %w", ErrWeak, unsupported)}, nil
+	}
+	s, ok := parsed.(*packet.Signature)
+	if err != nil || !ok {
+		return signature{}, err
+	}
+	if old {
+		s.HashSuffix = suffix
+	}
+	return signature{s, acceptable(s)}, nil
 }
 
 // acceptable refuses what a signature of a document must not be.
