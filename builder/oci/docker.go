@@ -1,8 +1,10 @@
 package oci
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"path"
 	"slices"
 	"strings"
@@ -74,7 +76,11 @@ func readDockerImage(from files, img dockerImage, c Config) ([]layer, error) {
 	var layers []layer
 	for i, name := range img.Layers {
 		// Nothing but the diff id says what a docker archive's layer has to be.
-		layers = append(layers, layer{from: from, path: name, diffID: diffIDs[i]})
+		open := func(context.Context) (io.ReadCloser, error) {
+			f, _, err := from.open(name)
+			return f, err
+		}
+		layers = append(layers, layer{name: name, open: open, diffID: diffIDs[i]})
 	}
 	return layers, nil
 }

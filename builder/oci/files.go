@@ -8,6 +8,8 @@ import (
 	"os"
 	"syscall"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/proa-os/proa/builder/content"
 	"github.com/proa-os/proa/builder/tarball"
 	"github.com/proa-os/proa/builder/tree"
@@ -20,6 +22,22 @@ type files interface {
 	// is missing.
 	open(name string) (io.ReadCloser, int64, error)
 	close() error
+}
+
+// source is where the blobs of an image are. What they hold is not checked
+// yet.
+type source interface {
+	// blob returns what d refers to; the error is fs.ErrNotExist when it is
+	// missing.
+	blob(ctx context.Context, d v1.Descriptor) (io.ReadCloser, error)
+}
+
+// laidOut are the blobs of an image layout.
+type laidOut struct{ files }
+
+func (l laidOut) blob(_ context.Context, d v1.Descriptor) (io.ReadCloser, error) {
+	f, _, err := l.open(blobPath(d.Digest))
+	return f, err
 }
 
 // folder is a layout on the host. No link in it leads outside.

@@ -2,6 +2,7 @@ package oci
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"fmt"
 	"io"
@@ -13,15 +14,6 @@ import (
 	"github.com/proa-os/proa/builder/tarball/tartest"
 	"github.com/proa-os/proa/builder/tree"
 )
-
-// inMemory are files by name.
-type inMemory map[string][]byte
-
-func (m inMemory) open(name string) (io.ReadCloser, int64, error) {
-	return io.NopCloser(bytes.NewReader(m[name])), int64(len(m[name])), nil
-}
-
-func (m inMemory) close() error { return nil }
 
 // FuzzLayers gives the layers the digests they have, so that what is inside
 // gets fuzzed.
@@ -41,11 +33,12 @@ func FuzzLayers(f *testing.F) {
 			t.Fatal(err)
 		}
 		defer store.Close()
-		from := inMemory{"lower": lower, "upper": upper}
+		from := map[string][]byte{"lower": lower, "upper": upper}
 		var layers []layer
 		for _, name := range []string{"lower", "upper"} {
 			id := v1.Hash{Algorithm: "sha256", Hex: fmt.Sprintf("%x", sha256.Sum256(from[name]))}
-			layers = append(layers, layer{from: from, path: name, diffID: id})
+			open := func(context.Context) (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(from[name])), nil }
+			layers = append(layers, layer{name: name, open: open, diffID: id})
 		}
 		rootfs, err := flatten(t.Context(), store, layers, Config{Name: "fuzz"})
 		if err != nil {

@@ -2,8 +2,10 @@ package oci
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -24,8 +26,8 @@ const (
 	maxDescriptors = 4096 // looked at, in all indexes together
 )
 
-func findInLayout(from files, c Config) ([]layer, error) {
-	s := &search{from: from, c: c}
+func findInLayout(ctx context.Context, from files, c Config) ([]layer, error) {
+	s := &search{from: laidOut{from}, c: c}
 	data, err := readSmall(from, "index.json")
 	if err != nil {
 		return nil, err
@@ -36,7 +38,7 @@ func findInLayout(from files, c Config) ([]layer, error) {
 	}
 	var found []v1.Descriptor
 	for _, d := range index.Manifests {
-		images, err := s.images(d, false, 1)
+		images, err := s.images(ctx, d, false, 1)
 		if err != nil {
 			return nil, err
 		}
@@ -50,12 +52,12 @@ func findInLayout(from files, c Config) ([]layer, error) {
 	case len(found) > 1:
 		return nil, fmt.Errorf("it holds %d images for linux/%s: name one by its tag or digest", len(found), c.Arch)
 	}
-	return readImage(from, found[0], c)
+	return readLayers(ctx, laidOut{from}, found[0], c.Arch)
 }
 
 // search looks for images by name and platform in nested indexes.
 type search struct {
-	from    files
+	from    source
 	c       Config
 	seen    int      // descriptors
 	offered []string // what would have been there
@@ -63,7 +65,7 @@ type search struct {
 
 // images are those that d stands for and that are for the wanted platform.
 // Named says that what holds d has the wanted name already.
-func (s *search) images(d v1.Descriptor, named bool, depth int) ([]v1.Descriptor, error) {
+func (s *search) images(ctx context.Context, d v1.Descriptor, named bool, depth int) ([]v1.Descriptor, error) {
 	if s.seen++; s.seen > maxDescriptors {
 		return nil, fmt.Errorf("more than %d descriptors in its indexes", maxDescriptors)
 	}
@@ -81,7 +83,7 @@ func (s *search) images(d v1.Descriptor, named bool, depth int) ([]v1.Descriptor
 	case depth >= maxIndexDepth:
 		return nil, fmt.Errorf("indexes nested deeper than %d", maxIndexDepth)
 	}
-	data, err := readJSON(s.from, d)
+	data, err := readJSON(ctx, s.from, d)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +93,7 @@ func (s *search) images(d v1.Descriptor, named bool, depth int) ([]v1.Descriptor
 	}
 	var found []v1.Descriptor
 	for _, d := range index.Manifests {
-		images, err := s.images(d, named, depth+1)
+		images, err := s.images(ctx, d, named, depth+1)
 		if err != nil {
 			return nil, err
 		}
@@ -148,41 +150,57 @@ func sameDigest(d v1.Descriptor) func(v1.Descriptor) bool {
 	return func(other v1.Descriptor) bool { return other.Digest == d.Digest }
 }
 
-// readImage reads an image manifest and its configuration.
-func readImage(from files, d v1.Descriptor, c Config) ([]layer, error) {
-	data, err := readJSON(from, d)
+// readLayers reads an image manifest and its configuration.
+func readLayers(ctx context.Context, from source, d v1.Descriptor, arch manifests.Arch) ([]layer, error) {
+	m, diffIDs, err := readImage(ctx, from, d, arch)
 	if err != nil {
 		return nil, err
+	}
+	return layersOf(from, m, diffIDs), nil
+}
+
+func layersOf(from source, m *v1.Manifest, diffIDs []v1.Hash) []layer {
+	var layers []layer
+	for i, d := range m.Layers {
+		open := func(ctx context.Context) (io.ReadCloser, error) { return from.blob(ctx, d) }
+		layers = append(layers, layer{name: d.Digest.String(), open: open, blob: &d, diffID: diffIDs[i]})
+	}
+	return layers
+}
+
+// readImage reads an image manifest and, of its configuration, the diff ids of
+// its layers.
+func readImage(ctx context.Context, from source, d v1.Descriptor, arch manifests.Arch) (*v1.Manifest, []v1.Hash, error) {
+	data, err := readJSON(ctx, from, d)
+	if err != nil {
+		return nil, nil, err
 	}
 	m, err := v1.ParseManifest(bytes.NewReader(data))
 	if err != nil {
-		return nil, fmt.Errorf("parsing manifest %s: %w", d.Digest, err)
+		return nil, nil, fmt.Errorf("parsing manifest %s: %w", d.Digest, err)
 	}
 	if !m.Config.MediaType.IsConfig() {
-		return nil, fmt.Errorf("manifest %s: its configuration is of type %.100q: not a container image", d.Digest, string(m.Config.MediaType))
+		return nil, nil, fmt.Errorf("manifest %s: its configuration is of type %.100q: not a container image", d.Digest, string(m.Config.MediaType))
 	}
-	data, err = readJSON(from, m.Config)
-	if err != nil {
-		return nil, err
+	if data, err = readJSON(ctx, from, m.Config); err != nil {
+		return nil, nil, err
 	}
-	diffIDs, err := readConfig(data, c.Arch)
+	diffIDs, err := readConfig(data, arch)
 	if err != nil {
-		return nil, fmt.Errorf("configuration %s: %w", m.Config.Digest, err)
+		return nil, nil, fmt.Errorf("configuration %s: %w", m.Config.Digest, err)
 	}
 	if err := checkLayerCount(len(m.Layers), len(diffIDs)); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var layers []layer
-	for i, d := range m.Layers {
+	for _, d := range m.Layers {
 		if err := checkLayerType(d.MediaType); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if d.Size < 0 {
-			return nil, fmt.Errorf("layer %s of %d bytes: want 0 or more", d.Digest, d.Size)
+			return nil, nil, fmt.Errorf("layer %s of %d bytes: want 0 or more", d.Digest, d.Size)
 		}
-		layers = append(layers, layer{from: from, path: blobPath(d.Digest), blob: &d, diffID: diffIDs[i]})
 	}
-	return layers, nil
+	return m, diffIDs, nil
 }
 
 // readConfig checks an image configuration and returns its diff ids.

@@ -1,14 +1,21 @@
-// Package oci reads container images as sources of a tree: an OCI image layout
-// in a folder, the same as a tar archive, and the archive that `docker save`
-// writes, also compressed.
+// Package oci reads container images as sources of a tree: from a registry
+// (Resolve when locking, AddLocked when building), from an OCI image layout in
+// a folder, from the same as a tar archive, and from the archive that `docker
+// save` writes, also compressed (Add).
 //
 // Every manifest, configuration and layer is checked against the size and
 // digest that refer to it, and every layer against its diff id, before the
-// image reaches the tree. Layers are applied from the bottom up in a tree of
-// their own, where whiteouts hide what is below them in the image and nothing
-// else; the whole image then joins the recipe's tree as one source.
+// image reaches the tree. Layers are fetched and unpacked several at a time,
+// but applied from the bottom up in a tree of their own, where whiteouts hide
+// what is below them in the image and nothing else; the whole image then joins
+// the recipe's tree as one source.
 //
-// Images are never fetched, unpacked to the host or run.
+// A registry is asked for manifests and blobs with the credentials that docker
+// and podman use, and only where no cache has them. Plain HTTP is for registries
+// on this machine. Foreign layers are not fetched, images of Docker's schema 1
+// are refused.
+//
+// Images are never unpacked to the host or run.
 package oci
 
 import (
@@ -35,6 +42,7 @@ type Config struct {
 	// digest ("sha256:…"); optional when there is but one.
 	Ref string
 
+	Cache    Cache             // optional
 	Progress progress.Reporter // optional
 }
 
@@ -58,7 +66,7 @@ func add(ctx context.Context, store *content.Store, t *tree.Tree, c Config) erro
 		return err
 	}
 	defer from.close()
-	layers, err := find(from, c)
+	layers, err := find(ctx, from, c)
 	if err != nil {
 		return err
 	}
@@ -71,12 +79,12 @@ func add(ctx context.Context, store *content.Store, t *tree.Tree, c Config) erro
 
 // find chooses the image and returns its layers, the lowest first, not yet
 // read.
-func find(from files, c Config) ([]layer, error) {
+func find(ctx context.Context, from files, c Config) ([]layer, error) {
 	switch isLayout, err := exists(from, "index.json"); {
 	case err != nil:
 		return nil, err
 	case isLayout:
-		return findInLayout(from, c)
+		return findInLayout(ctx, from, c)
 	}
 	switch isDocker, err := exists(from, "manifest.json"); {
 	case err != nil:

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -167,7 +168,8 @@ func TestHostileLayersStayInside(t *testing.T) {
 		results := [2]string{}
 		for i := range results {
 			lines, err := add(t, nil, oci.Config{Path: path})
-			results[i] = fmt.Sprint(err, lines)
+			// How far a bomb has come when it is noticed depends on the other layers.
+			results[i] = regexp.MustCompile(`expand to \d+`).ReplaceAllString(fmt.Sprint(err, lines), "expand")
 			// A layer without entries or end mark is whole if its digests say so,
 			// and any kind may replace any other.
 			legal := strings.Contains(c.Error, "end mark") || c.Name == "no entries" || c.Name == "nothing at all" || c.Name == "hard link onto a directory"

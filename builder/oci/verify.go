@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -61,11 +62,11 @@ func (v *verifier) finish() error {
 func blobPath(digest v1.Hash) string { return "blobs/" + digest.Algorithm + "/" + digest.Hex }
 
 // readJSON reads a blob that is small enough to parse, and checks it before.
-func readJSON(from files, d v1.Descriptor) ([]byte, error) {
+func readJSON(ctx context.Context, from source, d v1.Descriptor) ([]byte, error) {
 	if d.Size < 0 || d.Size > maxJSON {
 		return nil, fmt.Errorf("%s of %d bytes: want at most %d", d.Digest, d.Size, maxJSON)
 	}
-	f, _, err := from.open(blobPath(d.Digest))
+	f, err := from.blob(ctx, d)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,92 @@
+package oci
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// newTransport is what go-containerregistry's authentication is put upon.
+func newTransport(p Patience, userAgent string) *guard {
+	pool := &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		ForceAttemptHTTP2:      true,
+		TLSHandshakeTimeout:    10 * time.Second,
+		ResponseHeaderTimeout:  p.Window,
+		IdleConnTimeout:        30 * time.Second,
+		MaxIdleConnsPerHost:    atOnce,
+		MaxResponseHeaderBytes: 64 << 10,
+		DisableCompression:     true, // sizes are those of the blob, never of an encoding
+	}
+	return &guard{
+		next:      &patient{next: &pacer{next: pool, Patience: p}, Patience: p},
+		pool:      pool,
+		userAgent: userAgent,
+	}
+}
+
+// guard sees every request, also those for tokens and after redirects.
+type guard struct {
+	next      http.RoundTripper
+	pool      *http.Transport
+	userAgent string
+	// greeting is set while the registry is greeted: go-containerregistry reads
+	// that answer to its end, however long it is.
+	greeting atomic.Bool
+}
+
+const maxGreeting = 64 << 10
+
+// RoundTrip implements http.RoundTripper.
+func (g *guard) RoundTrip(request *http.Request) (*http.Response, error) {
+	if request.URL.Scheme != "https" && !onThisMachine(request.URL.Hostname()) {
+		return nil, fmt.Errorf("%s://%s: want https, except for registries on this machine", request.URL.Scheme, request.URL.Host)
+	}
+	if g.userAgent != "" {
+		request = request.Clone(request.Context())
+		request.Header.Set("User-Agent", g.userAgent)
+	}
+	response, err := g.next.RoundTrip(request)
+	if err == nil && g.greeting.Load() {
+		response.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.LimitReader(response.Body, maxGreeting), response.Body}
+	}
+	return response, err
+}
+
+func onThisMachine(host string) bool {
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
+}
+
+// isPrivate reports whether a host is one that only those inside can reach, as
+// far as its name says so.
+func isPrivate(host string) bool {
+	host, _, _ = strings.Cut(host, "%") // the zone of an IPv6 address
+	ip := net.ParseIP(host)
+	return onThisMachine(host) || ip.IsPrivate() || ip.IsLinkLocalUnicast() || ip.IsUnspecified()
+}
+
+// checkRedirect allows what registries do: to send on to where their blobs
+// are. Credentials never go along: they are added below, for the registry's
+// own host alone.
+func checkRedirect(request *http.Request, via []*http.Request) error {
+	const most = 5
+	from, to := via[0].URL, request.URL
+	switch {
+	case len(via) > most:
+		return fmt.Errorf("more than %d redirects", most)
+	case from.Scheme == "https" && to.Scheme != "https":
+		return errors.New("redirect from https to " + to.Scheme)
+	case isPrivate(to.Hostname()) && !isPrivate(from.Hostname()):
+		return fmt.Errorf("redirect from %s into a private network, %s", from.Host, to.Host)
+	}
+	return nil
+}
