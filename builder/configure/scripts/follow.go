@@ -1,0 +1,344 @@
+package scripts
+
+import (
+	"errors"
+	"maps"
+	"strings"
+)
+
+// Status is how a command ends, as far as that can be said.
+type Status uint8
+
+// The statuses.
+const (
+	Unknown Status = iota
+	Success
+	Failure
+)
+
+// Of is Success or Failure.
+func Of(ok bool) Status {
+	if ok {
+		return Success
+	}
+	return Failure
+}
+
+// Not turns Success and Failure round.
+func (s Status) Not() Status {
+	switch s {
+	case Success:
+		return Failure
+	case Failure:
+		return Success
+	}
+	return Unknown
+}
+
+// Word is a word after its expansion. The text of one that is not known is
+// what the script has, for messages.
+type Word struct {
+	Text  string
+	Known bool
+}
+
+// Redirect is one redirection of a command.
+type Redirect struct {
+	From   int    // file descriptor
+	Op     string // such as ">>"
+	Target Word
+	Text   Word // of a here-document
+}
+
+// Command is a simple command that a script comes to.
+type Command struct {
+	Line      int // from 1
+	Text      string
+	Section   string // which helper generated it, such as "dh_installsystemd"
+	Words     []Word
+	Redirects []Redirect
+	Certain   bool // a first installation is known to get here, once
+	Pipe      bool // it is part of a pipeline
+}
+
+// World answers what a script asks, and makes what it can of its commands.
+type World interface {
+	Run(Command) Status
+	// Test is a file test of test(1), such as "-e".
+	Test(op, path string) Status
+	// Which finds a program; empty when there is none.
+	Which(name string) string
+}
+
+// What following a script may cost.
+const (
+	maxSteps = 20_000
+	maxCalls = 20 // functions inside each other
+	maxWord  = 64 << 10
+)
+
+var errTooLong = errors.New("the script goes on for too long")
+
+type value struct {
+	text  string
+	known bool
+}
+
+// flow is how control leaves a command.
+type flow uint8
+
+const (
+	onward flow = iota
+	exits
+	returns
+	breaks
+)
+
+type follower struct {
+	script    *Script
+	world     World
+	name      string
+	args      []value
+	vars      map[string]value
+	functions map[string]node
+	sections  []string // by line
+
+	doubt      int // conditions that are not known, around the command
+	doubtFrame int // the function may have been left before
+	doubtRest  int // the script may have ended before
+	pipe       int
+	calls      int
+	steps      int
+	err        error
+}
+
+// Follow goes through s as a first installation would, with the given
+// arguments and environment.
+func (s *Script) Follow(w World, args []string, environment map[string]string) error {
+	f := &follower{script: s, world: w, vars: map[string]value{}, functions: map[string]node{}}
+	for _, a := range args {
+		f.args = append(f.args, value{a, true})
+	}
+	for name, v := range environment {
+		f.vars[name] = value{v, true}
+	}
+	f.readSections()
+	f.list(s.body)
+	return f.err
+}
+
+// readSections finds what debhelper has added to a script.
+func (f *follower) readSections() {
+	section := ""
+	for _, line := range f.script.lines {
+		if by, ok := strings.CutPrefix(line, "# Automatically added by "); ok {
+			section, _, _ = strings.Cut(by, "/")
+		} else if strings.HasPrefix(line, "# End automatically added section") {
+			section = ""
+		}
+		f.sections = append(f.sections, section)
+	}
+}
+
+func (f *follower) certain() bool {
+	return f.doubt == 0 && f.doubtFrame == 0 && f.doubtRest == 0
+}
+
+// maybe follows what may be come to or not.
+func (f *follower) maybe(run func()) {
+	f.doubt++
+	run()
+	f.doubt--
+}
+
+func (f *follower) list(l list) (Status, flow) {
+	status := Success
+	for _, n := range l {
+		var left flow
+		if status, left = f.node(n); left != onward {
+			return status, left
+		}
+	}
+	return status, onward
+}
+
+func (f *follower) node(n node) (Status, flow) {
+	if f.steps++; f.steps > maxSteps && f.err == nil {
+		f.err = errTooLong
+	}
+	if f.err != nil {
+		return Unknown, exits
+	}
+	switch n := n.(type) {
+	case *simple:
+		return f.simple(n)
+	case *pipeline:
+		return f.pipeline(n)
+	case *andOr:
+		return f.andOr(n)
+	case *branch:
+		return f.branch(n)
+	case *choice:
+		return f.choice(n)
+	case *each:
+		return f.each(n)
+	case *loop:
+		f.maybe(func() { f.list(n.condition); f.list(n.body) })
+		return Unknown, onward
+	case *function:
+		f.functions[n.name] = n.body
+		return Success, onward
+	case *group:
+		return f.group(n)
+	}
+	return Unknown, onward
+}
+
+func (f *follower) pipeline(p *pipeline) (Status, flow) {
+	if len(p.stages) == 1 {
+		status, left := f.node(p.stages[0])
+		return status.Not(), left // a single stage is there for its ! only
+	}
+	f.pipe++
+	f.maybe(func() {
+		for _, stage := range p.stages {
+			f.node(stage)
+		}
+	})
+	f.pipe--
+	return Unknown, onward
+}
+
+func (f *follower) andOr(a *andOr) (Status, flow) {
+	left, leaves := f.node(a.left)
+	if leaves != onward || left == Of(a.or) {
+		return left, leaves
+	}
+	if left != Unknown {
+		return f.node(a.right)
+	}
+	right := Unknown
+	f.maybe(func() { right, _ = f.node(a.right) })
+	if right == Of(a.or) {
+		return right, onward // either way
+	}
+	return Unknown, onward
+}
+
+func (f *follower) branch(b *branch) (Status, flow) {
+	entered := f.doubt
+	defer func() { f.doubt = entered }()
+	status, unsure := Success, false
+	for i, body := range b.bodies {
+		is := Success // else
+		if i < len(b.conditions) {
+			var left flow
+			if is, left = f.list(b.conditions[i]); left != onward {
+				return is, left
+			}
+		}
+		switch {
+		case is == Failure:
+			continue
+		case is == Success && !unsure:
+			return f.list(body)
+		}
+		unsure = true
+		f.doubt++
+		status = Unknown
+		f.list(body)
+		if is == Success {
+			break
+		}
+	}
+	return status, onward
+}
+
+func (f *follower) choice(c *choice) (Status, flow) {
+	subject := f.expandOne(c.subject)
+	for _, a := range c.arms {
+		if !subject.known {
+			f.maybe(func() { f.list(a.body) })
+			continue
+		}
+		for _, p := range a.patterns {
+			if match(f.pattern(p), subject.text) {
+				return f.list(a.body)
+			}
+		}
+	}
+	if subject.known {
+		return Success, onward
+	}
+	return Unknown, onward
+}
+
+func (f *follower) each(e *each) (Status, flow) {
+	var over []Word
+	if e.in {
+		over = f.expand(e.words)
+	} else {
+		for _, a := range f.args {
+			over = append(over, Word{a.text, a.known})
+		}
+	}
+	status := Success
+	for _, w := range over {
+		if !w.Known {
+			f.maybe(func() {
+				f.vars[e.name] = value{w.Text, false}
+				f.list(e.body)
+			})
+			status = Unknown
+			continue
+		}
+		f.set(e.name, value{w.Text, true})
+		var left flow
+		status, left = f.list(e.body)
+		if left == breaks {
+			break
+		} else if left != onward {
+			return status, left
+		}
+	}
+	return status, onward
+}
+
+func (f *follower) group(g *group) (Status, flow) {
+	run := func() (Status, flow) { return f.list(g.body) }
+	for _, r := range g.redirects {
+		// The output of all its commands goes to a file: that is a command of its
+		// own, and none of them is complete without it.
+		if target := f.expandOne(r.target); r.op[0] == '>' && r.op != ">&" && target.text != "/dev/null" {
+			f.hand(g.line(), nil, g.redirects)
+			f.maybe(func() { run() })
+			return Unknown, onward
+		}
+	}
+	if !g.sub {
+		return run()
+	}
+	vars, args, functions := maps.Clone(f.vars), f.args, maps.Clone(f.functions)
+	status, _ := run()
+	f.vars, f.args, f.functions = vars, args, functions
+	return status, onward
+}
+
+// hand gives a command to the world.
+func (f *follower) hand(line int, words []Word, redirects []redirect) Status {
+	c := Command{Line: line, Words: words, Certain: f.certain(), Pipe: f.pipe > 0}
+	if line <= len(f.script.lines) {
+		c.Text = strings.TrimSpace(f.script.lines[line-1])
+		c.Section = f.sections[line-1]
+	}
+	for _, r := range redirects {
+		target := f.expandOne(r.target)
+		out := Redirect{From: r.from, Op: r.op, Target: Word{target.text, target.known}}
+		if r.text != nil {
+			text := f.expandOne(*r.text)
+			out.Text = Word{text.text, text.known}
+		}
+		c.Redirects = append(c.Redirects, out)
+	}
+	return f.world.Run(c)
+}
