@@ -1,10 +1,11 @@
-// Package fetch downloads a repository's files over HTTP: ranges as a stream
-// (Client.Range) and whole files (Client.File). It retries with growing
-// pauses, goes on where a connection broke, and gives up on servers that are
-// too slow, endless or lying about lengths.
+// Package fetch downloads files over HTTP: of one repository, ranges as a
+// stream (Client.Range) and whole files (Client.File); from anywhere, whole
+// files that are kept over attempts (Web.File) or small ones (Web.Get). It
+// retries with growing pauses, goes on where a connection broke, and gives up
+// on servers that are too slow, endless or lying about lengths.
 //
-// It adds no trust: whoever uses the bytes checks them. Only File checks a
-// digest, that of the file it leaves behind.
+// It adds no trust: whoever uses the bytes checks them. Only the two of File
+// check a digest, that of the file they leave behind.
 package fetch
 
 import (
@@ -14,7 +15,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 )
 
@@ -34,6 +34,12 @@ type Config struct {
 	// Pause is the first pause between attempts, which doubles each time; 0
 	// means half a second.
 	Pause time.Duration
+	// Patience is the longest time that a busy server may ask to wait
+	// (Retry-After). 0 means that servers are not asked.
+	Patience time.Duration
+	// Connections is how many to one host are kept, and may be open at once for
+	// a Web; 0 means 2.
+	Connections int
 }
 
 // Client downloads from one repository.
@@ -65,33 +71,45 @@ func New(config Config) (*Client, error) {
 	if base.RawQuery != "" || base.Fragment != "" {
 		return nil, fmt.Errorf("repository %q: want a URL without ? and #", config.Base)
 	}
-	if config.MinimumRate == 0 {
-		config.MinimumRate = 4096
-	}
-	if config.Window == 0 {
-		config.Window = 10 * time.Second
-	}
-	if config.Attempts == 0 {
-		config.Attempts = 4
-	}
-	if config.Pause == 0 {
-		config.Pause = 500 * time.Millisecond
-	}
-	return &Client{config: config, base: base, http: newHTTP(config)}, nil
+	config = config.withDefaults()
+	return &Client{config: config, base: base, http: newHTTP(config, newTransport(config))}, nil
 }
 
-func newHTTP(config Config) *http.Client {
-	transport := &http.Transport{
+func (c Config) withDefaults() Config {
+	if c.MinimumRate == 0 {
+		c.MinimumRate = 4096
+	}
+	if c.Window == 0 {
+		c.Window = 10 * time.Second
+	}
+	if c.Attempts == 0 {
+		c.Attempts = 4
+	}
+	if c.Pause == 0 {
+		c.Pause = 500 * time.Millisecond
+	}
+	if c.Connections == 0 {
+		c.Connections = 2
+	}
+	return c
+}
+
+func newTransport(config Config) *http.Transport {
+	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 		TLSHandshakeTimeout:    10 * time.Second,
 		ResponseHeaderTimeout:  config.Window,
 		IdleConnTimeout:        30 * time.Second,
-		MaxIdleConns:           2,
+		MaxIdleConns:           max(2, config.Connections),
+		MaxIdleConnsPerHost:    config.Connections,
 		MaxResponseHeaderBytes: 64 << 10,
 		ReadBufferSize:         128 << 10,
 		DisableCompression:     true, // sizes are those of the file, never of an encoding
 	}
+}
+
+func newHTTP(config Config, transport *http.Transport) *http.Client {
 	return &http.Client{
 		Transport:     &pacer{next: transport, rate: config.MinimumRate, window: config.Window},
 		CheckRedirect: checkRedirect,
@@ -113,76 +131,33 @@ func checkRedirect(request *http.Request, via []*http.Request) error {
 // same repository.
 func (c *Client) HTTP() *http.Client { return c.http }
 
+func (c *Client) newRetry() retry { return c.config.newRetry() }
+
 func (c *Client) url(path string) string { return c.base.JoinPath(path).String() }
 
 func (c *Client) request(ctx context.Context, path string) (*http.Request, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.url(path), nil)
+	return c.config.request(ctx, c.url(path))
+}
+
+func (c Config) request(ctx context.Context, url string) (*http.Request, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, permanent(err)
 	}
 	request.Header.Set("Accept-Encoding", "identity")
-	if c.config.UserAgent != "" {
-		request.Header.Set("User-Agent", c.config.UserAgent)
+	if c.UserAgent != "" {
+		request.Header.Set("User-Agent", c.UserAgent)
 	}
 	return request, nil
 }
 
-// permanentError is one that another attempt would only repeat.
-type permanentError struct{ error }
-
-func (e permanentError) Unwrap() error { return e.error }
-
-func permanent(err error) error { return permanentError{err} }
-
-// checkStatus sorts the answers: 4xx will not change by asking again, 5xx may.
-func checkStatus(response *http.Response, accepted ...int) error {
-	for _, code := range accepted {
-		if response.StatusCode == code {
-			if encoding := response.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-				return permanent(fmt.Errorf("server sent content encoding %.40q that was not asked for", encoding))
-			}
-			return nil
-		}
-	}
-	err := fmt.Errorf("server answered %d %s", response.StatusCode, http.StatusText(response.StatusCode))
-	switch response.StatusCode {
-	case http.StatusRequestTimeout, http.StatusTooManyRequests:
-		return err
-	}
-	if response.StatusCode >= 500 {
-		return err
-	}
-	return permanent(err)
-}
-
-// retry is the state of a row of attempts.
-type retry struct {
-	left  int
-	pause time.Duration
-}
-
-func (c *Client) newRetry() retry { return retry{c.config.Attempts, c.config.Pause} }
-
-// again waits and reports whether to make another attempt after err.
-func (r *retry) again(ctx context.Context, err error) bool {
-	var final permanentError
-	if r.left--; r.left <= 0 || errors.As(err, &final) || ctx.Err() != nil {
-		return false
-	}
-	timer := time.NewTimer(r.pause)
-	defer timer.Stop()
-	r.pause *= 2
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
+func (c *Client) failure(ctx context.Context, path string, err error) error {
+	return failure(ctx, c.url(path), err)
 }
 
 // failure is err as the package's users see it; a cancelled context stays
 // recognisable.
-func (c *Client) failure(ctx context.Context, path string, err error) error {
+func failure(ctx context.Context, address string, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -191,5 +166,5 @@ func (c *Client) failure(ctx context.Context, path string, err error) error {
 	if errors.As(err, &inner) {
 		err = inner.Err
 	}
-	return &Error{URL: c.url(path), Err: err}
+	return &Error{URL: address, Err: err}
 }
