@@ -1,0 +1,182 @@
+// Package sbom writes the software bill of materials of a root image: an SPDX
+// 2.3 document in JSON (https://spdx.github.io/spdx-spec/v2.3/).
+//
+// The document describes one package, the operating system. It contains the
+// packages of the inventory, those contain their files, and what no package
+// brought is contained in the system itself. Programs made with Go are
+// generated from their modules, the system from the inputs of the build. The
+// same inputs give the same bytes.
+package sbom
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	spdxjson "github.com/spdx/tools-golang/json"
+	"github.com/spdx/tools-golang/spdx/v2/common"
+	"github.com/spdx/tools-golang/spdx/v2/v2_3"
+
+	"github.com/proa-os/proa/builder/inventory"
+	"github.com/proa-os/proa/builder/tree"
+	"github.com/proa-os/proa/manifests"
+)
+
+// Config is what a document is made from.
+type Config struct {
+	Product   string // required
+	Version   string // required
+	Arch      string // required
+	Epoch     int64  // seconds since 1970: when the document says it was created
+	RootHash  []byte // required: the dm-verity root hash
+	Tool      string // name and version of the program, such as "proa-1.0.0"; "proa" if empty
+	Inventory inventory.Inventory
+	Tree      *tree.Tree       // required: what the inventory was read from
+	Image     manifests.Digest // optional: of the root image's file
+	Inputs    []Input
+
+	// Digests is optional: the digests of a file's content, if they are known
+	// already. It is called by several goroutines at once.
+	Digests func(*tree.Node) (Sums, bool)
+}
+
+// Input is something that the build was given.
+type Input struct {
+	Name   string
+	URI    string // where it came from; empty if that is not said
+	Digest manifests.Digest
+}
+
+const (
+	noAssertion = "NOASSERTION"
+	systemID    = common.ElementID("OperatingSystem")
+	documentID  = common.ElementID("DOCUMENT")
+)
+
+// Write writes the document to w.
+func Write(ctx context.Context, w io.Writer, c Config) error {
+	if c.Product == "" || c.Version == "" || c.Arch == "" || len(c.RootHash) == 0 || c.Tree == nil {
+		return fmt.Errorf("bill of materials: want a product, a version, an architecture, a root hash and a tree")
+	}
+	if c.Tool == "" {
+		c.Tool = "proa"
+	}
+	sums, err := Hash(ctx, c.Tree, c.Digests)
+	if err != nil {
+		return err
+	}
+	d := &document{Config: c, sums: sums, licenses: map[string]bool{}, unowned: map[common.ElementID]bool{}}
+	if err := d.addFiles(); err != nil {
+		return err
+	}
+	d.addPackages()
+	d.addPrograms()
+	d.addInputs()
+	d.addSystem()
+	out := bufio.NewWriterSize(w, 1<<20)
+	if err := spdxjson.Write(d.finish(), out, spdxjson.EscapeHTML(false), spdxjson.Indent(" ")); err != nil {
+		return err
+	}
+	return out.Flush()
+}
+
+// document is one document under way.
+type document struct {
+	Config
+	sums     map[*tree.Node]Sums
+	licenses map[string]bool // the LicenseRef- in use
+
+	files     []file
+	byPath    map[string]int       // index in files
+	byNode    map[*tree.Node][]int // hard links have several
+	unowned   map[common.ElementID]bool
+	spdx      v2_3.Document
+	contained []common.ElementID // packages
+}
+
+// file is one regular file under one name.
+type file struct {
+	id   common.ElementID
+	path string
+	sums Sums
+}
+
+func (d *document) addFiles() error {
+	d.byPath, d.byNode = map[string]int{}, map[*tree.Node][]int{}
+	return d.Tree.Walk(func(path string, n *tree.Node) error {
+		if n.Kind != tree.File {
+			return nil
+		}
+		f := file{fileID(path), path, d.sums[n]}
+		d.byPath[path] = len(d.files)
+		d.byNode[n] = append(d.byNode[n], len(d.files))
+		d.files = append(d.files, f)
+		d.unowned[f.id] = true
+		d.spdx.Files = append(d.spdx.Files, &v2_3.File{
+			FileName:           "./" + path,
+			FileSPDXIdentifier: f.id,
+			Checksums: []common.Checksum{
+				{Algorithm: common.SHA1, Value: fmt.Sprintf("%x", f.sums.SHA1)},
+				{Algorithm: common.SHA256, Value: fmt.Sprintf("%x", f.sums.SHA256)},
+			},
+			LicenseConcluded:   noAssertion,
+			LicenseInfoInFiles: []string{noAssertion},
+			FileCopyrightText:  noAssertion,
+		})
+		return nil
+	})
+}
+
+func (d *document) relate(a common.ElementID, relation string, b common.ElementID) {
+	d.spdx.Relationships = append(d.spdx.Relationships, &v2_3.Relationship{
+		RefA:         common.DocElementID{ElementRefID: a},
+		RefB:         common.DocElementID{ElementRefID: b},
+		Relationship: relation,
+	})
+}
+
+// addSystem makes the package that all others are in. It holds the files that
+// nobody else brought.
+func (d *document) addSystem() {
+	system := d.newPackage(systemID, d.Product, d.Version)
+	system.PrimaryPackagePurpose = "OPERATING-SYSTEM"
+	system.PackageSummary = fmt.Sprintf("%s %s for %s", d.Product, d.Version, d.Arch)
+	system.PackageComment = fmt.Sprintf("dm-verity root hash %x", d.RootHash)
+	if !d.Image.IsZero() {
+		system.PackageFileName = manifests.RootFile
+		system.PackageChecksums = []common.Checksum{{Algorithm: common.SHA256, Value: d.Image.Hex()}}
+	}
+	var files []file
+	for _, f := range d.files {
+		if d.unowned[f.id] {
+			files = append(files, f)
+		}
+	}
+	d.contain(system, files)
+	for _, id := range d.contained {
+		d.relate(systemID, common.TypeRelationshipContains, id)
+	}
+	d.spdx.Packages = append([]*v2_3.Package{system}, d.spdx.Packages...)
+	describes := &v2_3.Relationship{
+		RefA:         common.DocElementID{ElementRefID: documentID},
+		RefB:         common.DocElementID{ElementRefID: systemID},
+		Relationship: common.TypeRelationshipDescribe,
+	}
+	d.spdx.Relationships = append([]*v2_3.Relationship{describes}, d.spdx.Relationships...)
+}
+
+func (d *document) finish() *v2_3.Document {
+	d.spdx.SPDXVersion = v2_3.Version
+	d.spdx.DataLicense = v2_3.DataLicense
+	d.spdx.SPDXIdentifier = documentID
+	d.spdx.DocumentName = fmt.Sprintf("%s-%s-%s", d.Product, d.Version, d.Arch)
+	d.spdx.DocumentNamespace = "https://github.com/proa-os/proa/spdx/" + d.identity()
+	d.spdx.CreationInfo = &v2_3.CreationInfo{
+		Created:  time.Unix(d.Epoch, 0).UTC().Format(time.RFC3339),
+		Creators: []common.Creator{{CreatorType: "Tool", Creator: d.Tool}},
+	}
+	d.addOtherLicenses()
+	return &d.spdx
+}
