@@ -2,6 +2,7 @@ package oci
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -17,6 +18,10 @@ type reference struct {
 	text       string           // as given, but without the digest
 }
 
+// repositoryName is the grammar of the OCI Distribution Specification 1.1,
+// "Pulling manifests".
+var repositoryName = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
+
 // parseReference reads registry/name, registry/name:tag and either of them with
 // @sha256:… behind it (https://github.com/distribution/reference).
 func parseReference(s string) (reference, error) {
@@ -31,9 +36,16 @@ func parseReference(s string) (reference, error) {
 		return reference{}, fmt.Errorf("reference %.200q: want registry/name:tag: %w", s, err)
 	}
 	ref.repository, ref.tag = tag.Context(), tag.TagStr()
+	// The library takes dots for a name, which would lead elsewhere in a URL.
+	if !repositoryName.MatchString(ref.repository.RepositoryStr()) {
+		return reference{}, fmt.Errorf("reference %.200q: want lower-case letters and digits, with single . _ - between them", s)
+	}
 	if hasDigest {
 		if ref.digest, err = manifests.ParseDigest(digest); err != nil {
 			return reference{}, fmt.Errorf("reference %.200q: %w", s, err)
+		}
+		if ref.digest.IsZero() {
+			return reference{}, fmt.Errorf("reference %.200q: want a digest that is not zero", s)
 		}
 	}
 	return ref, nil

@@ -79,6 +79,9 @@ func (s *stream) broke(err error) error {
 	if s.ctx.Err() != nil {
 		return context.Cause(s.ctx)
 	}
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF // or a decoder would take it for the end
+	}
 	const enough = 1 << 20 // bytes that make up for a failure
 	if s.failures == 0 || s.offset-s.since > enough {
 		s.failures, s.since = 0, s.offset
