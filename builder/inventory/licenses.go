@@ -10,7 +10,7 @@ import (
 )
 
 // notSPDX are ids of licensecheck that the SPDX licence list does not have.
-var notSPDX = strings.Fields(`Aladdin-9 Anti996 BSD-1-Clause-Clear BSD-3-Clause-NoTrademark CommonsClause GPL-2.0-or-3.0
+var notSPDX = strings.Fields(`Aladdin-9 Anti996 BSD-1-Clause-Clear BSD-3-Clause-NoTrademark CC-BY-NC-SA-3.0-US CommonsClause GPL-2.0-or-3.0
 	GooglePatentClause GooglePatentsFile MIT-NoAd NIST-PD-fallback Prosperity-3.0.0 PolyForm-Noncommercial-1.0.0
 	GFDL-1.1 GFDL-1.2 GFDL-1.3`)
 
@@ -160,6 +160,9 @@ func rpmExpression(text string) string {
 			out += upper + " "
 			operand = false
 		default:
+			if operand && len(word) == 0 { // a name right behind parentheses
+				return licenseRef(text)
+			}
 			word = append(word, field)
 			operand = true
 		}
