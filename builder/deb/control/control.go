@@ -168,6 +168,9 @@ func (s *Stanza) Bytes(name string) []byte {
 // Value is Bytes as a string of its own.
 func (s *Stanza) Value(name string) string { return string(s.Bytes(name)) }
 
+// Text is the stanza as it was read, with the end of its last line.
+func (s *Stanza) Text() string { return string(bytes.TrimRight(s.text, "\n")) + "\n" }
+
 // All are the fields with values, in the order of the text.
 func (s *Stanza) All() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
