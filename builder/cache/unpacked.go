@@ -61,7 +61,7 @@ func (c *Cache) Unpacked(ctx context.Context, store *content.Store, d manifests.
 		return Unpacked{}, fmt.Errorf("kind %q of unpacked archives: want lower-case letters, digits and . _ -", kind)
 	}
 	path := filepath.Join(c.dir, unpacked, kind, d.Hex())
-	if u, err := c.load(path, d, kind); err == nil {
+	if u, err := c.load(path, d, kind, true); err == nil {
 		return u, nil
 	}
 	if err := durable.MakeFolder(filepath.Dir(path)); err != nil {
@@ -74,13 +74,13 @@ func (c *Cache) Unpacked(ctx context.Context, store *content.Store, d manifests.
 	defer release()
 	// Whatever keeps it from being read is mended by writing it anew, or shows
 	// up again after that.
-	if u, err := c.load(path, d, kind); err == nil {
+	if u, err := c.load(path, d, kind, true); err == nil {
 		return u, nil
 	}
 	if err := c.unpack(ctx, store.Limits(), path, d, kind, unpack); err != nil {
 		return Unpacked{}, err
 	}
-	return c.load(path, d, kind)
+	return c.load(path, d, kind, true)
 }
 
 func (c *Cache) unpack(ctx context.Context, limits content.Limits, path string, d manifests.Digest, kind string, unpack Unpack) error {
@@ -142,7 +142,8 @@ func gather(ctx context.Context, store *content.Store, entries []tree.Entry) err
 }
 
 // load reads the index of an unpacked archive. Contents are not read.
-func (c *Cache) load(path string, d manifests.Digest, kind string) (Unpacked, error) {
+// Touch notes that it was used.
+func (c *Cache) load(path string, d manifests.Digest, kind string, touch bool) (Unpacked, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return Unpacked{}, err
@@ -160,7 +161,9 @@ func (c *Cache) load(path string, d manifests.Digest, kind string) (Unpacked, er
 	if err != nil {
 		return Unpacked{}, fmt.Errorf("unpacked archive %s: %w", path, err)
 	}
-	used(path)
+	if touch {
+		used(path)
+	}
 	return u, nil
 }
 
