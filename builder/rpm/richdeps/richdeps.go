@@ -57,9 +57,7 @@ func Requirement(name, flags, epoch, version, release string) (packages.Requirem
 // Relation makes a relation of the attributes that an entry of primary.xml has.
 // Without a version it is any, as RPM sees it.
 func Relation(name, flags, epoch, version, release string) (packages.Relation, error) {
-	ops := map[string]packages.Op{"": packages.Any, "EQ": packages.Equal, "LT": packages.Less,
-		"LE": packages.LessEqual, "GE": packages.GreaterEqual, "GT": packages.Greater}
-	op, ok := ops[flags]
+	op, ok := operator(flags)
 	if !ok {
 		return packages.Relation{}, fmt.Errorf("dependency %s: flags %q: want EQ, LT, LE, GE or GT", clip(name), shorten(flags))
 	}
@@ -74,6 +72,24 @@ func Relation(name, flags, epoch, version, release string) (packages.Relation, e
 		return packages.Relation{}, fmt.Errorf("dependency %s: %w", clip(name), err)
 	}
 	return packages.Relation{Name: name, Op: op, Version: evr}, nil
+}
+
+func operator(flags string) (op packages.Op, ok bool) {
+	switch flags {
+	case "":
+		return packages.Any, true
+	case "EQ":
+		return packages.Equal, true
+	case "LT":
+		return packages.Less, true
+	case "LE":
+		return packages.LessEqual, true
+	case "GE":
+		return packages.GreaterEqual, true
+	case "GT":
+		return packages.Greater, true
+	}
+	return packages.Any, false
 }
 
 // EVR joins an epoch (empty is 0), a version and a release (may be empty) to
