@@ -3,6 +3,7 @@ package manifests
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 )
 
 // LockFile is the name of the lock beside a recipe.
@@ -94,6 +95,12 @@ func (l Lock) Find(source string, arch Arch, asked Digest) (Locked, bool) {
 		}
 	}
 	return Locked{}, false
+}
+
+// Path is where a locked File is, as the recipe writes it.
+func (in Locked) Path() string {
+	_, path, _ := strings.Cut(in.Source, " ")
+	return path
 }
 
 func (in Locked) check() error {

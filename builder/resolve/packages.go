@@ -1,0 +1,173 @@
+package resolve
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/proa-os/proa/builder/openpgp"
+	"github.com/proa-os/proa/builder/packages"
+	"github.com/proa-os/proa/builder/packages/solver"
+	"github.com/proa-os/proa/manifests"
+)
+
+// question is one set of packages to choose.
+type question struct {
+	format       packages.Format
+	arch         string // as the format calls it
+	candidates   []packages.Package
+	digests      map[string]manifests.Digest // of candidates that are files on the host, by URL
+	repositories []string                    // what messages call them
+	wanted       []packages.Requirement
+	asked        map[string]bool // names that the recipe has
+	exclude      []string
+	recommends   bool
+	held         map[string]string // versions to keep, by name
+}
+
+func newQuestion(format packages.Format, arch string, held map[string]string) question {
+	return question{format: format, arch: arch, held: held, digests: map[string]manifests.Digest{}, asked: map[string]bool{}}
+}
+
+// split parts what a recipe lists into names and files of the host.
+func split(items []string) (names, files []string) {
+	for _, item := range items {
+		if manifests.IsPackageFile(item) {
+			files = append(files, item)
+		} else {
+			names = append(names, item)
+		}
+	}
+	return names, files
+}
+
+// keyring reads keys that the recipe names.
+func (r *resolver) keyring(paths []string) (*openpgp.Keyring, error) {
+	found := make([]string, len(paths))
+	for i, path := range paths {
+		found[i] = inFolder(r.Folder, path)
+	}
+	return openpgp.Read(found...)
+}
+
+// repositoryURL is a repository's URL; a path is relative to the recipe.
+func (r *resolver) repositoryURL(location string) string {
+	if !manifests.IsPackageFile(location) {
+		return location
+	}
+	at := inFolder(r.Folder, location)
+	r.written[at] = location
+	return at
+}
+
+// asWritten is a place as the recipe writes it, so that a lock does not depend
+// on where the recipe is.
+func (r *resolver) asWritten(location string) string {
+	for at, written := range r.written {
+		if rest, ok := strings.CutPrefix(location, at); ok && (rest == "" || strings.HasPrefix(rest, "/")) {
+			return strings.TrimRight(written, "/") + rest
+		}
+	}
+	return location
+}
+
+// answer chooses packages and writes them down.
+func (r *resolver) answer(ctx context.Context, q question, wanted []packages.Requirement, items []string, locked *manifests.Locked) error {
+	q.wanted = wanted
+	for _, item := range items {
+		name, _, _ := strings.Cut(item, " ")
+		q.asked[name] = true
+	}
+	chosen, err := r.choose(ctx, q)
+	if err != nil {
+		return err
+	}
+	for i := range locked.Repositories {
+		locked.Repositories[i].URL = r.asWritten(locked.Repositories[i].URL)
+	}
+	locked.Packages, err = r.lockPackages(ctx, q, chosen)
+	return err
+}
+
+// Packages that are on the host, or are to stay at the version they have, win
+// over all others, whatever the priority of their repository.
+const (
+	priorityOnHost = -2
+	priorityHeld   = -1
+)
+
+// choose solves the question.
+func (r *resolver) choose(ctx context.Context, q question) ([]packages.Package, error) {
+	for i, p := range q.candidates {
+		if version, ok := q.held[p.Name]; ok && version == p.Version && p.Priority > priorityHeld {
+			q.candidates[i].Priority = priorityHeld
+		}
+	}
+	step := r.Progress.Step("choose packages", 0)
+	chosen, err := solver.Solve(ctx, solver.Config{
+		Format:       q.format,
+		Arch:         q.arch,
+		Candidates:   q.candidates,
+		Repositories: q.repositories,
+		Wanted:       q.wanted,
+		Exclude:      q.exclude,
+		Recommends:   q.recommends,
+	})
+	step.Done(err)
+	if err != nil {
+		return nil, err
+	}
+	found := make([]packages.Package, len(chosen))
+	for i, at := range chosen {
+		found[i] = q.candidates[at]
+	}
+	return found, nil
+}
+
+// lockPackages writes down what was chosen. A package whose repository gives
+// another checksum than SHA-256 is fetched to learn it.
+func (r *resolver) lockPackages(ctx context.Context, q question, chosen []packages.Package) ([]manifests.LockedPackage, error) {
+	locked := make([]manifests.LockedPackage, len(chosen))
+	for i, p := range chosen {
+		digest, known := q.digests[p.URL]
+		if !known {
+			var err error
+			if digest, err = manifests.ParseDigest(string(p.Checksum)); err != nil {
+				_, digest, err = r.Fetcher.File(ctx, p.URL, p.Size, p.Checksum)
+				if err != nil {
+					return nil, fmt.Errorf("package %s: %w", p.Name, err)
+				}
+			}
+		}
+		locked[i] = manifests.LockedPackage{
+			Name: p.Name, Version: p.Version, Arch: p.Arch,
+			URL: r.asWritten(p.URL), Size: p.Size, Digest: digest, Asked: q.asked[p.Name],
+		}
+	}
+	slices.SortFunc(locked, func(a, b manifests.LockedPackage) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Arch, b.Arch), cmp.Compare(a.Version, b.Version))
+	})
+	return locked, nil
+}
+
+// addFile makes a package file of the host a candidate and wants it.
+func (q *question) addFile(ctx context.Context, item, path string, describe func(context.Context, string) (packages.Package, error)) error {
+	p, err := describe(ctx, path)
+	if err != nil {
+		return fmt.Errorf("%s: %w", item, err)
+	}
+	file, err := digestFile(ctx, path)
+	if err != nil {
+		return err
+	}
+	p.URL, p.Size, p.Priority = item, file.Size, priorityOnHost
+	p.Repository = len(q.repositories)
+	q.repositories = append(q.repositories, item)
+	q.digests[item] = file.Digest
+	q.candidates = append(q.candidates, p)
+	q.asked[p.Name] = true
+	q.wanted = append(q.wanted, packages.Requirement{Relation: packages.Relation{Name: p.Name, Op: packages.Equal, Version: p.Version}})
+	return nil
+}

@@ -1,0 +1,266 @@
+// Package vendor puts all that a lock names into one folder, an OCI image
+// layout (https://github.com/opencontainers/image-spec, image-layout.md), from
+// which a build needs no network: images as any tool reads them there, and
+// beside their blobs packages and archives, by digest.
+package vendor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/proa-os/proa/builder/cache"
+	"github.com/proa-os/proa/builder/oci"
+	"github.com/proa-os/proa/builder/packages"
+	"github.com/proa-os/proa/durable"
+	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/partitions/sparse"
+	"github.com/proa-os/proa/progress"
+)
+
+// Config says what to put where.
+type Config struct {
+	Lock     manifests.Lock
+	Folder   string           // the recipe's
+	Dir      string           // to make or to complete
+	Cache    *cache.Cache     // required
+	Fetcher  packages.Fetcher // required
+	Registry oci.Remote       // how registries are asked
+	Progress progress.Reporter
+}
+
+// Result is what the folder holds.
+type Result struct {
+	Blobs   int   `json:"blobs"`
+	Bytes   int64 `json:"bytes"`
+	Removed int   `json:"removed"` // blobs of an earlier lock
+}
+
+// item is one blob to put into the folder.
+type item struct {
+	name  string
+	file  manifests.FetchFile
+	bring func(ctx context.Context) (path string, err error)
+}
+
+const blobs = "blobs/sha256"
+
+// Write makes the folder, or brings one that is there up to the lock: what is
+// there is kept, what no longer counts is removed, last.
+func Write(ctx context.Context, c Config) (Result, error) {
+	if c.Progress == nil {
+		c.Progress = progress.Silent()
+	}
+	if err := checkFolder(c.Dir); err != nil {
+		return Result{}, err
+	}
+	if err := durable.MakeFolder(filepath.Join(c.Dir, blobs)); err != nil {
+		return Result{}, err
+	}
+	if err := durable.Clean(filepath.Join(c.Dir, blobs)); err != nil {
+		return Result{}, err
+	}
+	items := c.items()
+	result, err := c.copyAll(ctx, items)
+	if err != nil {
+		return Result{}, err
+	}
+	if err := c.writeIndex(); err != nil {
+		return Result{}, err
+	}
+	result.Removed, err = c.removeOthers(items)
+	return result, err
+}
+
+// checkFolder refuses a folder that holds something else, since files in it
+// will be removed.
+func checkFolder(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		switch entry.Name() {
+		case "blobs", "index.json", "oci-layout":
+		default:
+			return fmt.Errorf("%s holds %.100q: want an empty folder, or one that was made by this command", dir, entry.Name())
+		}
+	}
+	return nil
+}
+
+// items lists every blob once.
+func (c Config) items() map[manifests.Digest]item {
+	items := map[manifests.Digest]item{}
+	add := func(name string, size int64, digest manifests.Digest, bring func(context.Context) (string, error)) {
+		items[digest] = item{name, manifests.FetchFile{Size: size, Digest: digest}, bring}
+	}
+	for _, in := range c.Lock.Inputs {
+		if in.Image != nil {
+			for _, blob := range oci.Blobs(*in.Image) {
+				want := manifests.FetchFile{Size: blob.Size, Digest: blob.Digest}
+				add(in.Image.Reference, blob.Size, blob.Digest, func(ctx context.Context) (string, error) {
+					return c.Cache.Fill(ctx, want, func(ctx context.Context, partial string) error {
+						return oci.FetchBlob(ctx, in.Image.Reference, blob, partial, c.Registry)
+					})
+				})
+			}
+		}
+		for _, p := range in.Packages {
+			add(p.URL, p.Size, p.Digest, func(ctx context.Context) (string, error) {
+				if manifests.IsPackageFile(p.URL) {
+					return c.inFolder(p.URL), nil
+				}
+				path, _, err := c.Fetcher.File(ctx, p.URL, p.Size, packages.Checksum(p.Digest.String()))
+				return path, err
+			})
+		}
+		if in.File != nil {
+			path := in.Path()
+			add(path, in.File.Size, in.File.Digest, func(context.Context) (string, error) { return c.inFolder(path), nil })
+		}
+	}
+	return items
+}
+
+func (c Config) inFolder(path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(c.Folder, path)
+}
+
+func (c Config) copyAll(ctx context.Context, items map[manifests.Digest]item) (Result, error) {
+	var result Result
+	for _, it := range items {
+		result.Blobs++
+		result.Bytes += it.file.Size
+	}
+	step := c.Progress.Step("copy locked inputs", result.Bytes)
+	const atOnce = 4
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(atOnce)
+	for _, it := range items {
+		group.Go(func() error {
+			if err := c.copy(ctx, it); err != nil {
+				return fmt.Errorf("%s: %w", it.name, err)
+			}
+			step.Add(it.file.Size)
+			return nil
+		})
+	}
+	err := group.Wait()
+	step.Done(err)
+	return result, err
+}
+
+// copy puts one blob into the folder, unless it is there.
+func (c Config) copy(ctx context.Context, it item) error {
+	target := filepath.Join(c.Dir, blobs, it.file.Digest.Hex())
+	if check(ctx, target, it.file) == nil {
+		return nil
+	}
+	path, err := it.bring(ctx)
+	if err != nil {
+		return err
+	}
+	from, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	to, err := durable.Create(filepath.Dir(target))
+	if err != nil {
+		return err
+	}
+	defer to.Discard()
+	if _, err := io.Copy(to, from); err != nil {
+		return err
+	}
+	// What was copied is checked, not what was read: a file of the host may
+	// have changed since it was locked.
+	if err := check(ctx, to.Name(), it.file); err != nil {
+		return err
+	}
+	return to.Commit(target, 0o644)
+}
+
+// removeOthers removes blobs that the lock does not name.
+func (c Config) removeOthers(items map[manifests.Digest]item) (int, error) {
+	entries, err := os.ReadDir(filepath.Join(c.Dir, blobs))
+	if err != nil {
+		return 0, err
+	}
+	removed := 0
+	for _, entry := range entries {
+		digest, err := manifests.ParseDigest("sha256:" + entry.Name())
+		if _, wanted := items[digest]; err == nil && wanted {
+			continue
+		}
+		if err := os.Remove(filepath.Join(c.Dir, blobs, entry.Name())); err != nil {
+			return removed, err
+		}
+		removed++
+	}
+	return removed, nil
+}
+
+// descriptor is an entry of index.json (OCI Image Specification 1.1).
+type descriptor struct {
+	MediaType   string            `json:"mediaType"`
+	Size        int64             `json:"size"`
+	Digest      manifests.Digest  `json:"digest"`
+	Platform    map[string]string `json:"platform,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+// writeIndex writes what makes the folder an image layout.
+func (c Config) writeIndex() error {
+	index := struct {
+		SchemaVersion int          `json:"schemaVersion"`
+		MediaType     string       `json:"mediaType"`
+		Manifests     []descriptor `json:"manifests"`
+	}{2, "application/vnd.oci.image.index.v1+json", []descriptor{}}
+	for _, in := range c.Lock.Inputs {
+		if in.Image == nil {
+			continue
+		}
+		index.Manifests = append(index.Manifests, descriptor{
+			MediaType:   in.Image.Manifest.MediaType,
+			Size:        in.Image.Manifest.Size,
+			Digest:      in.Image.Manifest.Digest,
+			Platform:    map[string]string{"os": "linux", "architecture": string(in.Arch)},
+			Annotations: map[string]string{"org.opencontainers.image.ref.name": in.Image.Reference},
+		})
+	}
+	text, err := json.MarshalIndent(index, "", " ")
+	if err != nil {
+		return err
+	}
+	if err := durable.WriteFile(filepath.Join(c.Dir, "index.json"), append(text, '\n'), 0o644); err != nil {
+		return err
+	}
+	return durable.WriteFile(filepath.Join(c.Dir, "oci-layout"), []byte(`{"imageLayoutVersion": "1.0.0"}`+"\n"), 0o644)
+}
+
+// check compares a file with what it should be.
+func check(ctx context.Context, path string, want manifests.FetchFile) error {
+	size, sum, err := sparse.Digest(ctx, path, nil)
+	switch {
+	case err != nil:
+		return err
+	case size != want.Size || manifests.Digest(sum) != want.Digest:
+		return fmt.Errorf("%d bytes with digest %s: the lock says %d bytes, %s", size, manifests.Digest(sum), want.Size, want.Digest)
+	}
+	return nil
+}
