@@ -43,6 +43,10 @@ func DefaultDir() (string, error) {
 	return filepath.Join(dir, "proa"), nil
 }
 
+// ErrOffline is the error of those who bring what is not in the cache when they
+// must not use the network.
+var ErrOffline = errors.New("not in the cache, and the network is not to be used")
+
 // Cache is an open cache. It may be used by several goroutines at once.
 type Cache struct {
 	dir   string

@@ -23,9 +23,6 @@ import (
 	"github.com/proa-os/proa/progress"
 )
 
-// ErrOffline is wrapped by the error of what would have to be downloaded.
-var ErrOffline = errors.New("not in the cache, and the network is not to be used")
-
 // patience is the longest time that a busy server may ask to wait.
 const patience = time.Minute
 
@@ -110,7 +107,7 @@ func (f *Fetcher) File(ctx context.Context, url string, size int64, want package
 	return at, d, err
 }
 
-func offline(url string) error { return fmt.Errorf("%w: %s", ErrOffline, url) }
+func offline(url string) error { return fmt.Errorf("%w: %s", cache.ErrOffline, url) }
 
 // mirror is where the file at url is fetched.
 func (f *Fetcher) mirror(url string) string {

@@ -110,7 +110,7 @@ func TestOfflineNamesWhatIsMissing(t *testing.T) {
 	_, _, fileErr := f.File(t.Context(), url+"/a.rpm", 10, sumOf(file))
 	_, getErr := f.Get(t.Context(), url+"/a.rpm", 10)
 	for _, err := range []error{fileErr, getErr} {
-		if !errors.Is(err, download.ErrOffline) || !strings.Contains(err.Error(), url+"/a.rpm") {
+		if !errors.Is(err, cache.ErrOffline) || !strings.Contains(err.Error(), url+"/a.rpm") {
 			t.Errorf("error %v", err)
 		}
 	}

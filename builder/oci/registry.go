@@ -17,6 +17,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
+	"github.com/proa-os/proa/builder/cache"
 	"github.com/proa-os/proa/progress"
 )
 
@@ -27,6 +28,7 @@ var ErrUnauthorized = errors.New("the registry refuses access")
 
 // Remote is how registries are talked to. The zero value is right for most.
 type Remote struct {
+	Offline   bool              // registries are not to be asked: what is not in the cache is cache.ErrOffline
 	UserAgent string            // names the program; optional
 	Patience  Patience          // optional
 	Progress  progress.Reporter // optional
@@ -64,6 +66,9 @@ func (r *repository) open(ctx context.Context) (*http.Client, error) {
 	defer r.mu.Unlock()
 	if r.client != nil {
 		return r.client, nil
+	}
+	if r.Offline {
+		return nil, cache.ErrOffline
 	}
 	auth, err := r.credentials(ctx)
 	if err != nil {
