@@ -176,16 +176,14 @@ func (i *installed) md5(path string) (string, bool, error) {
 }
 
 // md5sums is what the package has for dpkg --verify, made like dpkg does where
-// it has nothing.
+// it has nothing: of all files, in their order.
 func (i *installed) md5sums() ([]byte, error) {
 	if text, ok := i.payload.Record["md5sums"]; ok {
 		return text, nil
 	}
 	var text strings.Builder
-	for _, path := range slices.Sorted(maps.Keys(i.files)) {
-		if slices.Contains(i.payload.Config, path) {
-			continue
-		}
+	for line := range bytes.Lines(i.payload.Record[recordList]) {
+		path := strings.Trim(string(line), "/\n")
 		sum, ok, err := i.md5(path)
 		if err != nil {
 			return nil, err
