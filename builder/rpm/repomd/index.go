@@ -108,6 +108,9 @@ func (r *record) field(name string, raw []byte, algorithm string, wanted bool) (
 	if !wanted {
 		return nil
 	}
+	if name == "checksum" && r.checksum != "" || name == "size" && r.size != 0 || name == "open-size" && r.open != 0 {
+		return fmt.Errorf("%s is there twice", name)
+	}
 	switch name {
 	case "checksum":
 		r.checksum, err = checksum(algorithm, raw)
