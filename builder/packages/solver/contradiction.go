@@ -21,12 +21,13 @@ type rule struct {
 const fewEnough = 300
 
 // explain finds a small contradiction, and puts it into words.
-func (u *universe) explain(ctx context.Context) error {
-	wanted, err := u.contradictory(ctx)
+func (s *sat) explain(ctx context.Context) error {
+	wanted, err := s.contradictory(ctx)
 	if err != nil {
 		return err
 	}
-	s, err := encodeFrom(ctx, u, wanted, true)
+	u := s.universe
+	s, err = encodeFrom(ctx, u, wanted, true)
 	if err != nil {
 		return err
 	}
@@ -48,11 +49,7 @@ func (u *universe) explain(ctx context.Context) error {
 }
 
 // contradictory is what of the wanted is enough to have no solution.
-func (u *universe) contradictory(ctx context.Context) ([]*formula, error) {
-	s, err := encode(ctx, u)
-	if err != nil {
-		return nil, err
-	}
+func (s *sat) contradictory(ctx context.Context) ([]*formula, error) {
 	core, err := s.shrink(ctx, nil, s.goals)
 	if err != nil {
 		return nil, err
@@ -60,7 +57,7 @@ func (u *universe) contradictory(ctx context.Context) ([]*formula, error) {
 	var wanted []*formula
 	for i, goal := range s.goals {
 		if slices.Contains(core, goal) {
-			wanted = append(wanted, u.wanted[i])
+			wanted = append(wanted, s.wanted[i])
 		}
 	}
 	return wanted, nil

@@ -14,7 +14,7 @@ import (
 type sat struct {
 	*universe
 	g     *gini.Gini
-	vars  map[int32]z.Lit
+	vars  []z.Lit // by package; LitNull of those that cannot be reached
 	goals []z.Lit // what is wanted
 	rules []z.Lit // for explanations: each is true where its rule counts
 	each  []rule
@@ -29,7 +29,7 @@ func encode(ctx context.Context, u *universe) (*sat, error) {
 // encodeFrom encodes what the wanted can reach. Where apart is set, each rule
 // can be switched on and off.
 func encodeFrom(ctx context.Context, u *universe, wanted []*formula, apart bool) (*sat, error) {
-	s := &sat{universe: u, g: gini.New(), vars: map[int32]z.Lit{}}
+	s := &sat{universe: u, g: gini.New(), vars: make([]z.Lit, len(u.Candidates))}
 	reached := u.reach(wanted)
 	for _, p := range reached {
 		s.vars[p] = s.g.Lit()
@@ -160,9 +160,9 @@ func (s *sat) demand(prefix []z.Lit, f *formula) {
 
 // literals leaves out packages that cannot be chosen anyway.
 func (s *sat) literals(set []int32) []z.Lit {
-	var lits []z.Lit
+	lits := make([]z.Lit, 0, len(set))
 	for _, p := range set {
-		if m, reached := s.vars[p]; reached {
+		if m := s.vars[p]; m != z.LitNull {
 			lits = append(lits, m)
 		}
 	}

@@ -70,7 +70,7 @@ func solve(ctx context.Context, u *universe) (*search, error) {
 			return nil, err
 		}
 		if n < 0 {
-			return nil, u.explain(ctx)
+			return nil, sat.explain(ctx)
 		}
 		if n == len(s.trail) || s.trail[n].not {
 			return nil, fmt.Errorf("solving: the search and the SAT solver disagree over %d decisions", n)
