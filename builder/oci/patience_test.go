@@ -328,7 +328,7 @@ func (m *memoryWatch) Add(n int64) {
 
 func TestLayersAreNotHeldInMemory(t *testing.T) {
 	s := openShop(t)
-	data := noise(96 << 20)
+	data := noise(48 << 20)
 	reference := s.push(t, "a:1", compressed(t, "amd64", compression.None, tartest.Archive(tartest.File("a", string(data)))))
 	data = nil
 	locked := mustResolve(t, reference)
@@ -348,7 +348,7 @@ func TestLayersAreNotHeldInMemory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if grown := watch.most.Load() - int64(before.HeapAlloc); grown > 32<<20 || watch.seen.Load() < 96<<20 {
+		if grown := watch.most.Load() - int64(before.HeapAlloc); grown > 24<<20 || watch.seen.Load() < 48<<20 {
 			t.Errorf("%d bytes of heap for a layer of %d", grown, watch.seen.Load())
 		}
 	}
