@@ -27,7 +27,7 @@ func Read(r io.ReaderAt, source string) (t *tree.Tree, err error) {
 			t, err = nil, fmt.Errorf("the image is not consistent: %v", v)
 		}
 	}()
-	size, err := imageSize(r)
+	size, err := ImageSize(r)
 	if err != nil {
 		return nil, err
 	}
@@ -46,14 +46,19 @@ func Read(r io.ReaderAt, source string) (t *tree.Tree, err error) {
 	return i.tree, nil
 }
 
-// imageSize is the size that the superblock claims, in bytes, if r is as long.
-func imageSize(r io.ReaderAt) (int64, error) {
+// ErrNotImage says that there is no superblock of an EROFS image.
+var ErrNotImage = errors.New("not an EROFS image")
+
+// ImageSize is the size in bytes that an image's superblock claims, if r is as
+// long; what follows in r, such as the rest of a partition, does not count. The
+// error is ErrNotImage when r holds something else.
+func ImageSize(r io.ReaderAt) (int64, error) {
 	super := make([]byte, 128)
 	if _, err := r.ReadAt(super, sbOffset); err != nil {
-		return 0, fmt.Errorf("reading superblock: %w", err)
+		return 0, fmt.Errorf("%w: reading superblock: %w", ErrNotImage, err)
 	}
 	if got := binary.LittleEndian.Uint32(super); got != magic {
-		return 0, fmt.Errorf("superblock has magic %#x: want %#x", got, uint32(magic))
+		return 0, fmt.Errorf("%w: superblock has magic %#x: want %#x", ErrNotImage, got, uint32(magic))
 	}
 	const blockBits = 12 // uint8
 	if bits := super[blockBits]; bits < 9 || bits > 16 {

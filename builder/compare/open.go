@@ -1,0 +1,145 @@
+package compare
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/proa-os/proa/builder/erofs"
+	"github.com/proa-os/proa/builder/examine"
+	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/partitions"
+	"github.com/proa-os/proa/partitions/diskimage"
+)
+
+// What can be wrong with what Open is given, for errors.Is.
+var (
+	ErrUnknown = errors.New("neither a release folder, nor a disk image, nor a root image")
+	ErrNoSlot  = errors.New("a slot can be chosen on a disk only")
+)
+
+// Open opens the root image at path: of a release folder, a root image by
+// itself, or a disk or disk image, there of the given slot, or of the committed
+// one when that is 0. The caller calls close when the system's tree is not
+// needed any more.
+//
+// The image is read with care, but nothing is verified: see package examine.
+func Open(path string, slot partitions.Slot) (s System, close func() error, err error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return System{}, nil, err
+	}
+	s.Name = path
+	if info.IsDir() {
+		if slot != 0 {
+			return System{}, nil, fmt.Errorf("%s: %w", path, ErrNoSlot)
+		}
+		release, err := readRelease(path)
+		if err != nil {
+			return System{}, nil, err
+		}
+		s.Product, s.Version, s.RootHash = release.Product, string(release.Version), release.Root.Hash.String()
+		path = filepath.Join(path, manifests.RootFile)
+	}
+	file, err := openFile(path)
+	if err != nil {
+		return System{}, nil, err
+	}
+	if _, err := erofs.ImageSize(file); !errors.Is(err, erofs.ErrNotImage) {
+		if slot != 0 {
+			file.Close()
+			return System{}, nil, fmt.Errorf("%s: %w", path, ErrNoSlot)
+		}
+		if err := s.read(file); err != nil {
+			file.Close()
+			return System{}, nil, fmt.Errorf("%s: %w", path, err)
+		}
+		return s, file.Close, nil
+	}
+	file.Close()
+	if info.IsDir() {
+		return System{}, nil, fmt.Errorf("%s: %w", path, erofs.ErrNotImage)
+	}
+	return s.openDisk(path, slot)
+}
+
+func (s System) openDisk(path string, slot partitions.Slot) (System, func() error, error) {
+	disk, err := diskimage.Open(path)
+	if err != nil {
+		return System{}, nil, fmt.Errorf("%s: %w: %w", path, ErrUnknown, err)
+	}
+	if slot == 0 {
+		if slot, err = disk.Committed(); err != nil {
+			disk.Close()
+			return System{}, nil, fmt.Errorf("%s: which slot is committed: %w", path, err)
+		}
+	}
+	root, err := disk.Partition(slot.Root())
+	if err == nil {
+		err = s.read(root)
+	}
+	if err != nil {
+		disk.Close()
+		return System{}, nil, fmt.Errorf("%s, slot %s: %w", path, slot, err)
+	}
+	if found, err := examine.Describe(path); err == nil && found.Disk != nil {
+		for _, described := range found.Disk.Slots {
+			if described.Slot == slot && described.Kernel != nil {
+				s.RootHash = described.Kernel.RootHash
+			}
+		}
+	}
+	return s, disk.Close, nil
+}
+
+func (s *System) read(image io.ReaderAt) (err error) {
+	if s.Size, err = erofs.ImageSize(image); err != nil {
+		return err
+	}
+	s.Tree, err = erofs.Read(image, s.Name)
+	return err
+}
+
+// openFile opens what can be read at any place; a FIFO is refused, not waited
+// for.
+func openFile(path string) (*os.File, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err == nil && !info.Mode().IsRegular() && info.Mode().Type() != fs.ModeDevice {
+		err = fmt.Errorf("%s: %w", path, ErrUnknown)
+	}
+	if err != nil {
+		file.Close()
+		return nil, err
+	}
+	return file, nil
+}
+
+func readRelease(folder string) (manifests.Release, error) {
+	path := filepath.Join(folder, manifests.ReleaseFile)
+	file, err := openFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return manifests.Release{}, fmt.Errorf("%s: %w: it has no %s", folder, ErrUnknown, manifests.ReleaseFile)
+	}
+	if err != nil {
+		return manifests.Release{}, err
+	}
+	defer file.Close()
+	const most = 4 << 20 // as manifests.ParseRelease
+	data, err := io.ReadAll(io.LimitReader(file, most+1))
+	if err != nil {
+		return manifests.Release{}, err
+	}
+	release, err := manifests.ParseRelease(data)
+	if err != nil {
+		return manifests.Release{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return release, nil
+}
