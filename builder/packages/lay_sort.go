@@ -39,7 +39,7 @@ func (s *sorter) findProviders() {
 	}
 	provide := func(name string, by int) {
 		list, wanted := s.providers[name]
-		if wanted && !slices.Contains(list, by) {
+		if wanted && (len(list) == 0 || list[len(list)-1] != by) {
 			s.providers[name] = append(list, by)
 		}
 	}

@@ -3,6 +3,12 @@ package rpm
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/proa-os/proa/builder/packages"
+	"github.com/proa-os/proa/builder/rpm/richdeps"
 )
 
 // How a relation is needed (rpmsense): those that only matter while packages
@@ -78,21 +84,52 @@ func (i index) keys(h *header) ([]indexKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	if i.tag == tagGroup && len(values) == 0 {
-		values = []string{"Unknown"}
-	}
 	if i.tag == tagGroup {
-		values = values[:1] // not its translations
+		values = append(values, "Unknown")[:1] // without its translations
 	}
-	at := func(n int) (int, bool) { return n, true }
+	at, err := i.positions(h, values)
+	if err != nil {
+		return nil, err
+	}
+	var keys []indexKey
+	for n, v := range values {
+		if at[n] < 0 {
+			continue
+		}
+		keys = append(keys, indexKey{v, at[n]})
+		if i.rich() && strings.HasPrefix(v, "(") {
+			for _, name := range richKeys(v) {
+				keys = append(keys, indexKey{name, at[n]})
+			}
+		}
+	}
+	return keys, nil
+}
+
+// positions say which of its tag's values each is; a negative one stays out.
+func (i index) positions(h *header, values []string) ([]int, error) {
+	at := make([]int, len(values))
+	for n := range at {
+		at[n] = n
+	}
 	switch i.tag {
 	case tagRequireName:
 		flags, err := h.numbers(tagRequireFlags)
 		if err != nil {
 			return nil, err
 		}
-		at = func(n int) (int, bool) {
-			return n, n >= len(flags) || flags[n]&installOnly == 0 || flags[n]&eraseToo != 0
+		for n := range min(len(at), len(flags)) {
+			if flags[n]&installOnly != 0 && flags[n]&eraseToo == 0 {
+				at[n] = -1
+			}
+		}
+	case tagTriggerName:
+		seen := map[string]bool{}
+		for n, v := range values {
+			if seen[v] {
+				at[n] = -1
+			}
+			seen[v] = true
 		}
 	case tagFileTriggerName, tagTransTriggerName:
 		numbers, err := h.numbers(i.tag + 1) // the index of the trigger's script
@@ -102,15 +139,50 @@ func (i index) keys(h *header) ([]indexKey, error) {
 		if len(numbers) != len(values) {
 			return nil, fmt.Errorf("tag %d has %d values, tag %d has %d: want as many", i.tag, len(values), i.tag+1, len(numbers))
 		}
-		at = func(n int) (int, bool) { return int(numbers[n]), true }
-	}
-	var keys []indexKey
-	for n, v := range values {
-		if position, wanted := at(n); wanted {
-			keys = append(keys, indexKey{v, position})
+		for n, number := range numbers {
+			at[n] = int(number)
 		}
 	}
-	return keys, nil
+	return at, nil
+}
+
+// rich reports whether the names can be rich dependencies.
+func (i index) rich() bool {
+	switch i.tag {
+	case tagRequireName, tagConflictName, tagRecommendName, tagSuggestName, tagSupplementName, tagEnhanceName:
+		return true
+	}
+	return false
+}
+
+// richKeys are the names in a rich dependency as rpm puts them beside the whole
+// text: sorted, and behind them those in a condition, with an exclamation mark.
+func richKeys(text string) []string {
+	requirement, err := richdeps.Parse(text)
+	if err != nil {
+		return nil // rpm, too, finds the package by the whole text only
+	}
+	found := map[bool]map[string]bool{false: {}, true: {}}
+	var add func(r packages.Requirement, condition bool)
+	add = func(r packages.Requirement, condition bool) {
+		if r.Joined == packages.Plain {
+			found[condition][r.Relation.Name] = true
+			return
+		}
+		for n, arg := range r.Args {
+			conditional := r.Joined == packages.If || r.Joined == packages.Unless
+			add(arg, condition != (conditional && n == 1))
+			if conditional && n == 1 && len(r.Args) > 2 {
+				add(arg, condition) // for what stands behind else
+			}
+		}
+	}
+	add(requirement, false)
+	keys := slices.Sorted(maps.Keys(found[false]))
+	for _, name := range slices.Sorted(maps.Keys(found[true])) {
+		keys = append(keys, "!"+name)
+	}
+	return keys
 }
 
 func (i index) blobKeys(h *header) ([]indexKey, error) {

@@ -48,6 +48,7 @@ func TestOnlyWhatAKnownKeySignedIsRead(t *testing.T) {
 	}{
 		{"signed", small().Build(ours().sign), nil, ""},
 		{"signed as RPM 6 does", with(Words(278, base64.StdEncoding.EncodeToString(good))), nil, ""},
+		{"signed as with DSA", with(Bytes(267, good)), nil, ""},
 		{"signed twice, once by a stranger", with(Bytes(267, stranger.sign(nil)), Bytes(268, good)), nil, ""},
 		{"unsigned", small().Build(nil), rpm.ErrUnsigned, ""},
 		{"only header and payload together", with(Bytes(1002, good), Bytes(1005, good)), rpm.ErrUnsigned, "header and payload together"},
