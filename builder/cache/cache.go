@@ -75,7 +75,7 @@ func Open(dir string) (*Cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
-	for _, folder := range []string{blobs, aliases, unpacked, partial, locks} {
+	for _, folder := range []string{"", blobs, aliases, unpacked, partial, locks} {
 		if err := durable.MakeFolder(filepath.Join(dir, folder)); err != nil {
 			return nil, fmt.Errorf("making the cache: %w", err)
 		}

@@ -138,7 +138,7 @@ func TestWhatIsNotWholeOrOtherIsNeverTaken(t *testing.T) {
 	}
 	partial := filepath.Join(dir, "partial", want.Digest.Hex())
 	for name, start := range map[string][]byte{"its start": data[:5000], "the start of another": other[:5000], "too much": append(data, 0)} {
-		if err := os.WriteFile(partial, start, 0o644); err != nil {
+		if err := errors.Join(os.RemoveAll(partial), os.WriteFile(partial, start, 0o644)); err != nil {
 			t.Fatal(err)
 		}
 		path, err := c.Fill(t.Context(), want, write(data, &times))

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"sync"
+	"syscall"
 )
 
 // mostOpen is the files that are kept open for reading; more are open only
@@ -17,13 +18,22 @@ const mostOpen = 64
 // closed first. The zero value is ready.
 type files struct {
 	mu     sync.Mutex
-	byPath map[string]*open
+	known  map[inode]*open
 	recent list.List // of *open, the most recently read in front
 	closed bool
 }
 
+// inode tells files apart; one that is open is not reused. A path may lead to
+// another file later.
+type inode struct{ device, number uint64 }
+
+func inodeOf(info fs.FileInfo) inode {
+	stat, _ := info.Sys().(*syscall.Stat_t)
+	return inode{uint64(stat.Dev), stat.Ino}
+}
+
 type open struct {
-	path    string
+	is      inode
 	file    *os.File
 	at      *list.Element
 	readers int
@@ -36,18 +46,18 @@ func (f *files) open(path string, was fs.FileInfo) (*os.File, func(), error) {
 	if f.closed {
 		return nil, nil, fmt.Errorf("%s: the cache is closed: %w", path, fs.ErrClosed)
 	}
-	o := f.byPath[path]
+	o := f.known[inodeOf(was)]
 	if o == nil {
 		file, err := openSame(path, was)
 		if err != nil {
 			return nil, nil, err
 		}
-		if f.byPath == nil {
-			f.byPath = map[string]*open{}
+		if f.known == nil {
+			f.known = map[inode]*open{}
 		}
-		o = &open{path: path, file: file}
+		o = &open{is: inodeOf(was), file: file}
 		o.at = f.recent.PushFront(o)
-		f.byPath[path] = o
+		f.known[o.is] = o
 	}
 	f.recent.MoveToFront(o.at)
 	o.readers++
@@ -91,7 +101,7 @@ func (f *files) shrink() {
 
 func (f *files) forget(o *open) error {
 	f.recent.Remove(o.at)
-	delete(f.byPath, o.path)
+	delete(f.known, o.is)
 	return o.file.Close()
 }
 
@@ -100,7 +110,7 @@ func (f *files) close() error {
 	defer f.mu.Unlock()
 	f.closed = true
 	var errs []error
-	for _, o := range f.byPath {
+	for _, o := range f.known {
 		errs = append(errs, f.forget(o))
 	}
 	return errors.Join(errs...)
