@@ -3,7 +3,6 @@ package openpgp_test
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,89 +14,6 @@ import (
 	"github.com/proa-os/proa/builder/openpgp"
 )
 
-// gpg is a GnuPG home with keys of its own.
-type gpg struct {
-	t    testing.TB
-	home string
-}
-
-func newGPG(t testing.TB) gpg {
-	t.Helper()
-	home, err := os.MkdirTemp("", "gpg") // the socket's path must be short
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := gpg{t, home}
-	t.Cleanup(func() {
-		exec.Command("gpgconf", "--homedir", home, "--kill", "all").Run()
-		os.RemoveAll(home)
-	})
-	return g
-}
-
-// made is when keys are made; signed, when documents are signed.
-var (
-	made   = time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
-	signed = made.AddDate(0, 1, 0)
-)
-
-func (g gpg) run(at time.Time, stdin string, args ...string) []byte {
-	g.t.Helper()
-	args = append([]string{"--homedir", g.home, "--batch", "--no-tty", "--quiet", "--pinentry-mode", "loopback", "--passphrase", "",
-		"--trust-model", "always", "--faked-system-time", at.Format("20060102T150405!")}, args...)
-	cmd := exec.Command("gpg", args...)
-	cmd.Stdin = strings.NewReader(stdin)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		g.t.Fatalf("gpg %v: %v\n%s", args, err, stderr.Bytes())
-	}
-	return out
-}
-
-// key makes a key that certifies and signs.
-func (g gpg) key(name, algorithm, expire string) string {
-	g.t.Helper()
-	g.run(made, "", "--quick-generate-key", name, algorithm, "sign", expire)
-	return g.fingerprint(name)
-}
-
-func (g gpg) fingerprint(name string) string {
-	g.t.Helper()
-	for line := range strings.Lines(string(g.run(signed, "", "--with-colons", "--list-keys", name))) {
-		if f := strings.Split(line, ":"); f[0] == "fpr" {
-			return f[9]
-		}
-	}
-	g.t.Fatalf("no key of %s", name)
-	return ""
-}
-
-func (g gpg) export(names ...string) []byte {
-	g.t.Helper()
-	return g.run(signed, "", append([]string{"--export"}, names...)...)
-}
-
-func (g gpg) keyring(names ...string) *openpgp.Keyring {
-	g.t.Helper()
-	k, err := openpgp.Parse(g.export(names...))
-	if err != nil {
-		g.t.Fatal(err)
-	}
-	return k
-}
-
-func (g gpg) detach(name, text string, args ...string) []byte {
-	g.t.Helper()
-	return g.run(signed, text, append([]string{"--local-user", name, "--detach-sign"}, args...)...)
-}
-
-func (g gpg) clear(name, text string, args ...string) []byte {
-	g.t.Helper()
-	return g.run(signed, text, append([]string{"--local-user", name, "--clear-sign"}, args...)...)
-}
-
 const text = "first line\n- dashed  \n\n-----BEGIN PGP SIGNATURE-----\nlast line\n"
 
 func verify(k *openpgp.Keyring, signature []byte, at time.Time) (openpgp.Signer, error) {
@@ -105,6 +21,7 @@ func verify(k *openpgp.Keyring, signature []byte, at time.Time) (openpgp.Signer,
 }
 
 func TestWhatGPGSignsIsVerified(t *testing.T) {
+	t.Parallel()
 	g := newGPG(t)
 	for _, algorithm := range []string{"rsa2048", "rsa3072", "ed25519", "nistp256", "nistp384", "brainpoolP256r1"} {
 		fingerprint := g.key(algorithm, algorithm, "never")
@@ -127,6 +44,7 @@ func TestWhatGPGSignsIsVerified(t *testing.T) {
 }
 
 func TestWeakKeysAndHashesAreRefused(t *testing.T) {
+	t.Parallel()
 	g := newGPG(t)
 	g.key("short", "rsa1024", "never")
 	g.key("dsa", "dsa2048", "never")
@@ -150,6 +68,7 @@ func TestWeakKeysAndHashesAreRefused(t *testing.T) {
 }
 
 func TestExpiryIsJudgedAtTheGivenTime(t *testing.T) {
+	t.Parallel()
 	g := newGPG(t)
 	g.key("short", "ed25519", "seconds=5000000") // 57 days: past the signature's time
 	signature := g.detach("short", text)
@@ -177,6 +96,7 @@ func TestExpiryIsJudgedAtTheGivenTime(t *testing.T) {
 }
 
 func TestRevokedKeysAreRefused(t *testing.T) {
+	t.Parallel()
 	g := newGPG(t)
 	fingerprint := g.key("revoked", "ed25519", "never")
 	signature := g.detach("revoked", text)
@@ -201,6 +121,7 @@ func TestRevokedKeysAreRefused(t *testing.T) {
 }
 
 func TestSubkeysSignForTheirKey(t *testing.T) {
+	t.Parallel()
 	g := newGPG(t)
 	g.run(made, "", "--quick-generate-key", "owner", "rsa3072", "cert", "never")
 	fingerprint := g.fingerprint("owner")
@@ -222,6 +143,7 @@ func TestSubkeysSignForTheirKey(t *testing.T) {
 }
 
 func TestOneGoodSignatureIsEnough(t *testing.T) {
+	t.Parallel()
 	g := newGPG(t)
 	for _, name := range []string{"a", "b", "c"} {
 		g.key(name, "ed25519", "never")
@@ -265,6 +187,7 @@ func TestOneGoodSignatureIsEnough(t *testing.T) {
 }
 
 func TestNothingUnsignedIsAroundADocument(t *testing.T) {
+	t.Parallel()
 	g := newGPG(t)
 	g.key("a", "ed25519", "never")
 	k, document := g.keyring("a"), string(g.clear("a", text))
@@ -291,6 +214,7 @@ func TestNothingUnsignedIsAroundADocument(t *testing.T) {
 }
 
 func TestKeysAreReadArmoredAndBinary(t *testing.T) {
+	t.Parallel()
 	g := newGPG(t)
 	g.key("a", "ed25519", "never")
 	g.key("b", "rsa2048", "never")
@@ -323,6 +247,7 @@ func TestKeysAreReadArmoredAndBinary(t *testing.T) {
 }
 
 func TestWhatIsNoKeyIsRefused(t *testing.T) {
+	t.Parallel()
 	g := newGPG(t)
 	g.key("a", "ed25519", "never")
 	key := g.export("a")
@@ -350,6 +275,7 @@ func TestWhatIsNoKeyIsRefused(t *testing.T) {
 // TestDebianKeys verifies what Debian's own keyring package brings: its
 // signatures are made by several generations of keys.
 func TestDebianKeys(t *testing.T) {
+	t.Parallel()
 	k, err := openpgp.Read("/usr/share/keyrings/debian-archive-keyring.gpg")
 	if err != nil {
 		t.Fatal(err)
@@ -368,52 +294,4 @@ func TestDebianKeys(t *testing.T) {
 			t.Errorf("%s: gpgv reads %d bytes, %v: want the same %d", name, len(out), err, len(content))
 		}
 	}
-}
-
-func FuzzVerify(f *testing.F) {
-	g := newGPG(f)
-	g.key("a", "ed25519", "never")
-	g.key("b", "rsa2048", "never")
-	k := g.keyring("a", "b")
-	f.Add(g.detach("a", text), []byte(text))
-	f.Add(g.detach("b", text, "--armor"), []byte(text))
-	f.Add(g.clear("a", text), []byte(text))
-	f.Fuzz(func(t *testing.T, data, content []byte) {
-		if _, err := k.VerifyDetached(bytes.NewReader(content), data, signed); err == nil && string(content) != text {
-			// Signatures of texts do not see how lines end.
-			if strings.ReplaceAll(string(content), "\r\n", "\n") != text {
-				t.Errorf("%q is taken for signed", content)
-			}
-		}
-		clear, _, err := k.VerifyInline(data, signed)
-		if want := strings.ReplaceAll(text, "dashed  ", "dashed"); err == nil && string(clear) != want {
-			t.Errorf("%q is taken for signed", clear)
-		}
-		if err != nil && clear != nil {
-			t.Error(fmt.Errorf("content in spite of %w", err))
-		}
-	})
-}
-
-func FuzzParse(f *testing.F) {
-	g := newGPG(f)
-	g.key("a", "ed25519", "never")
-	f.Add(g.export("a"))
-	f.Add(g.run(signed, "", "--armor", "--export", "a"))
-	signature := g.detach("a", text)
-	f.Fuzz(func(t *testing.T, data []byte) {
-		k, err := openpgp.Parse(data)
-		if err != nil {
-			return
-		}
-		again, err := openpgp.Parse(data)
-		if err != nil || again.Digest() != k.Digest() {
-			t.Errorf("twice the same bytes: %v", err)
-		}
-		_, first := verify(k, signature, time.Time{})
-		_, second := verify(again, signature, time.Time{})
-		if fmt.Sprint(first) != fmt.Sprint(second) {
-			t.Errorf("twice the same bytes: %v and %v", first, second)
-		}
-	})
 }

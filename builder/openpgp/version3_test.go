@@ -40,6 +40,7 @@ func (g gpg) version3(name string, at time.Time) []byte {
 }
 
 func TestVersion3SignaturesOfOldPackages(t *testing.T) {
+	t.Parallel()
 	g := newGPG(t)
 	fingerprint := g.key("old", "rsa3072", "never")
 	k, signature := g.keyring("old"), g.version3("old", signed)
