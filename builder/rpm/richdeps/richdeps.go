@@ -105,8 +105,8 @@ func EVR(epoch, version, release string) (string, error) {
 	if epoch = strings.TrimLeft(epoch, "0"); epoch != "" {
 		evr = epoch + ":" + evr
 	}
-	if version == "" {
-		return "", fmt.Errorf("version %q: want one that is not empty", shorten(evr))
+	if version == "" || strings.Contains(version+release, ":") {
+		return "", fmt.Errorf("version %q: want one that is not empty, and at most one colon", shorten(evr))
 	}
 	return evr, checkText(evr, true)
 }
