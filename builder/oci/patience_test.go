@@ -3,6 +3,7 @@ package oci_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -216,6 +217,8 @@ func TestARegistryThatLiesIsRefused(t *testing.T) {
 		{"a foreign layer", "foreign layer", isTag, replace("image.layer.v1.tar", "image.layer.nondistributable.v1.tar")},
 		{"an encrypted layer", "layer of type", isTag, replace("image.layer.v1.tar", "image.layer.v1.tar+encrypted")},
 		{"a layer with a digest of another kind", "", isTag, replace(`"layers":[{`, `"layers":[{"digest":"sha512:`+strings.Repeat("0", 128)+`"},{`)},
+		{"2001 of them", "2001 layers: want at most 1024", isTag, replace(`"layers":[`, `"layers":[`+strings.Repeat(layerText(locked)+",", 2000))},
+		{"100001 of them", "more than 4194304 bytes", isTag, replace(`"layers":[`, `"layers":[`+strings.Repeat(layerText(locked)+",", 100_000))},
 		{"html", "neither an image nor an index", isTag, rewritten(func(h http.Header, _ []byte) []byte {
 			h.Set("Content-Type", "text/html")
 			h.Del("Content-Length")
@@ -257,6 +260,12 @@ func TestARegistryThatLiesIsRefused(t *testing.T) {
 			wantError(t, c.name, err, message)
 		}
 	}
+}
+
+// layerText is a layer as a manifest has it.
+func layerText(image manifests.LockedImage) string {
+	text, _ := json.Marshal(image.Layers[0])
+	return string(text)
 }
 
 func TestARegistryThatStallsIsGivenUp(t *testing.T) {

@@ -170,7 +170,7 @@ func TestAnImageOfARegistryIsTheSameTreeAsItsLayout(t *testing.T) {
 	layers := [][]byte{
 		tartest.Archive(dir("etc"), file("etc/a", "1"), file("etc/b", "1"), hardlink("etc/h", "etc/a"), dir("d"), file("d/x", "1")),
 		tartest.Archive(file("etc/a", strings.Repeat("2", 100_000)), file("etc/.wh.b", ""), file("d/.wh..wh..opq", "")),
-		tartest.Archive(),
+		tartest.Archive(), tartest.Archive(),
 		tartest.Archive(hardlink("etc/i", "etc/h"), tartest.PAX("ping", "x", "SCHILY.xattr.security.capability", "\x01\x00\x02")),
 	}
 	folders := map[string]string{"gzip": "", "zstd": "", "plain": ""}
@@ -295,6 +295,12 @@ func TestThePlatformIsChosenInTheRegistry(t *testing.T) {
 	only := s.push(t, "many:2", mutate.AppendManifests(emptyIndex(), platform(one("arm64", "x"), v1.Platform{OS: "linux", Architecture: "arm64"})))
 	_, err = resolve(t, only)
 	wantError(t, "no platform", err, "it holds no image for linux/amd64, only")
+	deep := mutate.AppendManifests(emptyIndex(), mutate.IndexAddendum{Add: one("amd64", "x")})
+	for range 20 {
+		deep = mutate.AppendManifests(emptyIndex(), mutate.IndexAddendum{Add: deep})
+	}
+	_, err = resolve(t, s.push(t, "deep:1", deep))
+	wantError(t, "20 indexes", err, "nested deeper than 8")
 	_, err = resolve(t, s.push(t, "lone:2", one("arm64", "x")))
 	wantError(t, "lone image", err, "want linux/amd64")
 }

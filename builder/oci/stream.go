@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync/atomic"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
@@ -16,10 +17,12 @@ import (
 // it asks for the rest: a range (RFC 9110, section 14), or everything again,
 // of which it passes over what it has.
 type stream struct {
-	ctx  context.Context
-	from *repository
-	blob v1.Descriptor
-	step progress.Step
+	ctx    context.Context
+	cancel context.CancelFunc
+	from   *repository
+	blob   v1.Descriptor
+	step   progress.Step
+	whole  atomic.Bool // everything has been read
 
 	offset   int64         // of what is read next
 	body     io.ReadCloser // nil while there is no connection
@@ -33,11 +36,16 @@ func (r *repository) stream(ctx context.Context, d v1.Descriptor, offset int64) 
 	if _, err := manifests.ParseDigest(d.Digest.String()); err != nil {
 		return nil, err
 	}
-	step := r.Progress.Step("pull "+d.Digest.Hex[:12], d.Size)
-	step.Add(offset)
-	s := &stream{ctx: ctx, from: r, blob: d, step: step, offset: offset}
+	reporter := progress.Silent()
+	if d.MediaType.IsLayer() {
+		reporter = r.Progress
+	}
+	s := &stream{from: r, blob: d, step: reporter.Step("pull "+d.Digest.Hex[:12], d.Size), offset: offset}
+	s.ctx, s.cancel = context.WithCancel(ctx)
+	s.step.Add(offset)
 	if err := s.connect(); err != nil {
-		step.Done(err)
+		s.cancel()
+		s.step.Done(err)
 		return nil, err
 	}
 	return s, nil
@@ -46,6 +54,7 @@ func (r *repository) stream(ctx context.Context, d v1.Descriptor, offset int64) 
 // Read implements io.Reader.
 func (s *stream) Read(p []byte) (int, error) {
 	if s.offset >= s.blob.Size {
+		s.whole.Store(true)
 		return 0, io.EOF
 	}
 	p = p[:min(int64(len(p)), s.blob.Size-s.offset)]
@@ -132,15 +141,14 @@ func (s *stream) check(response *http.Response) (skip int64, err error) {
 	return skip, nil
 }
 
-// Close implements io.Closer.
+// Close implements io.Closer. Another goroutine may be in the middle of a Read,
+// which ends then; with the context, the connection ends, too.
 func (s *stream) Close() error {
-	var err error
-	if s.offset < s.blob.Size {
-		err = errBroken
+	s.cancel()
+	if s.whole.Load() {
+		s.step.Done(nil)
+	} else {
+		s.step.Done(errBroken)
 	}
-	s.step.Done(err)
-	if s.body == nil {
-		return nil
-	}
-	return s.body.Close()
+	return nil
 }
