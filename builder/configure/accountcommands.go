@@ -259,8 +259,10 @@ func (w *world) useraddGroup(o options, u accounts.User) (uint32, error) {
 	return gid, w.addGroup(accounts.Group{Name: u.Name, GID: gid, Password: "!"})
 }
 
+var groupaddTakes = map[string]string{"-g": "gid", "--gid": "gid", "-K": "", "--key": "", "-p": "", "-R": "", "-U": ""}
+
 func doGroupadd(w *world, c call) (status, error) {
-	o := parseOptions(c.args, map[string]string{"-g": "gid", "--gid": "gid", "-K": "", "--key": "", "-p": "", "-R": "", "-U": ""})
+	o := parseOptions(c.args, groupaddTakes)
 	if len(o.plain) != 1 {
 		return unknown, notDone("want one group")
 	}
@@ -305,6 +307,22 @@ func doShadowconfig(w *world, c call) (status, error) {
 		w.accounts.Hide(w.config.day())
 	}
 	return ok, nil
+}
+
+// already reports whether a command would make a user or a group that is there.
+func (w *world) already(c call) bool {
+	takes := map[string]map[string]string{"adduser": adduserTakes, "addgroup": adduserTakes, "useradd": useraddTakes, "groupadd": groupaddTakes}[c.name]
+	o := parseOptions(c.args, takes)
+	if takes == nil || len(o.plain) != 1 {
+		return false
+	}
+	there := false
+	if strings.Contains(c.name, "user") {
+		_, there = w.accounts.User(o.plain[0])
+	} else {
+		_, there = w.accounts.Group(o.plain[0])
+	}
+	return there
 }
 
 func (w *world) addMembers(user, groups string) error {

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/proa-os/proa/builder/configure/debian"
 	"github.com/proa-os/proa/builder/configure/dropin"
@@ -154,11 +155,11 @@ func (w *world) enableUnits(context.Context) error {
 
 // volatile reports whether a path lies where a machine has nothing of its image.
 func volatile(p string) bool {
-	for p = path.Clean(p); p != "/" && p != "."; p = path.Dir(p) {
-		switch p {
-		case "/run", "/var/run", "/tmp", "/dev", "/proc", "/sys":
+	p = path.Clean(p)
+	for _, folder := range []string{"/run", "/tmp", "/dev", "/proc", "/sys"} {
+		if p == folder || strings.HasPrefix(p, folder+"/") {
 			return true
 		}
 	}
-	return false
+	return strings.HasPrefix(p, "/var/run/")
 }

@@ -175,6 +175,9 @@ func (w *world) Run(c scripts.Command) scripts.Status {
 	case !ok:
 		w.noteNotDone(c, "")
 		return scripts.Unknown
+	case !c.Certain && w.already(call):
+		w.note(&w.current.Needless, c, "it is there already")
+		return scripts.Success
 	case !c.Certain:
 		w.noteNotDone(c, "whether it is come to depends on what is not known")
 		return scripts.Unknown

@@ -33,15 +33,16 @@ const certificateHead = `# Certificates of /usr/share/ca-certificates for update
 // one file. Those that the image adds in usr/local/share/ca-certificates are
 // among them.
 func certificates(t *tree.Tree, source string) error {
+	if _, there := t.Resolve(localFolder); !there {
+		if err := t.Put(localFolder, &tree.Node{Kind: tree.Directory, Mode: 0o755, Source: source}); err != nil {
+			return err
+		}
+	}
 	all, err := find(t, certificateFolder, ".crt")
 	if err != nil {
 		return err
 	}
-	config := certificateHead
-	for _, name := range all {
-		config += strings.TrimPrefix(name, certificateFolder+"/") + "\n"
-	}
-	if err := putNew(t, certificateConfig, config, source); err != nil {
+	if err := list(t, all, source); err != nil {
 		return err
 	}
 	chosen, err := choose(t)
@@ -89,6 +90,24 @@ func certificates(t *tree.Tree, source string) error {
 		return nil
 	}
 	return put(t, path.Join(trusted, "ca-certificates.crt"), bundle.String(), source)
+}
+
+// list adds all certificates of packages to the configuration, unless it names
+// some already.
+func list(t *tree.Tree, all []string, source string) error {
+	config := certificateHead
+	if data, err := t.ReadFile(certificateConfig, maxText); err == nil {
+		config = string(data)
+	}
+	for line := range strings.Lines(config) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			return nil
+		}
+	}
+	for _, name := range all {
+		config += strings.TrimPrefix(name, certificateFolder+"/") + "\n"
+	}
+	return put(t, certificateConfig, config, source)
 }
 
 func link(t *tree.Tree, name, target, source string) error {

@@ -1,11 +1,15 @@
 package dropin
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/proa-os/proa/builder/tree"
 )
+
+// ErrMachine says that a value is for each machine to find out.
+var ErrMachine = errors.New("known on a machine only")
 
 // Specifiers are the values of the % specifiers that a build knows: what the
 // image says of itself. Those that only a machine knows have none.
@@ -51,7 +55,7 @@ func (s Specifiers) Expand(text string) (string, error) {
 		}
 		value, ok := s[text[i]]
 		if !ok {
-			return "", fmt.Errorf("%%%c in %q is known on a machine only", text[i], text)
+			return "", fmt.Errorf("%%%c in %q is %w", text[i], text, ErrMachine)
 		}
 		out.WriteString(value)
 	}

@@ -1,6 +1,7 @@
 package tmpfiles
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -39,6 +40,7 @@ func Apply(t *tree.Tree, files []string, source string) (Result, error) {
 	var items []*item
 	for _, l := range lines {
 		switch i, err := parse(l, specifiers); {
+		case errors.Is(err, dropin.ErrMachine): // a boot does it
 		case err != nil:
 			m.result.Faults = append(m.result.Faults, l.Fault("%v", err))
 		case i != nil:
