@@ -73,13 +73,23 @@ func differences(t *testing.T, got, want *tree.Tree) []string {
 			lines = append(lines, "differs: "+path+" "+line+", theirs "+other)
 		}
 	}
+	used := map[string]bool{}
 	lines = slices.DeleteFunc(lines, func(line string) bool {
 		_, path, _ := strings.Cut(line, ": ")
 		if slices.ContainsFunc(kept, func(prefix string) bool { return strings.HasPrefix(path, prefix) }) {
 			return false
 		}
-		return slices.ContainsFunc(known, func(k struct{ prefix, reason string }) bool { return strings.HasPrefix(path, k.prefix) })
+		return slices.ContainsFunc(known, func(k struct{ prefix, reason string }) bool {
+			is := strings.HasPrefix(path, k.prefix)
+			used[k.prefix] = used[k.prefix] || is
+			return is
+		})
 	})
+	for _, k := range known {
+		if !used[k.prefix] {
+			lines = append(lines, fmt.Sprintf("%s is no difference any more: %s", k.prefix, k.reason))
+		}
+	}
 	slices.Sort(lines)
 	return lines
 }

@@ -32,7 +32,7 @@ func (w *world) eachPlace(paths []string, do func(at string) error) (status, err
 	if len(paths) == 0 {
 		return unknown, notDone("want a path")
 	}
-	var over error
+	var first, over error
 	for _, p := range paths {
 		at, err := place(p)
 		if errors.As(err, new(passed)) {
@@ -42,9 +42,12 @@ func (w *world) eachPlace(paths []string, do func(at string) error) (status, err
 		if err == nil {
 			err = do(at)
 		}
-		if err != nil {
-			return scripts.Failure, err
+		if first == nil {
+			first = err
 		}
+	}
+	if first != nil {
+		return scripts.Failure, first
 	}
 	return ok, over
 }

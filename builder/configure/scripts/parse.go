@@ -125,7 +125,7 @@ func (p *parser) newline() {
 func (p *parser) rest(prefix string) bool { return strings.HasPrefix(p.text[p.pos:], prefix) }
 
 // operators in the order that the longest comes first.
-var operators = []string{"&&", "||", ";;", "<<-", "<<", "<&", ">&", ">>", ">|", "<>", "&", "|", ";", "<", ">", "(", ")"}
+var operators = []string{"&>>", "&>", "&&", "||", ";;", "<<-", "<<", "<&", ">&", ">>", ">|", "<>", "&", "|", ";", "<", ">", "(", ")"}
 
 func (p *parser) operator() string {
 	for _, op := range operators {
@@ -170,7 +170,7 @@ func (p *parser) list() list {
 	var out list
 	for {
 		p.skip()
-		for p.rest(";") && !p.rest(";;") || p.rest("&") && !p.rest("&&") {
+		for p.rest(";") && !p.rest(";;") || p.rest("&") && !p.rest("&&") && !p.rest("&>") {
 			p.pos++
 			p.skip()
 		}

@@ -85,7 +85,7 @@ func (p *parser) redirect() (redirect, bool) {
 		p.pos++
 	}
 	op := p.operator()
-	if op == "" || op[0] != '<' && op[0] != '>' {
+	if op == "" || op[0] != '<' && op[0] != '>' && !strings.HasPrefix(op, "&>") {
 		p.pos = start
 		return redirect{}, false
 	}
@@ -97,7 +97,8 @@ func (p *parser) redirect() (redirect, bool) {
 		}
 	}
 	p.blanks()
-	return redirect{from: from, op: op, target: p.word()}, true
+	// &> is bash's way to redirect errors, too.
+	return redirect{from: from, op: strings.TrimPrefix(op, "&"), target: p.word()}, true
 }
 
 // assignment takes name= if that is next.
