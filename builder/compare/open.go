@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/proa-os/proa/builder/erofs"
 	"github.com/proa-os/proa/builder/examine"
+	"github.com/proa-os/proa/builder/tree"
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/partitions/diskimage"
@@ -96,12 +98,36 @@ func (s System) openDisk(path string, slot partitions.Slot) (System, func() erro
 	return s, disk.Close, nil
 }
 
+// Read is the system in a root image that is open already; name is what
+// messages call it. The image must stay open as long as the tree is used.
+func Read(image io.ReaderAt, name string) (System, error) {
+	s := System{Name: name}
+	err := s.read(image)
+	return s, err
+}
+
 func (s *System) read(image io.ReaderAt) (err error) {
 	if s.Size, err = erofs.ImageSize(image); err != nil {
 		return err
 	}
-	s.Tree, err = erofs.Read(image, s.Name)
-	return err
+	if s.Tree, err = erofs.Read(image, s.Name); err != nil {
+		return err
+	}
+	if s.Version == "" {
+		s.Product, s.Version = identity(s.Tree)
+	}
+	return nil
+}
+
+// identity is what an image says of itself, empty where it says nothing that
+// can be read.
+func identity(t *tree.Tree) (product, version string) {
+	var image manifests.Image
+	data, err := t.ReadFile(manifests.ImagePath, 64<<10)
+	if err != nil || manifests.CheckJSON(data, len(data)) != nil || json.Unmarshal(data, &image) != nil || image.Schema != 1 {
+		return "", ""
+	}
+	return image.Product, string(image.Version)
 }
 
 // openFile opens what can be read at any place; a FIFO is refused, not waited
