@@ -206,6 +206,25 @@ func TestWebFileRefusesWhatServersMustNotDo(t *testing.T) {
 	}
 }
 
+func TestABusyServerIsGivenTheTimeItAsksFor(t *testing.T) {
+	var first time.Time
+	w, url := serveWeb(t, func(n int64, w http.ResponseWriter, r *http.Request) {
+		if n == 1 {
+			first = time.Now()
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		if waited := time.Since(first); waited < time.Second {
+			t.Errorf("it was asked again after %s", waited)
+		}
+		whole(w, r)
+	})
+	if _, err := w.Get(t.Context(), url, want().Size); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestWebDoesNotLeaveHTTPS(t *testing.T) {
 	var plain atomic.Int64
 	insecure := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { plain.Add(1); whole(w, r) }))

@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/proa-os/proa/builder/packages"
 	"github.com/proa-os/proa/durable"
 	"github.com/proa-os/proa/manifests"
@@ -180,6 +182,9 @@ func (c *Cache) bring(ctx context.Context, key string, size int64, check hash.Ha
 
 func (c *Cache) bringOnce(ctx context.Context, path string, size int64, check hash.Hash, want []byte, bring Bring) (d manifests.Digest, err error) {
 	if err := bring(ctx, path); err != nil {
+		if errors.Is(err, unix.ENOSPC) {
+			os.RemoveAll(path) // the space is needed more than its start
+		}
 		return d, err
 	}
 	file, err := os.OpenFile(path, os.O_RDWR, 0)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/proa-os/proa/builder/cache"
@@ -150,6 +151,17 @@ func TestWhatIsNotWholeOrOtherIsNeverTaken(t *testing.T) {
 		if err := os.Remove(path); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+func TestAFullDiskGetsItsSpaceBack(t *testing.T) {
+	dir := t.TempDir()
+	c := open(t, dir)
+	_, err := c.Fill(t.Context(), wantOf([]byte("much")), func(_ context.Context, partial string) error {
+		return errors.Join(os.WriteFile(partial, []byte("mu"), 0o644), &os.PathError{Op: "write", Path: partial, Err: syscall.ENOSPC})
+	})
+	if left := names(t, filepath.Join(dir, "partial")); !errors.Is(err, syscall.ENOSPC) || len(left) > 0 {
+		t.Errorf("error %v, left %v", err, left)
 	}
 }
 
