@@ -3,7 +3,6 @@ package configure
 import (
 	"fmt"
 	"path"
-	"slices"
 	"strings"
 
 	"github.com/proa-os/proa/builder/configure/accounts"
@@ -31,6 +30,7 @@ type world struct {
 	report       Report
 
 	script  string // the one that is followed
+	noted   map[Line]bool
 	current *Scripts
 	reason  string // why commands that are not known may be passed over
 	umask   uint32
@@ -73,7 +73,7 @@ var environment = map[string]string{
 // follow goes through the scripts of one package.
 func (w *world) follow(p packages.About) {
 	w.current = &Scripts{Name: p.Name, Version: p.Version}
-	w.reason = ""
+	w.reason, w.noted = "", map[Line]bool{}
 	if p.Format == packages.Deb {
 		w.reason = debian.Reason(p.Name)
 	}
@@ -143,7 +143,8 @@ func (w *world) note(list *[]Line, c scripts.Command, why string) {
 		text = strings.ToValidUTF8(text[:maxNoted], "") + "…"
 	}
 	l := Line{w.script, c.Line, text, why}
-	if !slices.Contains(*list, l) {
+	if !w.noted[l] {
+		w.noted[l] = true
 		*list = append(*list, l)
 	}
 }

@@ -46,7 +46,7 @@ func (f *follower) call(body node, args []Word) (Status, flow) {
 	}
 	f.args, f.doubtFrame = saved, frame
 	f.calls--
-	if left == returns {
+	if left != exits {
 		left = onward
 	}
 	return status, left
@@ -72,7 +72,7 @@ func (f *follower) builtin(name string, args []Word, s *simple) (status Status, 
 			return Unknown, onward, true
 		}
 		if name == "continue" {
-			return Success, onward, true
+			return Success, continues, true
 		}
 		return Success, breaks, true
 	case "shift":

@@ -273,8 +273,12 @@ func (f *follower) output(text string) value {
 		return value{path.Base(words[1].Text), true}
 	case len(words) == 3 && words[0].Text == "basename":
 		return value{strings.TrimSuffix(path.Base(words[1].Text), words[2].Text), true}
-	case len(words) == 2 && words[0].Text == "echo":
-		return value{words[1].Text, true}
+	case len(words) > 1 && words[0].Text == "echo" && !strings.HasPrefix(words[1].Text, "-"):
+		text := words[1].Text
+		for _, w := range words[2:] {
+			text += " " + w.Text
+		}
+		return value{text, true}
 	case len(words) == 2 && words[0].Text == "id" && words[1].Text == "-u":
 		return value{"0", true}
 	}

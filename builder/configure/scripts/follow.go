@@ -92,6 +92,7 @@ const (
 	exits
 	returns
 	breaks
+	continues
 )
 
 type follower struct {
@@ -297,7 +298,7 @@ func (f *follower) each(e *each) (Status, flow) {
 		status, left = f.list(e.body)
 		if left == breaks {
 			break
-		} else if left != onward {
+		} else if left != onward && left != continues {
 			return status, left
 		}
 	}

@@ -314,7 +314,7 @@ func (p *parser) braced(quoted bool) part {
 	}
 	inner := &parser{text: rest, number: p.number, depth: p.depth}
 	if out.op != "" {
-		out.arg = inner.braceArg(quoted)
+		out.arg = inner.braceArg(quoted && out.op[0] != '#' && out.op[0] != '%') // quotes around do not quote a pattern
 	}
 	return out
 }
