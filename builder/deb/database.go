@@ -80,7 +80,7 @@ func writeDatabase(t *tree.Tree, payloads []packages.Payload) error {
 // dpkg's own folder moves.
 func settle(t *tree.Tree) error {
 	for _, folder := range []string{"", "/alternatives", "/info", "/parts", "/triggers", "/updates"} {
-		if err := makeFolder(t, database+folder); err != nil {
+		if err := makeFolder(t, database+folder, 0o755); err != nil {
 			return err
 		}
 	}

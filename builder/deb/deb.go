@@ -8,8 +8,9 @@
 // as dpkg would. Describe is for .deb files that no repository lists.
 //
 // Maintainer scripts are read, and stored in the database, but never run. Nor
-// are diversions made, which only scripts can (dpkg-divert): of two packages
-// that have a file without Replaces, the tree's rules decide.
+// are diversions made, which only scripts can (dpkg-divert). In a small Debian
+// 12 only dash does that, to claim /bin/sh, which it has for itself anyway;
+// vim-runtime, postgresql-common and some others would move files aside.
 //
 // Files are owned by the numbers in the archive. Debian allots those that
 // packages may carry (Policy, section 9.2.2), so names are not looked up.
