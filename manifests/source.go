@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -90,6 +91,27 @@ func (s Source) Name() string {
 	default:
 		return "dir " + s.Dir
 	}
+}
+
+// Keys are the paths of the public keys that the source names, each once.
+func (s Source) Keys() []string {
+	var keys []string
+	if s.Cosign != "" {
+		keys = append(keys, s.Cosign)
+	}
+	if s.RPM != nil {
+		keys = append(keys, s.RPM.GPGKeys...)
+		for _, repository := range s.RPM.Repositories {
+			keys = append(keys, repository.GPGKey...)
+		}
+	}
+	if s.Deb != nil {
+		for _, repository := range s.Deb.Repositories {
+			keys = append(keys, repository.SignedBy...)
+		}
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
 }
 
 // registryReference matches the references that have a registry in them: a

@@ -161,26 +161,11 @@ func (r *resolver) held(source manifests.Source, arch manifests.Arch, update boo
 // Asked is the digest of all that a recipe says about a source, with the
 // contents of the keys that it names.
 func Asked(source manifests.Source, folder string) (manifests.Digest, error) {
-	keys := []string{}
-	if source.Cosign != "" {
-		keys = append(keys, source.Cosign)
-	}
-	if source.RPM != nil {
-		keys = append(keys, source.RPM.GPGKeys...)
-		for _, repository := range source.RPM.Repositories {
-			keys = append(keys, repository.GPGKey...)
-		}
-	}
-	if source.Deb != nil {
-		for _, repository := range source.Deb.Repositories {
-			keys = append(keys, repository.SignedBy...)
-		}
-	}
 	question := struct {
 		Source manifests.Source
 		Keys   []manifests.Digest
 	}{Source: source}
-	for _, key := range keys {
+	for _, key := range source.Keys() {
 		data, err := readKey(inFolder(folder, key))
 		if err != nil {
 			return manifests.Digest{}, err
