@@ -1,6 +1,7 @@
 package configure
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -70,13 +71,11 @@ func (o options) id(name string) (*uint32, error) {
 	return &v, nil
 }
 
-// debianIDs are where adduser(8) takes the ids of system users from, the
-// lowest first.
-const firstDebianID, lastSystemID, firstSystemID = 100, 999, 100
+// adduser(8) takes the ids of system users from here, the lowest first.
+const firstAdduserID, lastAdduserID = 100, 999
 
-// ascending finds the lowest free id, descending the highest.
 func ascending(taken func(uint32) (string, bool)) (uint32, error) {
-	for id := uint32(firstDebianID); id <= lastSystemID; id++ {
+	for id := uint32(firstAdduserID); id <= lastAdduserID; id++ {
 		if _, used := taken(id); !used {
 			return id, nil
 		}
@@ -84,13 +83,54 @@ func ascending(taken func(uint32) (string, bool)) (uint32, error) {
 	return 0, notDone("there is no free id")
 }
 
-func descending(taken func(uint32) (string, bool)) (uint32, error) {
-	for id := uint32(lastSystemID); id >= firstSystemID; id-- {
-		if _, used := taken(id); !used {
-			return id, nil
+// descending finds an id as useradd(8) does for a system: the one below the
+// lowest that is used or, at the end of the range, the highest that is free.
+func (w *world) descending(kind string, taken func(uint32) (string, bool)) (uint32, error) {
+	settings := w.settings("etc/login.defs")
+	low := number(settings["SYS_"+kind+"_MIN"], 101)
+	high := number(settings["SYS_"+kind+"_MAX"], number(settings[kind+"_MIN"], 1000)-1)
+	if high > 60000 || low > high {
+		return 0, notDone("/etc/login.defs has no range for system ids")
+	}
+	lowest, free := high+1, uint32(0)
+	for id := high; id >= max(low, 1); id-- {
+		if _, used := taken(id); used {
+			lowest = id
+		} else if free == 0 {
+			free = id
 		}
 	}
-	return 0, notDone("there is no free id")
+	switch {
+	case lowest > low:
+		return lowest - 1, nil
+	case free == 0:
+		return 0, notDone("there is no free id")
+	}
+	return free, nil
+}
+
+func number(text string, otherwise uint32) uint32 {
+	n, err := strconv.ParseUint(text, 10, 31)
+	if err != nil {
+		return otherwise
+	}
+	return uint32(n)
+}
+
+// settings reads a file such as login.defs(5), or of NAME=value.
+func (w *world) settings(at string) map[string]string {
+	out := map[string]string{}
+	data, err := w.tree.ReadFile(at, maxText)
+	if err != nil {
+		return out // the defaults count
+	}
+	for line := range strings.Lines(string(data)) {
+		fields := strings.Fields(strings.Replace(line, "=", " ", 1))
+		if len(fields) >= 2 && fields[0][0] != '#' {
+			out[fields[0]] = fields[1]
+		}
+	}
+	return out
 }
 
 var adduserTakes = map[string]string{
@@ -208,7 +248,7 @@ func doUseradd(w *world, c call) (status, error) {
 		return unknown, err
 	case len(o.plain) != 1:
 		return unknown, notDone("want one user")
-	case !o.flag("-r", "--system") && (uid == nil || *uid > lastSystemID):
+	case !o.flag("-r", "--system") && (uid == nil || *uid > lastAdduserID):
 		return unknown, notDone("want a system user")
 	}
 	u := accounts.User{Name: o.plain[0], Comment: o.values["comment"], Home: o.values["home"], Shell: o.values["shell"], Password: "!"}
@@ -216,18 +256,19 @@ func doUseradd(w *world, c call) (status, error) {
 		return ok, nil
 	}
 	if uid == nil {
-		free, err := descending(w.accounts.UserOf)
+		free, err := w.descending("UID", w.accounts.UserOf)
 		if err != nil {
 			return unknown, err
 		}
 		uid = &free
 	}
 	u.UID = *uid
+	defaults := w.settings("etc/default/useradd")
 	if u.Home == "" {
-		u.Home = "/home/" + u.Name
+		u.Home = path.Join(cmp.Or(defaults["HOME"], "/home"), u.Name)
 	}
 	if u.Shell == "" {
-		u.Shell = "/bin/sh"
+		u.Shell = cmp.Or(defaults["SHELL"], "/bin/bash")
 	}
 	if u.GID, err = w.useraddGroup(o, u); err != nil {
 		return unknown, err
@@ -242,15 +283,16 @@ func (w *world) useraddGroup(o options, u accounts.User) (uint32, error) {
 	if named, given := o.values["gid"]; given {
 		return w.groupID(named)
 	}
-	if o.flag("-N", "--no-user-group") {
-		return 100, nil // users, as /etc/default/useradd has it
+	own := w.settings("etc/login.defs")["USERGROUPS_ENAB"] == "yes" || o.flag("-U", "--user-group")
+	if o.flag("-N", "--no-user-group") || !own {
+		return number(w.settings("etc/default/useradd")["GROUP"], 100), nil
 	}
 	if g, there := w.accounts.Group(u.Name); there {
 		return g.GID, nil
 	}
 	gid := u.UID
 	if _, used := w.accounts.GroupOf(gid); used {
-		free, err := descending(w.accounts.GroupOf)
+		free, err := w.descending("GID", w.accounts.GroupOf)
 		if err != nil {
 			return 0, err
 		}
@@ -275,7 +317,7 @@ func doGroupadd(w *world, c call) (status, error) {
 			return unknown, notDone("want a system group")
 		}
 		var free uint32
-		free, err = descending(w.accounts.GroupOf)
+		free, err = w.descending("GID", w.accounts.GroupOf)
 		gid = &free
 	}
 	if err != nil {
@@ -337,6 +379,9 @@ func (w *world) addMembers(user, groups string) error {
 func (w *world) addMember(user, group string) (status, error) {
 	if _, there := w.accounts.User(user); !there {
 		return scripts.Failure, notDone("there is no user " + user)
+	}
+	if _, there := w.accounts.Group(group); !there {
+		return scripts.Failure, notDone("there is no group " + group)
 	}
 	if !w.making {
 		return ok, nil

@@ -60,7 +60,8 @@ func TestRPMScriptletsAreDone(t *testing.T) {
 		"usr/lib/systemd/systemd-update-helper": "", "usr/lib/systemd/system/web.service": service, "usr/lib/systemd/system/other.service": service,
 		"usr/lib/systemd/system/third.service": service, "usr/lib/systemd/system-preset/90-default.preset": "enable web.service\ndisable *\n",
 		"etc/systemd/system-preset/10-own.preset": "enable third.service\n",
-		"usr/lib/sysusers.d/web.conf":             "u sys - 'From sysusers'\n",
+		"etc/login.defs":              "SYS_UID_MIN 201\nSYS_GID_MIN\t201\nUSERGROUPS_ENAB yes\n",
+		"usr/lib/sysusers.d/web.conf": "u sys - 'From sysusers'\n",
 	})
 	if n, ok := ours.Lookup("usr/lib/systemd/systemd-update-helper"); ok {
 		n.Mode = 0o755
