@@ -137,8 +137,11 @@ func (m *maker) make(i *Item) error {
 	} else if u.Shell == "" {
 		u.Shell = "/usr/sbin/nologin"
 	}
-	m.result.Users = append(m.result.Users, u.Name)
-	return m.accounts.AddUser(u, m.day)
+	err = m.accounts.AddUser(u, m.day)
+	if err == nil {
+		m.result.Users = append(m.result.Users, u.Name)
+	}
+	return err
 }
 
 // primary is the group of a user: the one that its line names, or one of the
@@ -168,8 +171,11 @@ func (m *maker) group(i *Item) (uint32, error) {
 	if err != nil {
 		return 0, err
 	}
-	m.result.Groups = append(m.result.Groups, i.Name)
-	return gid, m.accounts.AddGroup(accounts.Group{Name: i.Name, GID: gid, Password: "!*"})
+	err = m.accounts.AddGroup(accounts.Group{Name: i.Name, GID: gid, Password: "!*"})
+	if err == nil {
+		m.result.Groups = append(m.result.Groups, i.Name)
+	}
+	return gid, err
 }
 
 func (m *maker) groupID(i *Item) (uint32, error) {

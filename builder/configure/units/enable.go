@@ -99,6 +99,9 @@ func (m *Manager) wanted(n Name) (install, map[string]string, error) {
 		if in.defaultInstance != "" {
 			n = n.of(in.defaultInstance)
 		}
+		if !n.ok() {
+			return in, nil, unfit("instance %q is not a name", in.defaultInstance)
+		}
 	}
 	links := map[string]string{}
 	target := m.target(file)

@@ -24,8 +24,14 @@ var suffixes = []string{".service", ".socket", ".target", ".timer", ".path", ".m
 // Name is the name of a unit: "getty@tty1.service".
 type Name string
 
+// ok is what systemd.unit(5) says of names.
 func (n Name) ok() bool {
-	return n != "" && len(n) < 256 && !strings.ContainsAny(string(n), "/\x00\n ") && n[0] != '.' && slices.Contains(suffixes, path.Ext(string(n))) && n.prefix() != ""
+	for _, c := range []byte(n) {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && strings.IndexByte(`:-_.\@`, c) < 0 {
+			return false
+		}
+	}
+	return n != "" && len(n) < 256 && n[0] != '.' && slices.Contains(suffixes, path.Ext(string(n))) && n.prefix() != ""
 }
 
 // prefix is "getty", instance "tty1".
