@@ -147,7 +147,7 @@ func Compare(ctx context.Context, old, new System) (Difference, error) {
 }
 
 func read(ctx context.Context, s System) (inventory.Inventory, error) {
-	found, err := inventory.Read(ctx, s.Tree)
+	found, err := inventory.Outline(ctx, s.Tree)
 	if err != nil {
 		return found, &sideError{s.Name, err}
 	}

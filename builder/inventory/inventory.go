@@ -120,6 +120,26 @@ const (
 // it only adds to what is known.
 func Read(ctx context.Context, t *tree.Tree) (Inventory, error) {
 	r := &reader{tree: t}
+	if err := r.outline(ctx); err != nil {
+		return Inventory{}, err
+	}
+	if err := r.readLicenses(ctx); err != nil {
+		return Inventory{}, fmt.Errorf("licences: %w", err)
+	}
+	return r.found, nil
+}
+
+// Outline is Read without the licences of Debian packages, which take most of
+// the time.
+func Outline(ctx context.Context, t *tree.Tree) (Inventory, error) {
+	r := &reader{tree: t}
+	if err := r.outline(ctx); err != nil {
+		return Inventory{}, err
+	}
+	return r.found, nil
+}
+
+func (r *reader) outline(ctx context.Context) error {
 	for _, step := range []struct {
 		name string
 		run  func(context.Context) error
@@ -130,17 +150,16 @@ func Read(ctx context.Context, t *tree.Tree) (Inventory, error) {
 		{"units", r.readUnits},
 		{"dpkg's records", r.readDpkg},
 		{"rpm's records", r.readRPM},
-		{"licences", r.readLicenses},
 		{"go programs", r.readPrograms},
 	} {
 		if err := ctx.Err(); err != nil {
-			return Inventory{}, err
+			return err
 		}
 		if err := step.run(ctx); err != nil {
-			return Inventory{}, fmt.Errorf("%s: %w", step.name, err)
+			return fmt.Errorf("%s: %w", step.name, err)
 		}
 	}
-	return r.found, nil
+	return nil
 }
 
 // reader is one reading; each step adds to what was found.

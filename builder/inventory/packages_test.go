@@ -3,6 +3,7 @@ package inventory
 import (
 	"fmt"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -72,6 +73,24 @@ func TestDpkgsRecordsAreReadAsDpkgQueryDoes(t *testing.T) {
 	}
 	if len(found) != 0 {
 		t.Errorf("too many: %+v", found)
+	}
+}
+
+func TestAnOutlineLacksLicencesOnly(t *testing.T) {
+	all := tree.New()
+	put(t, all, "var/lib/dpkg/status", text("Package: a\nVersion: 1\n"))
+	put(t, all, "usr/share/doc/a/copyright", text(mitText))
+	outline, err := Outline(t.Context(), all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := read(t, all)
+	if outline.Packages[0].License != "" || whole.Packages[0].License != "MIT" {
+		t.Errorf("licences %q and %q", outline.Packages[0].License, whole.Packages[0].License)
+	}
+	whole.Packages[0].License = ""
+	if !reflect.DeepEqual(outline, whole) {
+		t.Errorf("%+v\n%+v", outline, whole)
 	}
 }
 
