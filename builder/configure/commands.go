@@ -20,17 +20,12 @@ var commands = map[string]func(*world, call) (status, error){
 
 	":": doWrite, "cat": doWrite, "echo": doWrite, "printf": doWrite, "umask": doUmask,
 	"mkdir": doMkdir, "rmdir": doRmdir, "rm": doRm, "touch": doTouch, "ln": doLn, "cp": doCp, "mv": doMv,
-	"chmod": doChmod, "chown": doChown, "chgrp": doChown, "install": doInstall,
+	"chmod": doChmod, "chown": doChown, "chgrp": doChown, "install": doInstall, "ucf": doUcf,
 
 	"update-alternatives": doAlternatives, "alternatives": doAlternatives, "dpkg-statoverride": doStatoverride,
 	"systemctl": doSystemctl, "deb-systemd-helper": doDebSystemdHelper, "systemd-update-helper": doUpdateHelper,
 	"update-rc.d": doUpdateRC, "systemd-machine-id-setup": doMachineID, "run-parts": doRunParts,
-	"pam-auth-update": doElsewhere, "update-shells": doElsewhere, "update-ca-certificates": doElsewhere,
-	"systemd-tmpfiles": doElsewhere, "ldconfig": doElsewhere, "depmod": doElsewhere, "dbus-uuidgen": doElsewhere,
 }
-
-// doElsewhere is what a step of the build does for all packages at once.
-func doElsewhere(*world, call) (status, error) { return ok, nil }
 
 // freeWords are the commands that may have words that are not known: those
 // that only ask, and those that need nothing done.
@@ -43,7 +38,10 @@ var freeWords = map[string]string{
 	"dbus-send": running, "kill": running, "killall": running, "pkill": running, "sysctl": running, "modprobe": running, "nscd": running,
 	"policy-rc.d": running, "telinit": running, "ipcrm": running, "sync": running, "sleep": running, "systemd-notify": running,
 
-	"dpkg-maintscript-helper": upgrade, "dpkg-trigger": "what it triggers is done once, for all packages",
+	"pam-auth-update": onceForAll, "update-shells": onceForAll, "update-ca-certificates": onceForAll, "systemd-tmpfiles": onceForAll,
+	"ldconfig": onceForAll, "depmod": onceForAll, "dbus-uuidgen": onceForAll,
+
+	"dpkg-maintscript-helper": upgrade, "dpkg-trigger": onceForAll,
 	"update-initramfs": "the build makes the initrd", "dracut": "the build makes the initrd", "kernel-install": "the build makes the initrd",
 	"update-grub": "systemd-boot starts the image", "grub2-mkconfig": "systemd-boot starts the image", "linux-update-symlinks": "systemd-boot starts the image",
 	"ssh-keygen": "each machine makes its own keys", "restorecon": "the image has no SELinux labels", "chcon": "the image has no SELinux labels",
@@ -63,9 +61,11 @@ var freeWords = map[string]string{
 
 const (
 	question = "the defaults answer the questions of an image"
-	running  = "no system runs while an image is made"
-	upgrade  = "an image is never an upgrade"
-	menu     = "an index that readers do without, or make"
+	// onceForAll is what a step of the build does.
+	onceForAll = "done once, for all packages"
+	running    = "no system runs while an image is made"
+	upgrade    = "an image is never an upgrade"
+	menu       = "an index that readers do without, or make"
 )
 
 // asks reports whether the command only asks something, or prints it.
@@ -202,6 +202,8 @@ func compareNone(args []string) status {
 // needless reports whether nothing has to be done, and why.
 func (w *world) needless(c call) (string, bool) {
 	switch c.name {
+	case "systemd-sysusers":
+		return onceForAll, !w.making
 	case "udevadm":
 		if contains(c.args, "hwdb") {
 			return freeWords["systemd-hwdb"], true

@@ -73,10 +73,12 @@ func Run(ctx context.Context, t *tree.Tree, c Config) (Report, error) {
 	return w.report, nil
 }
 
-// followScripts goes through the scripts of all packages: first those that run
-// before files are there, as far as they still matter, then the others.
-func (w *world) followScripts(context.Context) error {
+// followScripts goes through the scripts of all packages.
+func (w *world) followScripts(ctx context.Context) error {
 	for _, p := range w.config.Packages {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		w.follow(p)
 	}
 	return w.err
@@ -123,16 +125,14 @@ func (w *world) enableUnits(context.Context) error {
 		return err
 	}
 	w.report.Faults = append(w.report.Faults, faults...)
-	wanted := w.wanted
 	if !w.config.has(packages.Deb) && w.config.has(packages.RPM) {
-		wanted = append(units.All(w.tree), wanted...)
-	} else {
-		all = own
+		w.preset(all, units.All(w.tree))
 	}
+	w.preset(own, w.wanted)
 	for _, n := range units.All(w.tree) {
 		switch enable, _, ok := own.Decide(n); {
 		case ok && enable:
-			wanted = append(wanted, n)
+			w.preset(own, []units.Name{n})
 		case ok:
 			gone, err := w.units.Disable(n)
 			if err != nil {
@@ -141,16 +141,20 @@ func (w *world) enableUnits(context.Context) error {
 			w.report.Disabled = append(w.report.Disabled, gone...)
 		}
 	}
-	for _, n := range wanted {
-		links, err := w.units.PresetOne(all, n)
-		if err != nil {
-			return err
-		}
-		w.report.Units = append(w.report.Units, links...)
-	}
 	slices.Sort(w.report.Units)
 	w.report.Units = slices.Compact(w.report.Units)
-	return nil
+	return w.err
+}
+
+// preset enables the units that no rule of the policy is against.
+func (w *world) preset(p units.Policy, names []units.Name) {
+	for _, n := range names {
+		links, err := w.units.PresetOne(p, n)
+		w.report.Units = append(w.report.Units, links...)
+		if err != nil && w.err == nil {
+			w.err = err
+		}
+	}
 }
 
 // volatile reports whether a path lies where a machine has nothing of its image.

@@ -66,7 +66,9 @@ func TestRPMScriptletsAreDone(t *testing.T) {
 	if n, ok := ours.Lookup("usr/lib/systemd/systemd-update-helper"); ok {
 		n.Mode = 0o755
 	}
-	c := Config{Packages: []packages.About{rpmPackage(), {Format: packages.RPM, Name: "lua", Version: "2", Scripts: []packages.Script{{When: "%pretrans", Interpreter: "<lua>", Text: "posix.symlink()"}, {When: "%post", Interpreter: "/sbin/ldconfig"}}}}, Source: "test", Epoch: 1767225600}
+	c := Config{Packages: []packages.About{rpmPackage(), {Format: packages.RPM, Name: "lua", Version: "2", Scripts: []packages.Script{{When: "%pretrans", Interpreter: "<lua>", Text: "posix.symlink()"}, {When: "%post", Interpreter: "/sbin/ldconfig"},
+		{When: "%triggerun -- x", Interpreter: "/bin/sh", Text: "rm -rf /etc/passwd"}, {When: "%transfiletriggerin -- /usr/lib", Interpreter: "/bin/sh", Text: "/sbin/ldconfig"},
+		{When: "%triggerin -- x", Interpreter: "/bin/sh", Text: "touch /etc/triggered"}, {When: "%posttrans -e", Interpreter: "/bin/sh", Text: "touch %{_sysconfdir}/x"}}}}, Source: "test", Epoch: 1767225600}
 	users, err := Users(ours, c)
 	if err != nil {
 		t.Fatal(err)
@@ -98,6 +100,13 @@ func TestRPMScriptletsAreDone(t *testing.T) {
 	uncovered := report.Uncovered()
 	if len(uncovered) != 1 || uncovered[0].Name != "lua" || !strings.Contains(report.String(), "posix.symlink() (a script for <lua>)") {
 		t.Errorf("not done:\n%s", report)
+	}
+	var missing []string
+	for _, l := range uncovered[0].NotDone {
+		missing = append(missing, l.Script)
+	}
+	if want := []string{"%pretrans", "%posttrans -e", "%triggerin -- x"}; !slices.Equal(missing, want) {
+		t.Errorf("not done %q: want %q", missing, want)
 	}
 	if _, err := json.Marshal(report); err != nil {
 		t.Error(err)

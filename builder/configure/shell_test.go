@@ -194,3 +194,18 @@ func FuzzScripts(f *testing.F) {
 		}
 	})
 }
+
+func TestFilesOfUcfAreThePackages(t *testing.T) {
+	ours := scriptTree(t)
+	text := "ucf --three-way --debconf-ok --sum-file /usr/share/sums /usr/share/template /etc/new.conf\nucf /usr/share/template /etc/old\n"
+	about := packages.About{Format: packages.Deb, Name: "p", Scripts: []packages.Script{{When: "postinst", Interpreter: "/bin/sh", Text: text}}}
+	report, err := Run(t.Context(), ours, Config{Packages: []packages.About{about}, Source: "test"})
+	if err != nil || len(report.Uncovered()) > 0 {
+		t.Fatalf("%s, %v", report, err)
+	}
+	for path, want := range map[string]string{"etc/new.conf": "template", "etc/old": "old"} {
+		if got, err := ours.ReadFile(path, 1<<20); err != nil || string(got) != want {
+			t.Errorf("%s: %q, %v: want %q", path, got, err, want)
+		}
+	}
+}

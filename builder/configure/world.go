@@ -1,6 +1,7 @@
 package configure
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"strings"
@@ -29,12 +30,14 @@ type world struct {
 	wanted       []units.Name // that packages want enabled
 	report       Report
 
-	script  string // the one that is followed
-	noted   map[Line]bool
-	current *Scripts
-	reason  string // why commands that are not known may be passed over
-	umask   uint32
-	err     error // of the tree
+	script string // the one that is followed
+	noted  map[Line]bool
+	// triggered says that nothing in the script is certain to be come to.
+	triggered bool
+	current   *Scripts
+	reason    string // why commands that are not known may be passed over
+	umask     uint32
+	err       error // of the tree
 }
 
 func newWorld(t *tree.Tree, c Config) (*world, error) {
@@ -79,16 +82,19 @@ func (w *world) follow(p packages.About) {
 	}
 	for _, stage := range stages {
 		for _, s := range p.Scripts {
-			if s.When == stage.name {
+			if name, _, _ := strings.Cut(s.When, " "); name == stage.name {
 				w.current.Scripts = append(w.current.Scripts, s.When)
 				w.followOne(s, stage.args)
 			}
 		}
 	}
 	for _, s := range p.Scripts {
-		if strings.HasPrefix(s.When, "%trigger") || strings.HasPrefix(s.When, "%filetrigger") || strings.HasPrefix(s.When, "%transfiletrigger") {
+		switch name, _, _ := strings.Cut(s.When, " "); name {
+		case "%triggerprein", "%triggerin", "%filetriggerin", "%transfiletriggerin":
 			w.current.Scripts = append(w.current.Scripts, s.When)
-			w.followTrigger(s)
+			w.triggered = true // by other packages and their files, or not
+			w.followOne(s, []string{"1", "1"})
+			w.triggered = false
 		}
 	}
 	if len(w.current.Scripts) > 0 && !w.making {
@@ -100,11 +106,15 @@ func (w *world) followOne(s packages.Script, args []string) {
 	w.script, w.umask = s.When, 0o022
 	switch path.Base(strings.Fields(s.Interpreter + " /bin/sh")[0]) {
 	case "sh", "bash", "dash":
+		if _, options, _ := strings.Cut(s.When, " -"); !w.triggered && options != "" && strings.Contains(s.Text, "%") {
+			w.noteNotDone(scripts.Command{Text: firstLine(s.Text)}, "rpm would expand the macros in it")
+			return
+		}
 	case "ldconfig":
-		w.note(&w.current.Done, scripts.Command{Text: s.Interpreter}, "")
+		w.note(&w.current.Needless, scripts.Command{Text: s.Interpreter}, onceForAll)
 		return
 	default:
-		w.noteNotDone(scripts.Command{Text: firstLine(s.Text)}, "a script for "+s.Interpreter)
+		w.noteNotDone(scripts.Command{Text: cmp.Or(firstLine(s.Text), s.Interpreter)}, "a script for "+s.Interpreter)
 		return
 	}
 	parsed, err := scripts.Parse(s.Text)
@@ -114,12 +124,6 @@ func (w *world) followOne(s packages.Script, args []string) {
 	if err != nil {
 		w.noteNotDone(scripts.Command{Text: firstLine(s.Text)}, err.Error())
 	}
-}
-
-// followTrigger takes a trigger of an RPM package, which runs for the files of
-// others: those that keep caches are done for the whole image.
-func (w *world) followTrigger(s packages.Script) {
-	w.followOne(s, []string{"1", "1"})
 }
 
 func firstLine(text string) string {
@@ -159,6 +163,7 @@ func (w *world) noteNotDone(c scripts.Command, why string) {
 
 // Run implements scripts.World.
 func (w *world) Run(c scripts.Command) scripts.Status {
+	c.Certain = c.Certain && !w.triggered
 	call, known := newCall(c)
 	if !known {
 		w.noteNotDone(c, "its words are not known")
