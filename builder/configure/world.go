@@ -1,14 +1,12 @@
 package configure
 
 import (
-	"cmp"
 	"fmt"
 	"path"
 	"strings"
 
 	"github.com/proa-os/proa/builder/configure/accounts"
 	"github.com/proa-os/proa/builder/configure/alternatives"
-	"github.com/proa-os/proa/builder/configure/debian"
 	"github.com/proa-os/proa/builder/configure/scripts"
 	"github.com/proa-os/proa/builder/configure/units"
 	"github.com/proa-os/proa/builder/packages"
@@ -51,88 +49,6 @@ func newWorld(t *tree.Tree, c Config) (*world, error) {
 		w.units.Vendor = "/lib/systemd/system"
 	}
 	return w, nil
-}
-
-// stages are the scripts that an installation runs, in their order, with their
-// arguments. Scripts that removals, upgrades and questions run are not for it.
-var stages = []struct {
-	name string
-	args []string
-}{
-	{"preinst", []string{"install", ""}},
-	{"postinst", []string{"configure", ""}},
-	{"%pretrans", []string{"1"}},
-	{"%pre", []string{"1"}},
-	{"%post", []string{"1"}},
-	{"%posttrans", []string{"1"}},
-}
-
-// environment is what package managers give scripts, and what an image build
-// answers.
-var environment = map[string]string{
-	"DPKG_ROOT": "", "DEBIAN_FRONTEND": "noninteractive", "DPKG_ADMINDIR": "/var/lib/dpkg", "DEBCONF_RECONFIGURE": "", "RPM_INSTALL_PREFIX": "",
-}
-
-// follow goes through the scripts of one package.
-func (w *world) follow(p packages.About) {
-	w.current = &Scripts{Name: p.Name, Version: p.Version}
-	w.reason, w.noted = "", map[Line]bool{}
-	if p.Format == packages.Deb {
-		w.reason = debian.Reason(p.Name)
-	}
-	for _, stage := range stages {
-		for _, s := range p.Scripts {
-			if name, _, _ := strings.Cut(s.When, " "); name == stage.name {
-				w.current.Scripts = append(w.current.Scripts, s.When)
-				w.followOne(s, stage.args)
-			}
-		}
-	}
-	for _, s := range p.Scripts {
-		switch name, _, _ := strings.Cut(s.When, " "); name {
-		case "%triggerprein", "%triggerin", "%filetriggerin", "%transfiletriggerin":
-			w.current.Scripts = append(w.current.Scripts, s.When)
-			w.triggered = true // by other packages and their files, or not
-			w.followOne(s, []string{"1", "1"})
-			w.triggered = false
-		}
-	}
-	if len(w.current.Scripts) > 0 && !w.making {
-		w.report.Packages = append(w.report.Packages, *w.current)
-	}
-}
-
-func (w *world) followOne(s packages.Script, args []string) {
-	w.script, w.umask = s.When, 0o022
-	switch path.Base(strings.Fields(s.Interpreter + " /bin/sh")[0]) {
-	case "sh", "bash", "dash":
-		if _, options, _ := strings.Cut(s.When, " -"); !w.triggered && options != "" && strings.Contains(s.Text, "%") {
-			w.noteNotDone(scripts.Command{Text: firstLine(s.Text)}, "rpm would expand the macros in it")
-			return
-		}
-	case "ldconfig":
-		w.note(&w.current.Needless, scripts.Command{Text: s.Interpreter}, onceForAll)
-		return
-	default:
-		w.noteNotDone(scripts.Command{Text: cmp.Or(firstLine(s.Text), s.Interpreter)}, "a script for "+s.Interpreter)
-		return
-	}
-	parsed, err := scripts.Parse(s.Text)
-	if err == nil {
-		err = parsed.Follow(w, args, environment)
-	}
-	if err != nil {
-		w.noteNotDone(scripts.Command{Text: firstLine(s.Text)}, err.Error())
-	}
-}
-
-func firstLine(text string) string {
-	for line := range strings.Lines(text) {
-		if line = strings.TrimSpace(line); line != "" && line[0] != '#' && line != "set -e" {
-			return line
-		}
-	}
-	return strings.TrimSpace(text)
 }
 
 const maxNoted = 200 // bytes of a line in the report
@@ -210,7 +126,8 @@ type (
 )
 
 func (n notDone) Error() string { return string(n) }
-func (p passed) Error() string  { return string(p) }
+
+func (p passed) Error() string { return string(p) }
 
 // call is a command whose words are known.
 type call struct {
@@ -258,62 +175,6 @@ func newCall(c scripts.Command) (call, bool) {
 		return out, free && out.output == ""
 	}
 	return out, true
-}
-
-// Test implements scripts.World.
-func (w *world) Test(op, at string) scripts.Status {
-	switch {
-	case !strings.HasPrefix(at, "/"):
-		return scripts.Unknown
-	case strings.HasPrefix(at, "/run/systemd/system"):
-		return scripts.Failure // nothing runs
-	case strings.HasPrefix(at, "/proc") || strings.HasPrefix(at, "/sys") || strings.HasPrefix(at, "/dev"):
-		return scripts.Unknown
-	}
-	at = path.Clean(at)
-	if op == "-L" || op == "-h" {
-		n, ok := w.tree.Lookup(at)
-		return scripts.Of(ok && n.Kind == tree.Symlink)
-	}
-	n, ok := w.tree.Resolve(at)
-	if !ok {
-		return scripts.Failure
-	}
-	switch op {
-	case "-e", "-r", "-w":
-		return scripts.Success
-	case "-f":
-		return scripts.Of(n.Kind == tree.File)
-	case "-d":
-		return scripts.Of(n.Kind == tree.Directory)
-	case "-s":
-		return scripts.Of(n.Kind == tree.Directory || n.Content.Size > 0)
-	case "-x":
-		return scripts.Of(n.Kind == tree.Directory || n.Mode&0o111 != 0)
-	case "-p":
-		return scripts.Of(n.Kind == tree.FIFO)
-	case "-S":
-		return scripts.Of(n.Kind == tree.Socket)
-	case "-b":
-		return scripts.Of(n.Kind == tree.BlockDevice)
-	case "-c":
-		return scripts.Of(n.Kind == tree.CharDevice)
-	case "-u":
-		return scripts.Of(n.Mode&0o4000 != 0)
-	case "-g":
-		return scripts.Of(n.Mode&0o2000 != 0)
-	}
-	return scripts.Unknown
-}
-
-// Which implements scripts.World.
-func (w *world) Which(name string) string {
-	for _, dir := range []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"} {
-		if at := path.Join(dir, name); w.Test("-x", at) == scripts.Success {
-			return at
-		}
-	}
-	return ""
 }
 
 // put makes or replaces what is at a path.
