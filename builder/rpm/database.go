@@ -30,7 +30,8 @@ const databaseSource = "rpm database"
 // what is installed: usr/lib/sysimage/rpm/rpmdb.sqlite, with var/lib/rpm a link
 // to its folder (docs/decisions/009). All packages count as installed at epoch,
 // in seconds since 1970. The bytes depend on the packages and the epoch alone,
-// not on the packages' order.
+// not on the packages' order. A database that t has already is an error: call
+// it once, with the packages of all sources.
 func WriteDatabase(t *tree.Tree, payloads []packages.Payload, epoch int64) error {
 	if epoch < 0 || epoch > math.MaxUint32 {
 		return fmt.Errorf("rpm database: epoch %d: want 0 to %d", epoch, uint32(math.MaxUint32))
@@ -51,6 +52,11 @@ func placeDatabase(t *tree.Tree, data []byte) error {
 	file := &tree.Node{
 		Kind: tree.File, Mode: 0o644, Source: databaseSource,
 		Content: tree.Content{At: bytes.NewReader(data), Size: int64(len(data))},
+	}
+	for _, path := range []string{databaseFile, databaseLink + "/rpmdb.sqlite"} {
+		if n, ok := t.Resolve(path); ok {
+			return fmt.Errorf("%s is there already, from %q: packages cannot be added to it", path, n.Source)
+		}
 	}
 	if n, ok := t.Lookup(databaseLink); ok && n.Kind == tree.Directory {
 		names, err := t.Children(databaseLink)
