@@ -261,7 +261,7 @@ func (a *Accounts) AddMember(user, of string, sorted bool) error {
 // do.
 func (a *Accounts) Hide(day int64) {
 	for _, line := range a.lines[passwd] {
-		if len(line) < fields[passwd] || line[1] == "x" {
+		if len(line) < fields[passwd] || line[1] == "x" || !ValidName(line[0]) {
 			continue
 		}
 		if a.find(shadow, line[0]) == nil {
@@ -270,7 +270,7 @@ func (a *Accounts) Hide(day int64) {
 		line[1], a.changed[passwd] = "x", true
 	}
 	for _, line := range a.lines[group] {
-		if len(line) < fields[group] || line[1] == "x" {
+		if len(line) < fields[group] || line[1] == "x" || !ValidName(line[0]) {
 			continue
 		}
 		if a.find(gshadow, line[0]) == nil {

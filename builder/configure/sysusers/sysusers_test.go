@@ -3,6 +3,7 @@ package sysusers_test
 import (
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -117,9 +118,9 @@ func TestASecondRunChangesNothing(t *testing.T) {
 	t.Parallel()
 	for name, files := range cases {
 		into := configuretest.Tree(t, files)
-		run(t, into)
-		if again := run(t, into); len(again.Users)+len(again.Groups) > 0 {
-			t.Errorf("%s: made %v", name, again)
+		first := run(t, into)
+		if again := run(t, into); len(again.Users)+len(again.Groups) > 0 || !slices.Equal(again.Faults, first.Faults) {
+			t.Errorf("%s: made %v, the first time %v", name, again, first)
 		}
 	}
 }
