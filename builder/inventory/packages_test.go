@@ -97,10 +97,10 @@ func TestAnOutlineLacksLicencesOnly(t *testing.T) {
 func TestStatusFolderOfImagesWithoutDpkgIsRead(t *testing.T) {
 	all := tree.New()
 	put(t, all, "var/lib/dpkg/status.d/tzdata", text("Package: tzdata\nVersion: 2024a\nArchitecture: all\nSource: tzdata (2024a-0)\n"))
-	put(t, all, "var/lib/dpkg/status.d/tzdata.md5sums", text("d41d8cd98f00b204e9800998ecf8427e  usr/share/zoneinfo/UTC\n"))
+	put(t, all, "var/lib/dpkg/status.d/tzdata.md5sums", text("d41d8cd98f00b204e9800998ecf8427e  usr/share/zoneinfo/UTC\nd41d8cd98f00b204e9800998ecf8427e  usr/bin/tz\n"))
 	put(t, all, "usr/lib/sysimage/dpkg", symlink("/var/lib/dpkg")) // the same again
 	found := read(t, all).Packages
-	if len(found) != 1 || found[0].Name != "tzdata" || found[0].SourceV != "2024a-0" || !slices.Equal(found[0].Files, []string{"usr/share/zoneinfo/UTC"}) {
+	if len(found) != 1 || found[0].Name != "tzdata" || found[0].SourceV != "2024a-0" || !slices.Equal(found[0].Files, []string{"usr/bin/tz", "usr/share/zoneinfo/UTC"}) {
 		t.Errorf("found %+v", found)
 	}
 }

@@ -62,8 +62,8 @@ func config(t testing.TB) Config {
 			Packages: []inventory.Package{
 				{Format: inventory.Deb, Name: "alpha", Version: "1:2.0-3+b1", Arch: "amd64", Source: "alphasrc", SourceV: "1:2.0-3", License: "GPL-2.0-or-later AND LicenseRef-public-domain",
 					Supplier: "A \"B\" <a@b.example>", Homepage: "https://alpha.example", Files: []string{"bin", "bin/alpha2", "usr/share/alpha", "usr/share/alpha/data", "not/there"}},
-				{Format: inventory.RPM, Name: "beta", Version: "3:1.0~rc1-2", Arch: "noarch", License: "MIT"},
-				{Format: inventory.RPM, Name: "beta", Version: "3:1.0~rc1-2", Arch: "noarch", License: "MIT"},
+				{Format: inventory.RPM, Name: "beta", Version: "3:1.0~rc1-2", Arch: "noarch", License: "MIT OR LicenseRef-e OR LicenseRef-a OR LicenseRef-c OR LicenseRef-b OR LicenseRef-d"},
+				{Format: inventory.RPM, Name: "beta", Version: "3:1.0~rc1-2", Arch: "noarch", License: "MIT OR LicenseRef-e OR LicenseRef-a OR LicenseRef-c OR LicenseRef-b OR LicenseRef-d"},
 			},
 			Programs: []inventory.Program{{Path: "usr/bin/program", Go: "go1.26.1", Main: inventory.Module{Path: "example.org/program", Version: "(devel)"},
 				Deps: []inventory.Module{{Path: "example.org/Dep", Version: "v1.2.3", Sum: "h1:x="}}}},
@@ -169,7 +169,11 @@ func TestFieldsAreWhatScannersRead(t *testing.T) {
 	if alpha.PackageSupplier.Supplier != `A \"B\" (a@b.example)` && alpha.PackageSupplier.Supplier != `A "B" (a@b.example)` {
 		t.Errorf("supplier %q", alpha.PackageSupplier.Supplier)
 	}
-	if len(d.OtherLicenses) != 1 || d.OtherLicenses[0].LicenseIdentifier != "LicenseRef-public-domain" {
+	var others []string
+	for _, l := range d.OtherLicenses {
+		others = append(others, strings.TrimPrefix(l.LicenseIdentifier, "LicenseRef-"))
+	}
+	if !slices.Equal(others, []string{"a", "b", "c", "d", "e", "public-domain"}) {
 		t.Errorf("licences that SPDX does not list: %+v", d.OtherLicenses)
 	}
 	if system.PackageChecksums[0].Value != manifests.DigestOf([]byte("image")).Hex() || !strings.Contains(system.PackageComment, "010203") {
@@ -213,6 +217,13 @@ func TestDigestsAreThoseOfTheFiles(t *testing.T) {
 	a, b := fmt.Sprintf("%x", sha1.Sum([]byte("alpha program"))), fmt.Sprintf("%x", sha1.Sum([]byte("data")))
 	if want := fmt.Sprintf("%x", sha1.Sum([]byte(min(a, b)+max(a, b)))); find(t, d, "alpha").PackageVerificationCode.Value != want {
 		t.Errorf("verification code %s: want %s", find(t, d, "alpha").PackageVerificationCode.Value, want)
+	}
+}
+
+func TestTheVerificationCodeDoesNotDependOnTheFilesOrder(t *testing.T) {
+	one, two := file{sums: Sums{SHA1: [20]byte{1}}}, file{sums: Sums{SHA1: [20]byte{2}}}
+	if verificationCode([]file{one, two}) != verificationCode([]file{two, one}) {
+		t.Error("it does")
 	}
 }
 
