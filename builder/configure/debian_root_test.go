@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -139,24 +138,27 @@ func (r reference) fetch(t *testing.T) {
 	if len(missing) == 0 {
 		return
 	}
-	cmd := exec.Command("apt-get", append([]string{"download", "-q"}, missing...)...)
-	cmd.Dir = r.dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("apt-get download: %v: %s", err, out)
-	}
-	files, err := filepath.Glob(filepath.Join(r.dir, "*%3A*"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range files {
-		name, err := url.PathUnescape(filepath.Base(f))
-		if err == nil {
-			err = os.Rename(f, filepath.Join(r.dir, strings.ReplaceAll(name, ":", "%3a")))
+	options := r.apt(t)
+	for _, args := range [][]string{{"update"}, append([]string{"download"}, missing...)} {
+		cmd := exec.Command("apt-get", append(slices.Clone(options), args...)...)
+		cmd.Dir = r.dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("apt-get %s: %v: %s", args[0], err, out)
 		}
-		if err != nil {
+	}
+}
+
+// apt keeps what apt knows of the archive apart from what the host's knows,
+// which may be older than the root.
+func (r reference) apt(t *testing.T) []string {
+	t.Helper()
+	state := t.TempDir()
+	for _, dir := range []string{"lists/partial", "cache"} {
+		if err := os.MkdirAll(filepath.Join(state, dir), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
+	return []string{"-q", "-o", "Dir::State::lists=" + state + "/lists", "-o", "Dir::Cache=" + state + "/cache", "-o", "APT::Sandbox::User=", "-o", "Acquire::Languages=none"}
 }
 
 // unpack puts the files of the packages into a tree with merged /usr, and
