@@ -58,8 +58,8 @@ func (o *opened) record(md5 []byte, archiveSize int64) ([]byte, error) {
 	return extend(o.header, more)
 }
 
-// extend adds values to a header. Those that are in no region are sorted by
-// tag.
+// extend adds values to a header; what it has itself stays, as with rpm. Those
+// that are in no region are sorted by tag.
 func extend(h *header, more []addition) ([]byte, error) {
 	_, inRegion, err := parseHeader(h.blob, tagImmutable)
 	if err != nil {
@@ -71,6 +71,7 @@ func extend(h *header, more []addition) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	more = slices.DeleteFunc(more, func(a addition) bool { return h.has(a.tag) })
 	for i := inRegion; i < count; i++ {
 		t := tag(binary.BigEndian.Uint32(index[16*i:]))
 		more = append(more, addition{t, h.values[t]})
