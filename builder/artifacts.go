@@ -1,6 +1,7 @@
 package builder
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"os"
@@ -13,22 +14,26 @@ import (
 	"github.com/proa-os/proa/progress"
 )
 
-// listArtifacts digests every file of the release and writes its manifest.
+// listArtifacts digests every file of the release, says how they were made, and
+// writes the manifest.
 func (b *build) listArtifacts(ctx context.Context) (manifests.Release, error) {
-	names := []string{manifests.DiskFile, manifests.RootFile, manifests.VerityFile, manifests.UKIFile}
-	slices.Sort(names)
-	artifacts := make([]manifests.Artifact, len(names))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(2)
-	for i, name := range names {
-		group.Go(func() (err error) {
-			artifacts[i], err = digestFile(ctx, name, b.path(name), b.Progress)
-			return err
-		})
+	names := []string{manifests.DiskFile, manifests.RootFile, manifests.SBOMFile, manifests.VerityFile, manifests.UKIFile}
+	if len(b.packages) > 0 {
+		names = append(names, manifests.ScriptsFile)
 	}
-	if err := group.Wait(); err != nil {
+	artifacts, err := b.digestArtifacts(ctx, names)
+	if err != nil {
 		return manifests.Release{}, err
 	}
+	if err := b.writeProvenance(artifacts); err != nil {
+		return manifests.Release{}, err
+	}
+	last, err := b.digestArtifacts(ctx, []string{manifests.ProvenanceFile})
+	if err != nil {
+		return manifests.Release{}, err
+	}
+	artifacts = append(artifacts, last...)
+	slices.SortFunc(artifacts, func(a, b manifests.Artifact) int { return cmp.Compare(a.Name, b.Name) })
 	root := b.hashes.Root()
 	release := manifests.Release{
 		Schema:        1,
@@ -45,6 +50,21 @@ func (b *build) listArtifacts(ctx context.Context) (manifests.Release, error) {
 		return manifests.Release{}, err
 	}
 	return release, os.WriteFile(b.path(manifests.ReleaseFile), append(text, '\n'), 0o644)
+}
+
+// digestArtifacts digests files, in the order of their names.
+func (b *build) digestArtifacts(ctx context.Context, names []string) ([]manifests.Artifact, error) {
+	slices.Sort(names)
+	artifacts := make([]manifests.Artifact, len(names))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(2)
+	for i, name := range names {
+		group.Go(func() (err error) {
+			artifacts[i], err = digestFile(ctx, name, b.path(name), b.Progress)
+			return err
+		})
+	}
+	return artifacts, group.Wait()
 }
 
 // digestFile says what a release lists of the file at path.

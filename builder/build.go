@@ -15,30 +15,47 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/proa-os/proa/builder/cache"
+	"github.com/proa-os/proa/builder/configure"
 	"github.com/proa-os/proa/builder/content"
 	"github.com/proa-os/proa/builder/erofs"
+	"github.com/proa-os/proa/builder/oci"
+	"github.com/proa-os/proa/builder/packages"
+	"github.com/proa-os/proa/builder/provenance"
 	"github.com/proa-os/proa/builder/tree"
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/partitions/verity"
 	"github.com/proa-os/proa/progress"
+	"github.com/proa-os/proa/signing"
 )
 
 // Config is one build.
 type Config struct {
-	Recipe  manifests.Recipe  // required
-	Folder  string            // required: the recipe's; its paths are relative to it
-	Output  string            // required: the folder to make; it must not exist or be empty, but see Replace
-	Replace bool              // put the new release in the place of one that Output holds
-	Version manifests.Version // required
-	Arch    manifests.Arch    // required: one of the recipe's
-	Epoch   int64             // seconds since 1970: every timestamp in the release
-	Init    []byte            // required: the proa-init program for Arch
-	Agent   *Agent            // required when the recipe has an update section
-	Stdin   io.Reader         // the source "tar: -"; nil if there is none
+	Recipe     manifests.Recipe  // required
+	RecipeText []byte            // required: the file that Recipe was read from, for the provenance
+	Folder     string            // required: the recipe's; its paths are relative to it
+	Output     string            // required: the folder to make; it must not exist or be empty, but see Replace
+	Replace    bool              // put the new release in the place of one that Output holds
+	Version    manifests.Version // required
+	Arch       manifests.Arch    // required: one of the recipe's
+	Epoch      int64             // seconds since 1970: every timestamp in the release
+	Init       []byte            // required: the proa-init program for Arch
+	Agent      *Agent            // required when the recipe has an update section
+	Stdin      io.Reader         // the source "tar: -"; nil if there is none
+
+	Lock     manifests.Lock   // what registries and repositories had; required where the recipe has sources of theirs
+	Cache    *cache.Cache     // keeps what is brought and unpacked; required with a Lock
+	Fetcher  packages.Fetcher // brings packages; required with a Lock
+	Registry oci.Remote       // how registries are asked
+
+	Builder string               // URI of who builds, for the provenance; optional
+	Tool    string               // version of proa, for the provenance; optional
+	Keys    []signing.PrivateKey // sign the provenance; optional
 
 	Progress progress.Reporter // nil: silent
 }
@@ -56,16 +73,23 @@ var ErrExists = errors.New("the output exists already")
 // build is one build under way; each step fills what the next ones read.
 type build struct {
 	Config
-	work  string // becomes Output
-	store *content.Store
+	work   string // becomes Output
+	store  *content.Store
+	inputs *inputDigests
+
+	background sync.WaitGroup
 
 	tree          *tree.Tree
-	kernelPath    string // in the tree
+	packages      []packages.About // in the order in which they were put into the tree
+	scripts       configure.Report // of what packages would have had done
+	description   *description     // of the tree
+	kernelPath    string           // in the tree
 	kernelRelease string
 	initrd        []byte
 	root          erofs.Image
 	hashes        *verity.Tree // of the root image
 	uki           []byte
+	found         []provenance.Input // all that was read
 }
 
 // Build makes a release. The output folder appears whole or not at all.
@@ -91,19 +115,27 @@ func Build(ctx context.Context, c Config) (manifests.Release, error) {
 	}
 	defer store.Close()
 
+	ctx, cancel := context.WithCancel(ctx)
 	b := &build{Config: c, work: work, store: store, tree: tree.New()}
+	defer func() {
+		cancel()
+		b.background.Wait() // it reads from the store
+	}()
 	var release manifests.Release
 	for _, step := range []struct {
 		name string
 		run  func(context.Context) error
 	}{
+		{"digest inputs", b.digestInputs},
 		{"read sources", b.readSources},
 		{"complete tree", b.completeTree},
+		{"describe tree", b.describeTree},
 		{"make initrd", b.makeInitrd},
 		{"write root image", b.writeRoot},
 		{"hash root image", b.hashRoot},
 		{"assemble kernel image", b.assembleUKI},
 		{"write disk image", b.writeDisk},
+		{"write documents", b.writeDocuments},
 		{"list artifacts", func(ctx context.Context) error { release, err = b.listArtifacts(ctx); return err }},
 		{"move into place", b.publish},
 	} {
@@ -130,6 +162,9 @@ func (c *Config) check() error {
 	case len(entries) > 0 && !(c.Replace && isRelease(entries)):
 		return fmt.Errorf("%s: %w", c.Output, ErrExists)
 	}
+	if len(c.RecipeText) == 0 {
+		return errors.New("the recipe's file is empty")
+	}
 	if c.Recipe.Update != nil && c.Agent == nil {
 		return errors.New("the recipe has an update section: want the proa-agent program")
 	}
@@ -149,7 +184,9 @@ func isRelease(entries []fs.DirEntry) bool {
 			found = true
 		case manifests.DiskFile, manifests.RootFile, manifests.VerityFile, manifests.UKIFile:
 		default:
-			return false
+			if !slices.Contains(manifests.Documents(), entry.Name()) {
+				return false
+			}
 		}
 	}
 	return found

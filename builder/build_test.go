@@ -61,18 +61,20 @@ func (in *inputs) make(folder string) error {
 // config is a build of the shared root, and of more sources, into a new folder.
 func config(t *testing.T, recipe string) Config {
 	t.Helper()
-	r, err := manifests.ParseRecipe("recipe.yaml", []byte("product: test\nplatform: qemu\nesp: 96MiB\nvar: 16MiB\nsources:\n  - tar: "+shared.root+"\n"+recipe))
+	text := []byte("product: test\nplatform: qemu\nesp: 96MiB\nvar: 16MiB\nsources:\n  - tar: " + shared.root + "\n" + recipe)
+	r, err := manifests.ParseRecipe("recipe.yaml", text)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return Config{
-		Recipe:  r,
-		Folder:  t.TempDir(),
-		Output:  filepath.Join(t.TempDir(), "out"),
-		Version: "1.0.0",
-		Arch:    manifests.AMD64,
-		Epoch:   manifests.DefaultEpoch,
-		Init:    shared.init,
+		Recipe:     r,
+		RecipeText: text,
+		Folder:     t.TempDir(),
+		Output:     filepath.Join(t.TempDir(), "out"),
+		Version:    "1.0.0",
+		Arch:       manifests.AMD64,
+		Epoch:      manifests.DefaultEpoch,
+		Init:       shared.init,
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 
+	"github.com/proa-os/proa/builder/configure"
 	"github.com/proa-os/proa/builder/tree"
 	"github.com/proa-os/proa/manifests"
 )
@@ -18,10 +19,16 @@ const ownSource = "proa"
 
 const unitFolder = "usr/lib/systemd/system"
 
-// completeTree adds what every image has: the folders that file systems are
+// completeTree does what scripts of packages are for, and adds what every image has: the folders that file systems are
 // mounted on, the release's identity and, where the recipe asks for updates,
 // the agent.
-func (b *build) completeTree(context.Context) error {
+func (b *build) completeTree(ctx context.Context) error {
+	if len(b.packages) > 0 {
+		var err error
+		if b.scripts, err = configure.Run(ctx, b.tree, b.configuration()); err != nil {
+			return err
+		}
+	}
 	for _, dir := range []struct {
 		path string
 		mode uint32

@@ -29,14 +29,39 @@ func (b *build) readSource(ctx context.Context, s manifests.Source) error {
 		if b.Stdin == nil {
 			return errors.New("the recipe reads a tar archive from standard input, and there is none")
 		}
-		return tarball.Add(ctx, b.store, b.tree, tarball.Config{Name: s.Name(), Reader: b.Stdin, Progress: b.Progress})
+		return tarball.Add(ctx, b.store, b.tree, tarball.Config{Name: s.Name(), Reader: b.stdin(), Progress: b.Progress})
 	case s.Tar != "":
 		return tarball.Add(ctx, b.store, b.tree, tarball.Config{Name: s.Name(), Path: b.inFolder(s.Tar), Progress: b.Progress})
+	case s.InRegistry():
+		return b.addImage(ctx, s)
 	case s.OCI != "":
-		return oci.Add(ctx, b.store, b.tree, oci.Config{Name: s.Name(), Path: b.inFolder(s.OCI), Arch: b.Arch, Ref: s.Ref, Progress: b.Progress})
+		return oci.Add(ctx, b.store, b.tree, oci.Config{Name: s.Name(), Path: b.inFolder(s.OCI), Arch: b.Arch, Ref: s.Ref, Cache: b.imageCache(), Progress: b.Progress})
+	case s.Deb != nil:
+		return b.addPackages(ctx, s, b.debManager(s))
+	case s.RPM != nil:
+		return b.addRPM(ctx, s)
 	default:
 		return overlay.Add(ctx, b.store, b.tree, overlay.Config{Name: s.Name(), Dir: b.inFolder(s.Dir), Entries: overlayEntries(s.Entries)})
 	}
+}
+
+// addImage adds an image of a registry.
+func (b *build) addImage(ctx context.Context, s manifests.Source) error {
+	locked, err := b.locked(s)
+	if err != nil {
+		return err
+	}
+	remote := b.Registry
+	remote.Progress = b.Progress
+	return oci.AddLocked(ctx, b.store, b.tree, oci.LockedConfig{Name: s.Name(), Image: *locked.Image, Arch: b.Arch, Cache: b.imageCache(), Remote: remote})
+}
+
+// imageCache is nil, and not a nil pointer, where there is no cache.
+func (b *build) imageCache() oci.Cache {
+	if b.Cache == nil {
+		return nil
+	}
+	return b.Cache
 }
 
 func overlayEntries(entries []manifests.Entry) []overlay.Entry {

@@ -25,7 +25,7 @@ type Locked struct {
 	// Asked is the digest of all that the recipe says about the source, with the
 	// keys it names: when that moves, the lock is no longer for this recipe.
 	Asked        Digest             `json:"asked"`
-	File         *FetchFile         `json:"file,omitempty"` // a tar archive or an image archive on the host
+	File         *FetchFile         `json:"file,omitempty"` // of an archive on the host; of the manifest where an image is in a layout folder
 	Image        *LockedImage       `json:"image,omitempty"`
 	Repositories []LockedRepository `json:"repositories,omitempty"`
 	Packages     []LockedPackage    `json:"packages,omitempty"` // sorted by name, then architecture, then version

@@ -27,20 +27,29 @@ const (
 )
 
 func findInLayout(ctx context.Context, from files, c Config) ([]layer, error) {
-	s := &search{from: laidOut{from}, c: c}
-	data, err := readSmall(from, "index.json")
+	d, err := chooseInLayout(ctx, from, c)
 	if err != nil {
 		return nil, err
 	}
+	return readLayers(ctx, laidOut{from}, d, c.Arch)
+}
+
+// chooseInLayout is the manifest of the image that c asks for.
+func chooseInLayout(ctx context.Context, from files, c Config) (v1.Descriptor, error) {
+	s := &search{from: laidOut{from}, c: c}
+	data, err := readSmall(from, "index.json")
+	if err != nil {
+		return v1.Descriptor{}, err
+	}
 	index, err := v1.ParseIndexManifest(bytes.NewReader(data))
 	if err != nil {
-		return nil, fmt.Errorf("parsing index.json: %w", err)
+		return v1.Descriptor{}, fmt.Errorf("parsing index.json: %w", err)
 	}
 	var found []v1.Descriptor
 	for _, d := range index.Manifests {
 		images, err := s.images(ctx, d, false, 1)
 		if err != nil {
-			return nil, err
+			return v1.Descriptor{}, err
 		}
 		if best, ok := baseline(images); ok && !slices.ContainsFunc(found, sameDigest(best)) {
 			found = append(found, best)
@@ -48,11 +57,11 @@ func findInLayout(ctx context.Context, from files, c Config) ([]layer, error) {
 	}
 	switch {
 	case len(found) == 0:
-		return nil, s.notFound()
+		return v1.Descriptor{}, s.notFound()
 	case len(found) > 1:
-		return nil, fmt.Errorf("it holds %d images for linux/%s: name one by its tag or digest", len(found), c.Arch)
+		return v1.Descriptor{}, fmt.Errorf("it holds %d images for linux/%s: name one by its tag or digest", len(found), c.Arch)
 	}
-	return readLayers(ctx, laidOut{from}, found[0], c.Arch)
+	return found[0], nil
 }
 
 // search looks for images by name and platform in nested indexes.

@@ -77,6 +77,22 @@ func add(ctx context.Context, store *content.Store, t *tree.Tree, c Config) erro
 	return t.Merge(rootfs)
 }
 
+// DigestOf is what an image in a layout folder is known by: size, in bytes, and
+// digest of its manifest.
+func DigestOf(ctx context.Context, c Config) (manifests.FetchFile, error) {
+	from, err := openFolder(c.Path)
+	if err != nil {
+		return manifests.FetchFile{}, err
+	}
+	defer from.close()
+	d, err := chooseInLayout(ctx, from, c)
+	if err != nil {
+		return manifests.FetchFile{}, err
+	}
+	digest, err := manifests.ParseDigest(d.Digest.String())
+	return manifests.FetchFile{Size: d.Size, Digest: digest}, err
+}
+
 // find chooses the image and returns its layers, the lowest first, not yet
 // read.
 func find(ctx context.Context, from files, c Config) ([]layer, error) {

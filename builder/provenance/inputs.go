@@ -8,31 +8,26 @@ import (
 	"github.com/proa-os/proa/manifests"
 )
 
-// Inputs is what a lock names for an architecture, in the lock's order: tar
-// archives, images with their layers, package repositories and packages. What
-// a lock does not name, such as keys and overlay folders, the build adds.
-func Inputs(l manifests.Lock, arch manifests.Arch) []Input {
+// Inputs is what a lock names for a source: an archive, an image with its
+// layers, or package repositories and packages. What a lock does not name, such
+// as keys and overlay folders, the build adds.
+func Inputs(in manifests.Locked) []Input {
 	var inputs []Input
-	for _, in := range l.Inputs {
-		if in.Arch != arch {
-			continue
+	if in.File != nil {
+		inputs = append(inputs, Input{Name: in.Source, Digest: in.File.Digest})
+	}
+	if in.Image != nil {
+		inputs = append(inputs, image(in.Source, in.Image)...)
+	}
+	for _, r := range in.Repositories {
+		name := "repository " + r.URL
+		if r.Suite != "" {
+			name += " " + r.Suite
 		}
-		if in.File != nil {
-			inputs = append(inputs, Input{Name: in.Source, Digest: in.File.Digest})
-		}
-		if in.Image != nil {
-			inputs = append(inputs, image(in.Source, in.Image)...)
-		}
-		for _, r := range in.Repositories {
-			name := "repository " + r.URL
-			if r.Suite != "" {
-				name += " " + r.Suite
-			}
-			inputs = append(inputs, Input{Name: name, URI: webURL(r.URL), Digest: r.Digest})
-		}
-		for _, p := range in.Packages {
-			inputs = append(inputs, Input{Name: p.Name + " " + p.Version + " " + p.Arch, URI: webURL(p.URL), Digest: p.Digest})
-		}
+		inputs = append(inputs, Input{Name: name, URI: webURL(r.URL), Digest: r.Digest})
+	}
+	for _, p := range in.Packages {
+		inputs = append(inputs, Input{Name: p.Name + " " + p.Version + " " + p.Arch, URI: webURL(p.URL), Digest: p.Digest})
 	}
 	return inputs
 }

@@ -116,17 +116,18 @@ func TestWhatIsMissingIsAnError(t *testing.T) {
 
 func TestEveryInputOfALockIsNamed(t *testing.T) {
 	blob := func(s string) manifests.LockedBlob { return manifests.LockedBlob{Size: 1, Digest: digest(s)} }
-	lock := manifests.Lock{Schema: 1, Inputs: []manifests.Locked{
+	var got []Input
+	for _, locked := range []manifests.Locked{
 		{Source: "tar root.tar", Arch: "amd64", File: &manifests.FetchFile{Size: 1, Digest: digest("tar")}},
-		{Source: "tar root.tar", Arch: "arm64", File: &manifests.FetchFile{Size: 1, Digest: digest("other")}},
 		{Source: "oci r.example:5000/a/B:1.0", Arch: "amd64", Image: &manifests.LockedImage{
 			Reference: "r.example:5000/a/B:1.0", Index: digest("index"), Manifest: blob("manifest"), Config: blob("config"), Layers: []manifests.LockedBlob{blob("l1"), blob("l2")},
 		}},
 		{Source: "deb packages", Arch: "amd64",
 			Repositories: []manifests.LockedRepository{{URL: "https://deb.example", Suite: "bookworm", Digest: digest("inrelease")}},
 			Packages:     []manifests.LockedPackage{{Name: "p", Version: "1", Arch: "all", URL: "https://deb.example/p.deb", Digest: digest("p")}, {Name: "q", Version: "2", Arch: "all", URL: "./q.deb", Digest: digest("q")}}},
-	}}
-	got := Inputs(lock, "amd64")
+	} {
+		got = append(got, Inputs(locked)...)
+	}
 	want := []Input{
 		{"tar root.tar", "", digest("tar")},
 		{"oci r.example:5000/a/B:1.0", "pkg:oci/b@sha256%3A" + digest("manifest").Hex() + "?repository_url=r.example%3A5000%2Fa%2FB&tag=1.0", digest("manifest")},

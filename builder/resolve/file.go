@@ -2,7 +2,9 @@ package resolve
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/proa-os/proa/builder/oci"
@@ -27,9 +29,10 @@ func (r *resolver) image(ctx context.Context, source manifests.Source, locked *m
 	return nil
 }
 
-// file digests an archive on the host.
-func (r *resolver) file(ctx context.Context, path string, locked *manifests.Locked) error {
-	file, err := digestFile(ctx, inFolder(r.Folder, path))
+// file digests an archive on the host, or the manifest of an image in a layout
+// folder.
+func (r *resolver) file(ctx context.Context, source manifests.Source, locked *manifests.Locked) error {
+	file, err := Digest(ctx, source, locked.Arch, r.Folder)
 	if err != nil {
 		return err
 	}
@@ -37,13 +40,27 @@ func (r *resolver) file(ctx context.Context, path string, locked *manifests.Lock
 	return nil
 }
 
-func digestFile(ctx context.Context, path string) (manifests.FetchFile, error) {
+// Digest is what a lock says of a tar archive, or of an image that is in no
+// registry: size and digest of the archive, or of the image's manifest where it
+// is in a layout folder.
+func Digest(ctx context.Context, source manifests.Source, arch manifests.Arch, folder string) (manifests.FetchFile, error) {
+	path := inFolder(folder, location(source))
 	info, err := os.Stat(path)
 	if err != nil {
 		return manifests.FetchFile{}, err
 	}
+	if source.OCI != "" && info.IsDir() {
+		return oci.DigestOf(ctx, oci.Config{Path: path, Arch: arch, Ref: source.Ref})
+	}
+	return digestFile(ctx, path, info)
+}
+
+// ErrPipe says that what is there can be read only once.
+var ErrPipe = errors.New("want a regular file")
+
+func digestFile(ctx context.Context, path string, info fs.FileInfo) (manifests.FetchFile, error) {
 	if !info.Mode().IsRegular() {
-		return manifests.FetchFile{}, fmt.Errorf("%s: want a regular file", path)
+		return manifests.FetchFile{}, fmt.Errorf("%s: %w", path, ErrPipe)
 	}
 	size, sum, err := sparse.Digest(ctx, path, nil)
 	return manifests.FetchFile{Size: size, Digest: sum}, err

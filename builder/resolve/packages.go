@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -158,7 +159,11 @@ func (q *question) addFile(ctx context.Context, item, path string, describe func
 	if err != nil {
 		return fmt.Errorf("%s: %w", item, err)
 	}
-	file, err := digestFile(ctx, path)
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	file, err := digestFile(ctx, path, info)
 	if err != nil {
 		return err
 	}

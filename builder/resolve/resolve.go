@@ -109,7 +109,7 @@ func (r *resolver) source(ctx context.Context, source manifests.Source, arch man
 	case source.InRegistry():
 		err = r.image(ctx, source, &locked)
 	default:
-		err = r.file(ctx, location(source), &locked)
+		err = r.file(ctx, source, &locked)
 	}
 	return locked, err
 }

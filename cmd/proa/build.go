@@ -5,19 +5,26 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/proa-os/proa/builder"
+	"github.com/proa-os/proa/builder/resolve"
 	"github.com/proa-os/proa/cmd/internal/cli"
 	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/signing"
 	"github.com/proa-os/proa/updater/units"
 )
 
 type buildOptions struct {
+	inputOptions
+	locked  bool
+	check   string
+	keys    []string
+	builder string
 	output  string
 	version string
 	arch    string
@@ -40,13 +47,24 @@ default the current one. The output folder holds:
   uki.efi        kernel, initrd and the command line with the root hash
   release.json   the manifest: every artifact by size and SHA-256
 
+  sbom.spdx.json what the root is made of, as SPDX 2.3
+  provenance.json what it was made from: SLSA provenance in a DSSE envelope
+  scripts.json   package scripts, and what was done in their stead
+
 The folder appears whole or not at all. The same inputs give the same bytes. No
-privileges are needed, and nothing from the sources is run.
+privileges are needed, and nothing from the sources is run, but for scripts that
+the recipe wants to be run in a sandbox.
+
+What registries and repositories have is taken from proa.lock. Where the recipe
+has moved since it was written, the lock is brought up to date first, unless
+--locked forbids it. --check OUT builds the release in OUT once more and names
+the first file that came out otherwise.
 
 Exit codes: 0 built; 1 something went wrong; 2 the command line or the recipe is
-wrong.`,
+wrong; 3 with --check, the release came out otherwise.`,
 		Example: `  proa build -o out/1.0.0 --version 1.0.0
   proa build images/debian/recipe.yaml -o out/1.0.0 --version 1.0.0 --json
+  proa build --check out/1.0.0
   mmdebstrap bookworm - | proa build recipe.yaml -o out/1.0.0 --version 1.0.0`,
 		Args: cli.MaximumArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -57,7 +75,13 @@ wrong.`,
 			return o.run(cmd, recipe)
 		},
 	}
+	o.add(cmd)
+	o.addVendor(cmd)
 	flags := cmd.Flags()
+	flags.BoolVar(&o.locked, "locked", false, "refuse to build when the recipe has moved since it was locked")
+	flags.StringVar(&o.check, "check", "", "build this release once more, and say what differs")
+	flags.StringArrayVar(&o.keys, "provenance-key", nil, "sign the provenance with this key, a file that 'proa key new' made; can be repeated")
+	flags.StringVar(&o.builder, "builder-id", "", "URI of who builds, for the provenance")
 	flags.StringVarP(&o.output, "output", "o", "", "folder to make (required)")
 	flags.StringVar(&o.version, "version", "", "version of the release (default: the recipe's)")
 	flags.StringVar(&o.arch, "arch", "", "architecture (default: the recipe's first)")
@@ -68,8 +92,26 @@ wrong.`,
 }
 
 func (o buildOptions) run(cmd *cobra.Command, path string) error {
-	config, err := o.config(cmd, path)
+	if o.check != "" {
+		return o.runCheck(cmd, path)
+	}
+	if o.output == "" {
+		return cli.Usage(cmd, errors.New("--output is missing: name the folder to make"))
+	}
+	recipe, err := readRecipe(path)
 	if err != nil {
+		return err
+	}
+	config, err := o.config(cmd, recipe)
+	if err != nil {
+		return err
+	}
+	in, err := o.open(cmd)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	if err := o.followLock(cmd, recipe, in, &config); err != nil {
 		return err
 	}
 	release, err := builder.Build(cmd.Context(), config)
@@ -79,7 +121,7 @@ func (o buildOptions) run(cmd *cobra.Command, path string) error {
 	case errors.Is(err, builder.ErrNoLoader):
 		return cli.Hint(err, "add the package systemd-boot-efi to a source, or install it here")
 	case err != nil:
-		return err
+		return inputHint(err)
 	}
 	if cli.JSON(cmd) {
 		return cli.PrintJSON(cmd.OutOrStdout(), release)
@@ -87,41 +129,72 @@ func (o buildOptions) run(cmd *cobra.Command, path string) error {
 	return printRelease(cmd.OutOrStdout(), config.Output, release)
 }
 
-func (o buildOptions) config(cmd *cobra.Command, path string) (builder.Config, error) {
-	if o.output == "" {
-		return builder.Config{}, cli.Usage(cmd, errors.New("--output is missing: name the folder to make"))
+// followLock gives a build the lock of its recipe. Where the recipe has moved,
+// and needs a lock, it is locked again first, unless that was forbidden.
+func (o buildOptions) followLock(cmd *cobra.Command, r *recipe, in inputs, c *builder.Config) error {
+	c.Cache, c.Fetcher, c.Registry = in.cache, in.fetcher, in.registry
+	needed := slices.ContainsFunc(r.Sources, manifests.Source.Locked)
+	if !needed && !r.locked && !o.locked {
+		return nil
 	}
-	recipe, folder, err := readRecipe(path)
+	moved, err := resolve.Moved(r.Recipe, r.folder, r.lock)
 	if err != nil {
-		return builder.Config{}, err
+		return err
 	}
+	if len(moved) > 0 {
+		if o.locked {
+			err := fmt.Errorf("%s is not for this recipe: %s", r.lockPath(), strings.Join(moved, ", "))
+			return cli.Hint(err, "run 'proa lock', look at what it changes, and keep the lock with the recipe")
+		}
+		changes, err := r.relock(cmd, in, resolve.Update{}, true)
+		if err != nil {
+			return inputHint(err)
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "wrote %s: %d changes\n", r.lockPath(), len(changes))
+	}
+	c.Lock = r.lock
+	return nil
+}
+
+func (o buildOptions) config(cmd *cobra.Command, r *recipe) (builder.Config, error) {
 	c := builder.Config{
-		Recipe:   recipe,
-		Folder:   folder,
-		Output:   o.output,
-		Replace:  o.force,
-		Stdin:    cmd.InOrStdin(),
-		Progress: cli.Progress(cmd),
+		Recipe:     r.Recipe,
+		RecipeText: r.text,
+		Folder:     r.folder,
+		Output:     o.output,
+		Replace:    o.force,
+		Stdin:      cmd.InOrStdin(),
+		Builder:    o.builder,
+		Tool:       cli.Version,
+		Progress:   cli.Progress(cmd),
 	}
-	if c.Version, err = o.chooseVersion(recipe); err != nil {
+	for _, path := range o.keys {
+		key, err := signing.ReadKeyFile(path)
+		if err != nil {
+			return builder.Config{}, err
+		}
+		c.Keys = append(c.Keys, key)
+	}
+	var err error
+	if c.Version, err = o.chooseVersion(r.Recipe); err != nil {
 		return builder.Config{}, cli.Usage(cmd, err)
 	}
-	c.Arch = recipe.Arch[0]
+	c.Arch = r.Arch[0]
 	if o.arch != "" {
 		if c.Arch, err = manifests.ParseArch(o.arch); err != nil {
 			return builder.Config{}, cli.Usage(cmd, err)
 		}
 	}
-	if !slices.Contains(recipe.Arch, c.Arch) {
-		return builder.Config{}, cli.Usage(cmd, fmt.Errorf("architecture %s: the recipe is for %v", c.Arch, recipe.Arch))
+	if !slices.Contains(r.Arch, c.Arch) {
+		return builder.Config{}, cli.Usage(cmd, fmt.Errorf("architecture %s: the recipe is for %v", c.Arch, r.Arch))
 	}
-	if c.Epoch, err = chooseEpoch(recipe); err != nil {
+	if c.Epoch, err = chooseEpoch(r.Recipe); err != nil {
 		return builder.Config{}, cli.Exit(cli.ExitUsage, err)
 	}
 	if c.Init, err = readProgram(o.init, "proa-init", c.Arch); err != nil {
 		return builder.Config{}, err
 	}
-	if recipe.Update != nil {
+	if r.Update != nil {
 		program, err := readProgram(o.agent, "proa-agent", c.Arch)
 		if err != nil {
 			return builder.Config{}, err
@@ -129,38 +202,6 @@ func (o buildOptions) config(cmd *cobra.Command, path string) (builder.Config, e
 		c.Agent = &builder.Agent{Program: program, Units: units.Files(), Links: units.Links()}
 	}
 	return c, nil
-}
-
-// readRecipe reads the recipe at path, a file or a folder that holds one, and
-// says which folder its paths are relative to.
-func readRecipe(path string) (manifests.Recipe, string, error) {
-	info, err := os.Stat(path)
-	if err == nil && info.IsDir() {
-		path = filepath.Join(path, manifests.RecipeFile)
-		info, err = os.Stat(path)
-	}
-	if err != nil {
-		err = fmt.Errorf("recipe %.200q: %w", path, errors.Unwrap(err))
-		return manifests.Recipe{}, "", cli.Exit(cli.ExitUsage, cli.Hint(err, "'proa init' writes a recipe to start from"))
-	}
-	if !info.Mode().IsRegular() {
-		return manifests.Recipe{}, "", cli.Exit(cli.ExitUsage, fmt.Errorf("%s: want a regular file", path))
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return manifests.Recipe{}, "", err
-	}
-	defer file.Close()
-	const most = 1 << 20
-	data, err := io.ReadAll(io.LimitReader(file, most))
-	if err != nil {
-		return manifests.Recipe{}, "", err
-	}
-	recipe, err := manifests.ParseRecipe(path, data)
-	if err != nil {
-		return manifests.Recipe{}, "", cli.Exit(cli.ExitUsage, err)
-	}
-	return recipe, filepath.Dir(path), nil
 }
 
 func (o buildOptions) chooseVersion(recipe manifests.Recipe) (manifests.Version, error) {

@@ -142,17 +142,23 @@ func waitingForBuilds(cmd *cobra.Command) func() {
 	return func() { fmt.Fprintln(cmd.ErrOrStderr(), "waiting for builds that use the cache") }
 }
 
-// withCache opens the cache in dir, or the user's.
-func withCache(dir string, use func(*cache.Cache) error) error {
+// openCache opens the cache in dir, or the user's.
+func openCache(dir string) (*cache.Cache, error) {
 	if dir == "" {
 		var err error
 		if dir, err = cache.DefaultDir(); err != nil {
-			return cli.Hint(err, "name a folder with PROA_CACHE")
+			return nil, cli.Hint(err, "name a folder with PROA_CACHE")
 		}
 	}
 	c, err := cache.Open(dir)
+	return c, cli.Hint(err, "name another folder with PROA_CACHE")
+}
+
+// withCache uses the cache in dir, or the user's.
+func withCache(dir string, use func(*cache.Cache) error) error {
+	c, err := openCache(dir)
 	if err != nil {
-		return cli.Hint(err, "name another folder with PROA_CACHE")
+		return err
 	}
 	return errors.Join(use(c), c.Close())
 }

@@ -28,7 +28,9 @@ and publishes releases.`,
 	cli.AddVersion(root)
 	root.AddCommand(
 		newInitCommand(),
+		newLockCommand(),
 		newBuildCommand(),
+		newVendorCommand(),
 		newInspectCommand(),
 		newVerifyCommand(),
 		newDiffCommand(),

@@ -44,6 +44,9 @@ func ExactArgs(n int) cobra.PositionalArgs { return usageArgs(cobra.ExactArgs(n)
 // MaximumArgs is cobra's MaximumNArgs, with an error that is one of usage.
 func MaximumArgs(n int) cobra.PositionalArgs { return usageArgs(cobra.MaximumNArgs(n)) }
 
+// RangeArgs is cobra's, with an error that is one of usage.
+func RangeArgs(least, most int) cobra.PositionalArgs { return usageArgs(cobra.RangeArgs(least, most)) }
+
 // NoArgs is cobra's, with an error that is one of usage.
 func NoArgs(cmd *cobra.Command, args []string) error { return usageArgs(cobra.NoArgs)(cmd, args) }
 

@@ -1,0 +1,140 @@
+package builder
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"github.com/proa-os/proa/builder/inventory"
+	"github.com/proa-os/proa/builder/provenance"
+	"github.com/proa-os/proa/builder/sbom"
+	"github.com/proa-os/proa/builder/tree"
+	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/signing"
+)
+
+// description is what the documents of a release say of the tree. It is found
+// out in the background, while the images are written.
+type description struct {
+	inventory inventory.Inventory
+	sums      map[*tree.Node]sbom.Sums
+	done      chan struct{}
+	err       error
+}
+
+// describeTree begins to find out what is in the tree, which does not change
+// any more.
+func (b *build) describeTree(ctx context.Context) error {
+	d := &description{done: make(chan struct{})}
+	b.description = d
+	b.background.Go(func() {
+		defer close(d.done)
+		if d.inventory, d.err = inventory.Read(ctx, b.tree); d.err != nil {
+			return
+		}
+		d.sums, d.err = sbom.Hash(ctx, b.tree, nil)
+	})
+	return nil
+}
+
+// writeDocuments writes what tells of the release.
+func (b *build) writeDocuments(ctx context.Context) error {
+	inputs, err := b.allInputs()
+	if err != nil {
+		return err
+	}
+	b.found = inputs
+	if len(b.packages) > 0 {
+		if err := b.writeJSON(manifests.ScriptsFile, b.scripts); err != nil {
+			return err
+		}
+	}
+	step := b.Progress.Step("write bill of materials", 0)
+	err = b.writeSBOM(ctx)
+	step.Done(err)
+	return err
+}
+
+func (b *build) writeSBOM(ctx context.Context) error {
+	select {
+	case <-b.description.done:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if b.description.err != nil {
+		return b.description.err
+	}
+	file, err := os.OpenFile(b.path(manifests.SBOMFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	out := bufio.NewWriterSize(file, 1<<20)
+	root := b.hashes.Root()
+	given := make([]sbom.Input, len(b.found))
+	for i, in := range b.found {
+		given[i] = sbom.Input(in)
+	}
+	err = sbom.Write(ctx, out, sbom.Config{
+		Product:   b.Recipe.Product,
+		Version:   string(b.Version),
+		Arch:      string(b.Arch),
+		Epoch:     b.Epoch,
+		RootHash:  root.Hash[:],
+		Inventory: b.description.inventory,
+		Tree:      b.tree,
+		Inputs:    given,
+		Digests: func(n *tree.Node) (sbom.Sums, bool) {
+			sums, ok := b.description.sums[n]
+			return sums, ok
+		},
+	})
+	if err != nil {
+		return err
+	}
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	return file.Close()
+}
+
+// writeProvenance says how the artifacts were made.
+func (b *build) writeProvenance(made []manifests.Artifact) error {
+	c := provenance.Config{
+		Product:   b.Recipe.Product,
+		Version:   b.Version,
+		Arch:      b.Arch,
+		Epoch:     b.Epoch,
+		Recipe:    manifests.DigestOf(b.RecipeText),
+		Inputs:    b.found,
+		Artifacts: made,
+		Builder:   b.Builder,
+		Tool:      b.Tool,
+	}
+	if len(b.Lock.Inputs) > 0 {
+		text, err := b.Lock.Encode()
+		if err != nil {
+			return err
+		}
+		c.Lock = manifests.DigestOf(text)
+	}
+	statement, err := provenance.Statement(c)
+	if err != nil {
+		return err
+	}
+	envelope, err := signing.Seal(signing.PayloadInToto, statement, b.Keys...)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(b.path(manifests.ProvenanceFile), envelope, 0o644)
+}
+
+func (b *build) writeJSON(name string, v any) error {
+	text, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return os.WriteFile(b.path(name), append(text, '\n'), 0o644)
+}

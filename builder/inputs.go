@@ -1,0 +1,120 @@
+package builder
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/proa-os/proa/builder/overlay"
+	"github.com/proa-os/proa/builder/provenance"
+	"github.com/proa-os/proa/builder/resolve"
+	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/partitions/sparse"
+)
+
+// ErrChanged says that an archive of this machine is not the one that was
+// locked.
+var ErrChanged = errors.New("the lock says otherwise")
+
+// inputDigests are what the build reads, for its provenance. Archives and folders are
+// digested in the background.
+type inputDigests struct {
+	group *errgroup.Group
+	stdin hash.Hash // nil when standard input is not read
+
+	mu    sync.Mutex
+	found map[int][]provenance.Input // by the index of the source; others by -1
+}
+
+// digestInputs begins to digest what is on this machine.
+func (b *build) digestInputs(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	b.background.Go(func() { <-ctx.Done(); group.Wait() })
+	b.inputs = &inputDigests{group: group, found: map[int][]provenance.Input{}}
+	for i, s := range b.Recipe.Sources {
+		if s.Tar == "-" {
+			b.inputs.stdin = sha256.New()
+			continue
+		}
+		group.Go(func() error {
+			found, err := b.digestSource(ctx, s)
+			if err != nil {
+				return fmt.Errorf("%s: %w", s.Name(), err)
+			}
+			b.inputs.add(i, found...)
+			return nil
+		})
+	}
+	return nil
+}
+
+func (in *inputDigests) add(source int, found ...provenance.Input) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.found[source] = append(in.found[source], found...)
+}
+
+// digestSource digests what a source reads from this machine, or finds in the
+// lock what it stands for.
+func (b *build) digestSource(ctx context.Context, s manifests.Source) ([]provenance.Input, error) {
+	found := []provenance.Input{}
+	for _, key := range s.Keys() {
+		digest, err := digestOf(ctx, b.inFolder(key))
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, provenance.Input{Name: "key " + key, Digest: digest})
+	}
+	if s.Locked() {
+		locked, err := b.locked(s)
+		return append(provenance.Inputs(locked), found...), err
+	}
+	if s.Dir != "" {
+		digest, err := overlay.Digest(ctx, b.inFolder(s.Dir))
+		return append(found, provenance.Input{Name: s.Name(), Digest: digest}), err
+	}
+	file, err := resolve.Digest(ctx, s, b.Arch, b.Folder)
+	if errors.Is(err, resolve.ErrPipe) {
+		return found, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if locked, err := b.locked(s); err == nil && *locked.File != file {
+		return nil, fmt.Errorf("%s: %w: %s", file.Digest, ErrChanged, locked.File.Digest)
+	}
+	return append(found, provenance.Input{Name: s.Name(), Digest: file.Digest}), nil
+}
+
+func digestOf(ctx context.Context, path string) (manifests.Digest, error) {
+	_, sum, err := sparse.Digest(ctx, path, nil)
+	return sum, err
+}
+
+// stdin is the standard input, digested as it is read.
+func (b *build) stdin() io.Reader { return io.TeeReader(b.Stdin, b.inputs.stdin) }
+
+// allInputs waits until everything is digested. The order is that of the
+// recipe.
+func (b *build) allInputs() ([]provenance.Input, error) {
+	if err := b.inputs.group.Wait(); err != nil {
+		return nil, err
+	}
+	var all []provenance.Input
+	for i, s := range b.Recipe.Sources {
+		if s.Tar == "-" {
+			b.inputs.add(i, provenance.Input{Name: s.Name(), Digest: manifests.Digest(b.inputs.stdin.Sum(nil))})
+		}
+		all = append(all, b.inputs.found[i]...)
+	}
+	return append(all, b.inputs.found[otherInputs]...), nil
+}
+
+// otherInputs is where inputs stand that no source brings.
+const otherInputs = -1

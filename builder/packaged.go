@@ -1,0 +1,179 @@
+package builder
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/proa-os/proa/builder/cache"
+	"github.com/proa-os/proa/builder/configure"
+	"github.com/proa-os/proa/builder/content"
+	"github.com/proa-os/proa/builder/deb"
+	"github.com/proa-os/proa/builder/openpgp"
+	"github.com/proa-os/proa/builder/packages"
+	"github.com/proa-os/proa/builder/resolve"
+	"github.com/proa-os/proa/builder/rpm"
+	"github.com/proa-os/proa/manifests"
+)
+
+// ErrNotLocked says that the lock does not say what a source stands for.
+var ErrNotLocked = errors.New("the lock does not say what it stands for")
+
+// locked is what a source stands for.
+func (b *build) locked(s manifests.Source) (manifests.Locked, error) {
+	asked, err := resolve.Asked(s, b.Folder)
+	if err != nil {
+		return manifests.Locked{}, fmt.Errorf("%s: %w", s.Name(), err)
+	}
+	locked, ok := b.Lock.Find(s.Name(), b.Arch, asked)
+	if !ok {
+		return manifests.Locked{}, fmt.Errorf("%s for %s: %w", s.Name(), b.Arch, ErrNotLocked)
+	}
+	return locked, nil
+}
+
+// manager is how one format of packages is opened and put into the tree.
+type manager struct {
+	source    string
+	unpacking string // the kind of what the cache keeps
+	open      func(ctx context.Context, store *content.Store, path string) (packages.Payload, error)
+	prepare   func() error
+	replaces  func(later, earlier *packages.About, path string) bool
+	record    func(payloads []packages.Payload) error
+}
+
+func (b *build) debManager(s manifests.Source) manager {
+	return manager{
+		source:    s.Name(),
+		unpacking: "deb 1",
+		open: func(ctx context.Context, store *content.Store, path string) (packages.Payload, error) {
+			return deb.Read(ctx, store, path, s.Name())
+		},
+		prepare:  func() error { return deb.Prepare(b.tree, b.Arch) },
+		replaces: deb.Replaces,
+		record:   func(payloads []packages.Payload) error { return deb.WriteDatabase(b.tree, payloads) },
+	}
+}
+
+// addRPM also verifies signatures as packages are opened: what the cache keeps
+// was verified with the keys in its kind.
+func (b *build) addRPM(ctx context.Context, s manifests.Source) error {
+	var paths []string
+	for _, key := range s.Keys() {
+		paths = append(paths, b.inFolder(key))
+	}
+	keys, err := openpgp.Read(paths...)
+	if err != nil {
+		return err
+	}
+	return b.addPackages(ctx, s, manager{
+		source:    s.Name(),
+		unpacking: "rpm 1 " + keys.Digest().Hex()[:16],
+		open: func(ctx context.Context, store *content.Store, path string) (packages.Payload, error) {
+			return rpm.Read(ctx, store, path, rpm.ReadConfig{Keys: keys, Source: s.Name()})
+		},
+		prepare:  func() error { return nil },
+		replaces: func(_, _ *packages.About, _ string) bool { return false },
+		record:   func(payloads []packages.Payload) error { return rpm.WriteDatabase(b.tree, payloads, b.Epoch) },
+	})
+}
+
+// addPackages puts the packages of a source into the tree, makes the users
+// whom their files belong to, and records them as their manager would.
+func (b *build) addPackages(ctx context.Context, s manifests.Source, m manager) error {
+	locked, err := b.locked(s)
+	if err != nil {
+		return err
+	}
+	payloads, err := b.openPackages(ctx, locked.Packages, m)
+	if err != nil {
+		return err
+	}
+	payloads = packages.Sort(payloads)
+	if err := m.prepare(); err != nil {
+		return err
+	}
+	if err := packages.Lay(ctx, b.tree, s.Name(), payloads, m.replaces); err != nil {
+		return err
+	}
+	for _, p := range payloads {
+		b.packages = append(b.packages, p.About)
+	}
+	if _, err := configure.Users(b.tree, b.configuration()); err != nil {
+		return err
+	}
+	if err := packages.Own(b.tree, payloads); err != nil {
+		return err
+	}
+	return m.record(payloads)
+}
+
+// openPackages brings packages and opens them, several at a time, in the order
+// of the lock.
+func (b *build) openPackages(ctx context.Context, locked []manifests.LockedPackage, m manager) ([]packages.Payload, error) {
+	total := int64(0)
+	for _, p := range locked {
+		total += p.Size
+	}
+	step := b.Progress.Step("read "+m.source, total)
+	payloads := make([]packages.Payload, len(locked))
+	const atOnce = 4 // some wait for the network while others unpack
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(atOnce)
+	for i, p := range locked {
+		group.Go(func() (err error) {
+			if payloads[i], err = b.openPackage(ctx, p, m); err != nil {
+				return fmt.Errorf("package %s %s: %w", p.Name, p.Version, err)
+			}
+			step.Add(p.Size)
+			return nil
+		})
+	}
+	err := group.Wait()
+	step.Done(err)
+	return payloads, err
+}
+
+func (b *build) openPackage(ctx context.Context, p manifests.LockedPackage, m manager) (packages.Payload, error) {
+	unpacked, err := b.Cache.Unpacked(ctx, b.store, p.Digest, m.unpacking, func(ctx context.Context, into *content.Store) (cache.Unpacked, error) {
+		path, err := b.bring(ctx, p)
+		if err != nil {
+			return cache.Unpacked{}, err
+		}
+		payload, err := m.open(ctx, into, path)
+		if err != nil {
+			return cache.Unpacked{}, err
+		}
+		about, err := json.Marshal(payload.About)
+		return cache.Unpacked{Entries: payload.Entries, About: about}, err
+	})
+	if err != nil {
+		return packages.Payload{}, err
+	}
+	payload := packages.Payload{Entries: unpacked.Entries}
+	if err := json.Unmarshal(unpacked.About, &payload.About); err != nil {
+		return packages.Payload{}, err
+	}
+	if payload.Name != p.Name || payload.Version != p.Version || payload.Arch != p.Arch {
+		return packages.Payload{}, fmt.Errorf("it says that it is %s %s for %s, and not what the lock says", payload.Name, payload.Version, payload.Arch)
+	}
+	return payload, nil
+}
+
+// bring is where the file of a package is.
+func (b *build) bring(ctx context.Context, p manifests.LockedPackage) (string, error) {
+	at := p.URL
+	if manifests.IsPackageFile(at) {
+		at = b.inFolder(at)
+	}
+	path, _, err := b.Fetcher.File(ctx, at, p.Size, packages.Checksum(p.Digest.String()))
+	return path, err
+}
+
+// configuration is what packages would have had done to the tree.
+func (b *build) configuration() configure.Config {
+	return configure.Config{Packages: b.packages, Source: ownSource, Epoch: b.Epoch}
+}

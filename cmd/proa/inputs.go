@@ -1,0 +1,177 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/proa-os/proa/builder/cache"
+	"github.com/proa-os/proa/builder/download"
+	"github.com/proa-os/proa/builder/oci"
+	"github.com/proa-os/proa/builder/resolve"
+	"github.com/proa-os/proa/cmd/internal/cli"
+	"github.com/proa-os/proa/durable"
+	"github.com/proa-os/proa/manifests"
+)
+
+// inputOptions are the flags of the commands that bring what a recipe names.
+type inputOptions struct {
+	cache   string
+	offline bool
+	mirrors []string
+	vendor  string
+}
+
+func (o *inputOptions) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&o.cache, "cache", "", "the cache's folder (default $PROA_CACHE, or ~/.cache/proa)")
+	flags.BoolVar(&o.offline, "offline", false, "use no network: only the cache and --vendor")
+	flags.StringArrayVar(&o.mirrors, "mirror", nil, "fetch from another place: URL=URL, both as prefixes")
+}
+
+func (o *inputOptions) addVendor(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.vendor, "vendor", "", "a folder that 'proa vendor' made, to take inputs from")
+}
+
+// inputs is where a command's inputs come from.
+type inputs struct {
+	cache    *cache.Cache
+	fetcher  *download.Fetcher
+	registry oci.Remote
+}
+
+// open opens the user's cache. Close it when the work is done.
+func (o inputOptions) open(cmd *cobra.Command) (inputs, error) {
+	mirrors := map[string]string{}
+	for _, text := range o.mirrors {
+		from, to, ok := strings.Cut(text, "=")
+		if !ok || from == "" || to == "" {
+			return inputs{}, cli.Usage(cmd, fmt.Errorf("--mirror %.200q: want URL=URL", text))
+		}
+		mirrors[from] = to
+	}
+	kept, err := openCache(o.cache)
+	if err != nil {
+		return inputs{}, err
+	}
+	if o.vendor != "" {
+		if err := kept.AddReadOnly(o.vendor); err != nil {
+			kept.Close()
+			return inputs{}, cli.Hint(err, "'proa vendor' makes such a folder")
+		}
+	}
+	fetcher := download.New(kept, download.Config{Offline: o.offline, Mirrors: mirrors, UserAgent: userAgent(), Progress: cli.Progress(cmd)})
+	return inputs{kept, fetcher, oci.Remote{Offline: o.offline, UserAgent: userAgent(), Progress: cli.Progress(cmd)}}, nil
+}
+
+func (in inputs) Close() error {
+	in.fetcher.Close()
+	return in.cache.Close()
+}
+
+func userAgent() string { return "proa/" + cli.Version }
+
+// recipe is a recipe with the lock beside it.
+type recipe struct {
+	manifests.Recipe
+	text   []byte         // the file
+	folder string         // its paths are relative to it
+	lock   manifests.Lock // the zero value when there is none
+	locked bool           // there is a lock
+}
+
+func (r recipe) lockPath() string { return filepath.Join(r.folder, manifests.LockFile) }
+
+// readRecipe reads the recipe at path, a file or a folder that holds one, and
+// the lock beside it.
+func readRecipe(path string) (*recipe, error) {
+	info, err := os.Stat(path)
+	if err == nil && info.IsDir() {
+		path = filepath.Join(path, manifests.RecipeFile)
+		info, err = os.Stat(path)
+	}
+	if err != nil {
+		err = fmt.Errorf("recipe %.200q: %w", path, errors.Unwrap(err))
+		return nil, cli.Exit(cli.ExitUsage, cli.Hint(err, "'proa init' writes a recipe to start from"))
+	}
+	if !info.Mode().IsRegular() {
+		return nil, cli.Exit(cli.ExitUsage, fmt.Errorf("%s: want a regular file", path))
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	const most = 1 << 20
+	data, err := io.ReadAll(io.LimitReader(file, most))
+	if err != nil {
+		return nil, err
+	}
+	r := &recipe{text: data, folder: filepath.Dir(path)}
+	if r.Recipe, err = manifests.ParseRecipe(path, data); err != nil {
+		return nil, cli.Exit(cli.ExitUsage, err)
+	}
+	return r, r.readLock()
+}
+
+// readLock reads the lock beside a recipe.
+func (r *recipe) readLock() error {
+	file, err := os.Open(r.lockPath())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	const most = 64 << 20
+	data, err := io.ReadAll(io.LimitReader(file, most))
+	if err != nil {
+		return err
+	}
+	if r.lock, err = manifests.ParseLock(data); err != nil {
+		err = fmt.Errorf("%s: %w", r.lockPath(), err)
+		return cli.Exit(cli.ExitUsage, cli.Hint(err, "remove it and run 'proa lock' to make it anew"))
+	}
+	r.locked = true
+	return nil
+}
+
+// relock resolves what the lock does not answer, or what update names, and
+// writes the lock unless nothing changed.
+func (r *recipe) relock(cmd *cobra.Command, in inputs, update resolve.Update, write bool) ([]resolve.Change, error) {
+	next, err := resolve.Lock(cmd.Context(), resolve.Config{
+		Recipe:   r.Recipe,
+		Folder:   r.folder,
+		Fetcher:  in.fetcher,
+		Now:      time.Now(),
+		Previous: r.lock,
+		Update:   update,
+		Registry: in.registry,
+		Progress: cli.Progress(cmd),
+	})
+	if err != nil {
+		return nil, err
+	}
+	changes := resolve.Changes(r.lock, next)
+	before, err := r.lock.Encode()
+	if err != nil {
+		return nil, err
+	}
+	text, err := next.Encode()
+	if err != nil {
+		return nil, err
+	}
+	r.lock = next
+	if !write || r.locked && string(before) == string(text) {
+		return changes, nil
+	}
+	return changes, durable.WriteFile(r.lockPath(), text, 0o644)
+}

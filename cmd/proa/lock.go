@@ -1,0 +1,143 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/proa-os/proa/builder"
+	"github.com/proa-os/proa/builder/cache"
+	"github.com/proa-os/proa/builder/oci"
+	"github.com/proa-os/proa/builder/openpgp"
+	"github.com/proa-os/proa/builder/resolve"
+	"github.com/proa-os/proa/cmd/internal/cli"
+	"github.com/proa-os/proa/manifests"
+)
+
+type lockOptions struct {
+	inputOptions
+	update bool
+	dryRun bool
+}
+
+func newLockCommand() *cobra.Command {
+	var o lockOptions
+	cmd := &cobra.Command{
+		Use:   "lock [RECIPE] [--update [NAME...]]",
+		Short: "Write down by digest what a recipe's sources stand for",
+		Long: `Find out what the sources of a recipe stand for now, and write it into proa.lock
+beside the recipe: images by digest, packages with URL, size and checksum, the
+state of each repository, archives on this machine. Builds follow the lock alone,
+so keep it under version control.
+
+What the lock answers already stays as it is. With --update, everything becomes
+as new as it can be, or only what is named: packages by their name, images and
+archives as the recipe writes them. What the new lock brings is printed: + for
+what is new, - for what is gone.
+
+Signatures of repositories and of images are verified, and packages are not
+downloaded.`,
+		Example: `  proa lock
+  proa lock --update openssh-server
+  proa lock edge/recipe.yaml --update --dry-run`,
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd, args) },
+	}
+	o.add(cmd)
+	flags := cmd.Flags()
+	flags.BoolVar(&o.update, "update", false, "take the newest of all sources, or of those that are named")
+	flags.BoolVarP(&o.dryRun, "dry-run", "n", false, "print what would change, and write nothing")
+	return cmd
+}
+
+func (o lockOptions) run(cmd *cobra.Command, args []string) error {
+	path, names, err := o.arguments(cmd, args)
+	if err != nil {
+		return err
+	}
+	r, err := readRecipe(path)
+	if err != nil {
+		return err
+	}
+	in, err := o.open(cmd)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	update := resolve.Update{All: o.update && len(names) == 0, Names: names}
+	changes, err := r.relock(cmd, in, update, !o.dryRun)
+	if err != nil {
+		return inputHint(err)
+	}
+	if cli.JSON(cmd) {
+		return cli.PrintJSON(cmd.OutOrStdout(), struct {
+			Lock    string           `json:"lock"`
+			Written bool             `json:"written"`
+			Changes []resolve.Change `json:"changes"`
+		}{r.lockPath(), !o.dryRun, append([]resolve.Change{}, changes...)})
+	}
+	return printChanges(cmd.OutOrStdout(), r.lockPath(), changes, o.dryRun)
+}
+
+// arguments are the recipe and the names to update. The first argument is the
+// recipe unless it can only be a name.
+func (o lockOptions) arguments(cmd *cobra.Command, args []string) (path string, names []string, err error) {
+	path = "."
+	if len(args) > 0 {
+		if _, err := os.Stat(args[0]); err == nil || !o.update {
+			path, args = args[0], args[1:]
+		}
+	}
+	if len(args) > 0 && !o.update {
+		return "", nil, cli.Usage(cmd, fmt.Errorf("%.200q: names of packages and images go with --update", args[0]))
+	}
+	for i, name := range args {
+		if name == "" {
+			return "", nil, cli.Usage(cmd, fmt.Errorf("name %d is empty", i+1))
+		}
+	}
+	return path, args, nil
+}
+
+func printChanges(w io.Writer, path string, changes []resolve.Change, dryRun bool) error {
+	out := &linePrinter{w: w}
+	heading := ""
+	for _, c := range changes {
+		if next := fmt.Sprintf("%s for %s", c.Source, c.Arch); next != heading {
+			heading = next
+			out.print("%s", heading)
+		}
+		out.print("  %s", c)
+	}
+	switch {
+	case len(changes) == 0:
+		out.print("%s is up to date", path)
+	case dryRun:
+		out.print("%d changes; nothing was written", len(changes))
+	default:
+		out.print("wrote %s: %d changes", path, len(changes))
+	}
+	return out.err
+}
+
+// inputHint adds what can be done about inputs that do not come.
+func inputHint(err error) error {
+	var unknown *resolve.UnknownError
+	switch {
+	case errors.As(err, &unknown):
+		return cli.Hint(err, "names are those in "+manifests.LockFile+", or of sources as the recipe writes them")
+	case errors.Is(err, cache.ErrOffline):
+		return cli.Hint(err, "leave out --offline, or name a folder that 'proa vendor' made with --vendor")
+	case errors.Is(err, builder.ErrChanged):
+		return cli.Hint(err, "if it is to be another one now, run 'proa lock'")
+	case errors.Is(err, oci.ErrUnauthorized):
+		return cli.Hint(err, "log in with 'docker login' or 'podman login'")
+	case errors.Is(err, oci.ErrUnsigned), errors.Is(err, openpgp.ErrUnsigned):
+		return cli.Hint(err, "there is no way around signatures; ask its publisher")
+	case errors.Is(err, openpgp.ErrUnknownKey):
+		return cli.Hint(err, "get the publisher's key in a way that you trust, and name it in the recipe")
+	}
+	return err
+}
