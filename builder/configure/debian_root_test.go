@@ -233,7 +233,7 @@ func TestDebianPackagesBecomeTheRootThatMmdebstrapMakes(t *testing.T) {
 	defer store.Close()
 	want := openReference(t, store)
 	got, all := want.unpack(t, store)
-	users, report := configured(t, got, configure.Config{Packages: all, Source: "debs", Epoch: epoch})
+	users, report := configured(t, got, configure.Config{Packages: all, Source: "configure", Epoch: epoch})
 	if uncovered := report.Uncovered(); len(uncovered) > 0 || len(report.Packages) < 50 || len(users.Users) < 3 {
 		t.Errorf("users %v\n%s", users, report)
 	}
