@@ -24,6 +24,11 @@ const (
 	machineSPARC9 = 43
 	typeRegister  = 13 // of a symbol, on SPARC: no symbol at all
 	versionSize   = 64 // of one entry in __versions
+
+	// The kernel has names of at most 512 bytes, and modules of thousands of
+	// symbols; without bounds, many names could be one long string.
+	maxName    = 1024
+	maxSymbols = 1 << 20
 )
 
 func parseObject(data []byte) (*object, error) {
@@ -86,13 +91,18 @@ func (o *object) readSections() error {
 	return nil
 }
 
-// text is the NUL-terminated string at an offset, empty if there is none.
-func text(table []byte, at uint64) string {
+// text is the NUL-terminated string at an offset, empty if there is none of at
+// most maxName bytes.
+func text[T string | []byte](table T, at uint64) string {
 	if at >= uint64(len(table)) {
 		return ""
 	}
-	s, _, _ := bytes.Cut(table[at:], []byte{0})
-	return string(s)
+	s := string(table[at:min(uint64(len(table)), at+maxName+1)])
+	name, _, ended := strings.Cut(s, "\x00")
+	if !ended && len(s) > maxName {
+		return ""
+	}
+	return name
 }
 
 // info is what .modinfo says.
@@ -118,9 +128,12 @@ func (o *object) symbols() ([]symbol, error) {
 	if o.wide {
 		size = 24
 	}
-	table, names := o.sections[".symtab"], o.sections[".strtab"]
+	table, names := o.sections[".symtab"], string(o.sections[".strtab"]) // which all names share
 	if len(table)%size != 0 {
 		return nil, fmt.Errorf(".symtab of %d bytes: want a multiple of %d", len(table), size)
+	}
+	if len(table)/size > maxSymbols {
+		return nil, fmt.Errorf("%d symbols: want at most %d", len(table)/size, maxSymbols)
 	}
 	var symbols []symbol
 	for at := size; at < len(table); at += size {
