@@ -14,28 +14,15 @@ import (
 	"github.com/proa-os/proa/progress"
 )
 
-// listArtifacts digests every file of the release, says how they were made, and
-// writes the manifest.
-func (b *build) listArtifacts(ctx context.Context) (manifests.Release, error) {
-	names := []string{manifests.DiskFile, manifests.RootFile, manifests.SBOMFile, manifests.VerityFile, manifests.UKIFile}
-	if len(b.packages) > 0 {
-		names = append(names, manifests.ScriptsFile)
-	}
-	artifacts, err := b.digestArtifacts(ctx, names)
-	if err != nil {
-		return manifests.Release{}, err
-	}
-	if err := b.writeProvenance(artifacts); err != nil {
-		return manifests.Release{}, err
-	}
-	last, err := b.digestArtifacts(ctx, []string{manifests.ProvenanceFile})
-	if err != nil {
-		return manifests.Release{}, err
-	}
-	artifacts = append(artifacts, last...)
-	slices.SortFunc(artifacts, func(a, b manifests.Artifact) int { return cmp.Compare(a.Name, b.Name) })
+// digestImages digests what hosts run from.
+func (b *build) digestImages(ctx context.Context) error {
+	return b.digestArtifacts(ctx, manifests.DiskFile, manifests.RootFile, manifests.VerityFile, manifests.UKIFile)
+}
+
+// listArtifacts writes the manifest.
+func (b *build) listArtifacts(context.Context) error {
 	root := b.hashes.Root()
-	release := manifests.Release{
+	b.release = manifests.Release{
 		Schema:        1,
 		Product:       b.Recipe.Product,
 		Version:       b.Version,
@@ -43,18 +30,17 @@ func (b *build) listArtifacts(ctx context.Context) (manifests.Release, error) {
 		Epoch:         b.Epoch,
 		SecurityEpoch: b.Recipe.SecurityEpoch,
 		Root:          manifests.Root{Hash: root.Hash[:], Salt: root.Salt, Blocks: root.Blocks},
-		Artifacts:     artifacts,
+		Artifacts:     b.artifacts,
 	}
-	text, err := json.MarshalIndent(release, "", "  ")
+	text, err := json.MarshalIndent(b.release, "", "  ")
 	if err != nil {
-		return manifests.Release{}, err
+		return err
 	}
-	return release, os.WriteFile(b.path(manifests.ReleaseFile), append(text, '\n'), 0o644)
+	return os.WriteFile(b.path(manifests.ReleaseFile), append(text, '\n'), 0o644)
 }
 
-// digestArtifacts digests files, in the order of their names.
-func (b *build) digestArtifacts(ctx context.Context, names []string) ([]manifests.Artifact, error) {
-	slices.Sort(names)
+// digestArtifacts adds files to the artifacts of the release.
+func (b *build) digestArtifacts(ctx context.Context, names ...string) error {
 	artifacts := make([]manifests.Artifact, len(names))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(2)
@@ -64,7 +50,12 @@ func (b *build) digestArtifacts(ctx context.Context, names []string) ([]manifest
 			return err
 		})
 	}
-	return artifacts, group.Wait()
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	b.artifacts = append(b.artifacts, artifacts...)
+	slices.SortFunc(b.artifacts, func(a, b manifests.Artifact) int { return cmp.Compare(a.Name, b.Name) })
+	return nil
 }
 
 // digestFile says what a release lists of the file at path.

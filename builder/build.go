@@ -80,16 +80,19 @@ type build struct {
 	background sync.WaitGroup
 
 	tree          *tree.Tree
-	packages      []packages.About // in the order in which they were put into the tree
-	scripts       configure.Report // of what packages would have had done
-	description   *description     // of the tree
-	kernelPath    string           // in the tree
+	packages      []packages.About      // in the order in which they were put into the tree
+	accounts      configure.UsersReport // that packages asked for
+	scripts       configure.Report      // of what packages would have had done
+	description   *description          // of the tree
+	kernelPath    string                // in the tree
 	kernelRelease string
 	initrd        []byte
 	root          erofs.Image
 	hashes        *verity.Tree // of the root image
 	uki           []byte
-	found         []provenance.Input // all that was read
+	found         []provenance.Input   // all that was read
+	artifacts     []manifests.Artifact // so far, sorted by name
+	release       manifests.Release
 }
 
 // Build makes a release. The output folder appears whole or not at all.
@@ -121,7 +124,6 @@ func Build(ctx context.Context, c Config) (manifests.Release, error) {
 		cancel()
 		b.background.Wait() // it reads from the store
 	}()
-	var release manifests.Release
 	for _, step := range []struct {
 		name string
 		run  func(context.Context) error
@@ -135,8 +137,9 @@ func Build(ctx context.Context, c Config) (manifests.Release, error) {
 		{"hash root image", b.hashRoot},
 		{"assemble kernel image", b.assembleUKI},
 		{"write disk image", b.writeDisk},
+		{"digest images", b.digestImages},
 		{"write documents", b.writeDocuments},
-		{"list artifacts", func(ctx context.Context) error { release, err = b.listArtifacts(ctx); return err }},
+		{"list artifacts", b.listArtifacts},
 		{"move into place", b.publish},
 	} {
 		if err := ctx.Err(); err != nil {
@@ -146,7 +149,7 @@ func Build(ctx context.Context, c Config) (manifests.Release, error) {
 			return manifests.Release{}, fmt.Errorf("%s: %w", step.name, err)
 		}
 	}
-	return release, nil
+	return b.release, nil
 }
 
 func (c *Config) check() error {

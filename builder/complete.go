@@ -28,6 +28,7 @@ func (b *build) completeTree(ctx context.Context) error {
 		if b.scripts, err = configure.Run(ctx, b.tree, b.configuration()); err != nil {
 			return err
 		}
+		b.scripts.Accounts = b.accounts
 	}
 	for _, dir := range []struct {
 		path string

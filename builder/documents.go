@@ -46,7 +46,9 @@ func (b *build) writeDocuments(ctx context.Context) error {
 		return err
 	}
 	b.found = inputs
+	names := []string{manifests.SBOMFile}
 	if len(b.packages) > 0 {
+		names = append(names, manifests.ScriptsFile)
 		if err := b.writeJSON(manifests.ScriptsFile, b.scripts); err != nil {
 			return err
 		}
@@ -54,7 +56,16 @@ func (b *build) writeDocuments(ctx context.Context) error {
 	step := b.Progress.Step("write bill of materials", 0)
 	err = b.writeSBOM(ctx)
 	step.Done(err)
-	return err
+	if err != nil {
+		return err
+	}
+	if err := b.digestArtifacts(ctx, names...); err != nil {
+		return err
+	}
+	if err := b.writeProvenance(); err != nil {
+		return err
+	}
+	return b.digestArtifacts(ctx, manifests.ProvenanceFile)
 }
 
 func (b *build) writeSBOM(ctx context.Context) error {
@@ -73,6 +84,12 @@ func (b *build) writeSBOM(ctx context.Context) error {
 	defer file.Close()
 	out := bufio.NewWriterSize(file, 1<<20)
 	root := b.hashes.Root()
+	image := manifests.Digest{}
+	for _, a := range b.artifacts {
+		if a.Name == manifests.RootFile {
+			image = a.Digest
+		}
+	}
 	given := make([]sbom.Input, len(b.found))
 	for i, in := range b.found {
 		given[i] = sbom.Input(in)
@@ -85,6 +102,7 @@ func (b *build) writeSBOM(ctx context.Context) error {
 		RootHash:  root.Hash[:],
 		Inventory: b.description.inventory,
 		Tree:      b.tree,
+		Image:     image,
 		Inputs:    given,
 		Digests: func(n *tree.Node) (sbom.Sums, bool) {
 			sums, ok := b.description.sums[n]
@@ -100,8 +118,8 @@ func (b *build) writeSBOM(ctx context.Context) error {
 	return file.Close()
 }
 
-// writeProvenance says how the artifacts were made.
-func (b *build) writeProvenance(made []manifests.Artifact) error {
+// writeProvenance says how the artifacts so far were made.
+func (b *build) writeProvenance() error {
 	c := provenance.Config{
 		Product:   b.Recipe.Product,
 		Version:   b.Version,
@@ -109,7 +127,7 @@ func (b *build) writeProvenance(made []manifests.Artifact) error {
 		Epoch:     b.Epoch,
 		Recipe:    manifests.DigestOf(b.RecipeText),
 		Inputs:    b.found,
-		Artifacts: made,
+		Artifacts: b.artifacts,
 		Builder:   b.Builder,
 		Tool:      b.Tool,
 	}

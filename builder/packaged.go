@@ -102,9 +102,11 @@ func (b *build) addPackages(ctx context.Context, s manifests.Source, m manager) 
 	for _, p := range payloads {
 		b.packages = append(b.packages, p.About)
 	}
-	if _, err := configure.Users(b.tree, b.configuration()); err != nil {
+	made, err := configure.Users(b.tree, b.configuration())
+	if err != nil {
 		return err
 	}
+	b.accounts.Add(made)
 	if err := packages.Own(b.tree, payloads); err != nil {
 		return err
 	}

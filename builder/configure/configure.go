@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"github.com/proa-os/proa/builder/configure/debian"
+	"github.com/proa-os/proa/builder/configure/depmod"
 	"github.com/proa-os/proa/builder/configure/dropin"
 	"github.com/proa-os/proa/builder/configure/tmpfiles"
 	"github.com/proa-os/proa/builder/configure/units"
@@ -60,8 +61,8 @@ func Run(ctx context.Context, t *tree.Tree, c Config) (Report, error) {
 		{"make what tmpfiles.d asks for", w.applyTmpfiles},
 		{"choose alternatives", w.chooseAlternatives},
 		{"enable units", w.enableUnits},
-		// The cache of shared libraries and the index of kernel modules are made by
-		// builder/configure/ldcache and builder/configure/depmod, here.
+		{"index kernel modules", func(ctx context.Context) error { return depmod.Write(ctx, t, c.Source) }},
+		// The cache of shared libraries is made by builder/configure/ldcache, here.
 	} {
 		if err := ctx.Err(); err != nil {
 			return Report{}, err

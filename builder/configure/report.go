@@ -15,9 +15,17 @@ type UsersReport struct {
 	Faults []dropin.Fault `json:"faults,omitempty"` // lines of sysusers.d that do not count
 }
 
+// Add takes over what another call of Users made.
+func (r *UsersReport) Add(other UsersReport) {
+	r.Users = append(r.Users, other.Users...)
+	r.Groups = append(r.Groups, other.Groups...)
+	r.Faults = appendNew(r.Faults, other.Faults)
+}
+
 // Report says what was done in place of package scripts, and what was not. It
 // is kept as JSON.
 type Report struct {
+	Accounts     UsersReport    `json:"accounts"`               // set by the caller: Run makes none
 	Tmpfiles     []string       `json:"tmpfiles,omitempty"`     // paths that tmpfiles.d asks for
 	Units        []string       `json:"units,omitempty"`        // links that enable units
 	Disabled     []string       `json:"disabled,omitempty"`     // links that were taken away
