@@ -21,6 +21,7 @@ import (
 	"github.com/proa-os/proa/builder/configure/debian"
 	"github.com/proa-os/proa/builder/configure/depmod"
 	"github.com/proa-os/proa/builder/configure/dropin"
+	"github.com/proa-os/proa/builder/configure/ldcache"
 	"github.com/proa-os/proa/builder/configure/tmpfiles"
 	"github.com/proa-os/proa/builder/configure/units"
 	"github.com/proa-os/proa/builder/packages"
@@ -62,7 +63,7 @@ func Run(ctx context.Context, t *tree.Tree, c Config) (Report, error) {
 		{"choose alternatives", w.chooseAlternatives},
 		{"enable units", w.enableUnits},
 		{"index kernel modules", func(ctx context.Context) error { return depmod.Write(ctx, t, c.Source) }},
-		// The cache of shared libraries is made by builder/configure/ldcache, here.
+		{"index shared libraries", func(ctx context.Context) error { return ldcache.Write(ctx, t, c.Source) }},
 	} {
 		if err := ctx.Err(); err != nil {
 			return Report{}, err
