@@ -70,7 +70,7 @@ const shown = 5
 func (r Report) String() string {
 	var out strings.Builder
 	uncovered := r.Uncovered()
-	fmt.Fprintf(&out, "%d packages have scripts; all that they do is done for %d of them\n", len(r.Packages), len(r.Packages)-len(uncovered))
+	fmt.Fprintf(&out, "%d packages have scripts, which were not run; all that they are for is done for %d of them\n", len(r.Packages), len(r.Packages)-len(uncovered))
 	for _, p := range uncovered {
 		fmt.Fprintf(&out, "%s %s: not done:\n", p.Name, p.Version)
 		for _, l := range p.NotDone[:min(shown, len(p.NotDone))] {

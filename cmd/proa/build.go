@@ -1,10 +1,12 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/proa-os/proa/builder"
+	"github.com/proa-os/proa/builder/configure"
 	"github.com/proa-os/proa/builder/resolve"
 	"github.com/proa-os/proa/cmd/internal/cli"
 	"github.com/proa-os/proa/manifests"
@@ -126,7 +129,27 @@ func (o buildOptions) run(cmd *cobra.Command, path string) error {
 	if cli.JSON(cmd) {
 		return cli.PrintJSON(cmd.OutOrStdout(), release)
 	}
+	if err := printScripts(cmd.ErrOrStderr(), config.Output, release); err != nil {
+		return err
+	}
 	return printRelease(cmd.OutOrStdout(), config.Output, release)
+}
+
+// printScripts says what became of package scripts, where there were any.
+func printScripts(w io.Writer, folder string, r manifests.Release) error {
+	if _, ok := r.Artifact(manifests.ScriptsFile); !ok {
+		return nil
+	}
+	text, err := os.ReadFile(filepath.Join(folder, manifests.ScriptsFile))
+	if err != nil {
+		return err
+	}
+	var report configure.Report
+	if err := json.Unmarshal(text, &report); err != nil {
+		return err
+	}
+	_, err = io.WriteString(w, report.String())
+	return err
 }
 
 // followLock gives a build the lock of its recipe. Where the recipe has moved,
