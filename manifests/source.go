@@ -12,7 +12,7 @@ import (
 // Source is one place that files come from: exactly one of Tar, OCI, RPM, Deb
 // and Dir.
 type Source struct {
-	Tar     string  `yaml:"tar" json:"tar,omitempty" jsonschema:"description=A tar archive: plain or gzip or xz or zstd; - is standard input"`
+	Tar     string  `yaml:"tar" json:"tar,omitempty" jsonschema:"description=A tar archive: plain or gzip or bzip2 or xz or zstd; - is standard input"`
 	OCI     string  `yaml:"oci" json:"oci,omitempty" jsonschema:"description=An image in a registry (registry.example/name:tag) or an OCI layout folder or a docker or OCI archive; a path that could be taken for a registry starts with ./"`
 	Ref     string  `yaml:"ref" json:"ref,omitempty" jsonschema:"description=With oci and a path: the tag or digest of the image where there are several"`
 	Cosign  string  `yaml:"cosign" json:"cosign,omitempty" jsonschema:"description=With oci and a registry: the public key (PEM) that must have signed the image with cosign"`

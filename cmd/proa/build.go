@@ -129,14 +129,15 @@ func (o buildOptions) run(cmd *cobra.Command, path string) error {
 	if cli.JSON(cmd) {
 		return cli.PrintJSON(cmd.OutOrStdout(), release)
 	}
-	if err := printScripts(cmd.ErrOrStderr(), config.Output, release); err != nil {
+	if err := printScripts(cmd, config.Output, release); err != nil {
 		return err
 	}
 	return printRelease(cmd.OutOrStdout(), config.Output, release)
 }
 
-// printScripts says what became of package scripts, where there were any.
-func printScripts(w io.Writer, folder string, r manifests.Release) error {
+// printScripts says what became of package scripts, where there were any; with
+// --quiet only what was not done in their stead.
+func printScripts(cmd *cobra.Command, folder string, r manifests.Release) error {
 	if _, ok := r.Artifact(manifests.ScriptsFile); !ok {
 		return nil
 	}
@@ -148,7 +149,10 @@ func printScripts(w io.Writer, folder string, r manifests.Release) error {
 	if err := json.Unmarshal(text, &report); err != nil {
 		return err
 	}
-	_, err = io.WriteString(w, report.String())
+	if quiet, err := cmd.Flags().GetBool("quiet"); err == nil && quiet && len(report.Uncovered()) == 0 {
+		return nil
+	}
+	_, err = fmt.Fprint(cmd.ErrOrStderr(), report)
 	return err
 }
 
