@@ -5,14 +5,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"path"
 	"slices"
 	"strings"
 
-	"github.com/proa-os/proa/builder/deb/control"
 	"github.com/proa-os/proa/builder/packages"
 	"github.com/proa-os/proa/builder/tree"
 )
@@ -30,7 +28,8 @@ const (
 // status file, and for each package what it brought besides its files,
 // maintainer scripts included, so that dpkg -V, scanners and whoever unpacks
 // the image find what they are used to. What an earlier source recorded stays,
-// unless one of the packages has taken its place.
+// but for what packages.Replaced says: call MakeRoom before the packages are
+// laid, so that their files go, too.
 func WriteDatabase(t *tree.Tree, payloads []packages.Payload) error {
 	if err := writeDatabase(t, payloads); err != nil {
 		return fmt.Errorf("%s: %w", database, err)
@@ -42,7 +41,7 @@ func writeDatabase(t *tree.Tree, payloads []packages.Payload) error {
 	if err := settle(t); err != nil {
 		return err
 	}
-	d := &writer{tree: t, files: map[string][]byte{"info/format": []byte("1\n"), "triggers/Unincorp": nil}}
+	d := &writer{tree: t, gone: map[string]bool{}, files: map[string][]byte{"info/format": []byte("1\n"), "triggers/Unincorp": nil}}
 	order := make([]*packages.Payload, len(payloads))
 	for i := range payloads {
 		order[i] = &payloads[i]
@@ -50,7 +49,7 @@ func writeDatabase(t *tree.Tree, payloads []packages.Payload) error {
 	slices.SortFunc(order, func(a, b *packages.Payload) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Arch, b.Arch))
 	})
-	stanzas, err := d.earlier(order)
+	stanzas, err := d.earlier(payloads)
 	if err != nil {
 		return err
 	}
@@ -128,48 +127,66 @@ type writer struct {
 	tree      *tree.Tree
 	files     map[string][]byte
 	interests []interest
+	gone      map[string]bool // by what names of files in info start with
 }
 
 // earlier are the stanzas of packages that an earlier source recorded and that
-// none of the new ones is another version of, by name and architecture.
-func (d *writer) earlier(now []*packages.Payload) (map[string]string, error) {
-	stanzas := map[string]string{}
-	text, err := d.tree.ReadFile(database+"/status", maxStatus)
-	if errors.Is(err, fs.ErrNotExist) {
-		return stanzas, nil
-	}
+// stay, by name and architecture.
+func (d *writer) earlier(now []packages.Payload) (map[string]string, error) {
+	e, err := readEarlier(d.tree, now)
 	if err != nil {
 		return nil, err
 	}
-	replaced := map[string]bool{}
-	for _, p := range now {
-		replaced[p.Name] = true
-	}
-	for r := control.NewReader(bytes.NewReader(text), maxStanza); ; {
-		s, err := r.Next()
-		if err == io.EOF {
-			return stanzas, nil
+	stanzas := map[string]string{}
+	for i := range e.recorded {
+		r := &e.recorded[i]
+		if !e.gone[i] {
+			stanzas[r.Name+"\x00"+r.Arch] = r.text
+			d.disown(r, now)
+			continue
 		}
-		if err != nil {
-			return nil, fmt.Errorf("status: %w", err)
-		}
-		if name := s.Value("Package"); !replaced[name] {
-			stanzas[name+"\x00"+s.Value("Architecture")] = s.Text()
-		} else if err := d.forget(name); err != nil {
+		d.gone[r.base] = true
+		if err := d.forget(r.base); err != nil {
 			return nil, err
 		}
 	}
+	return stanzas, nil
+}
+
+// disown takes from the list of a package that stays the files that others have
+// taken over, as dpkg does.
+func (d *writer) disown(r *recorded, now []packages.Payload) {
+	taken := map[string]bool{}
+	for i := range now {
+		if !takesOver(&now[i].About, &r.Recorded) {
+			continue
+		}
+		for _, e := range now[i].Entries {
+			if e.Node == nil || e.Node.Kind != tree.Directory {
+				taken["/"+e.Path] = true
+			}
+		}
+	}
+	if !slices.ContainsFunc(r.Files, func(file string) bool { return taken[file] }) {
+		return
+	}
+	var left bytes.Buffer
+	for _, file := range r.Files {
+		if !taken[file] {
+			fmt.Fprintln(&left, file)
+		}
+	}
+	d.files["info/"+r.base+"."+recordList] = left.Bytes()
 }
 
 // forget removes what the info folder has of a package.
-func (d *writer) forget(name string) error {
+func (d *writer) forget(owner string) error {
 	names, err := d.tree.Children(database + "/info")
 	if err != nil {
 		return err
 	}
 	for _, file := range names {
-		base := strings.TrimSuffix(file, path.Ext(file))
-		if owner, _, _ := strings.Cut(base, ":"); owner == name {
+		if strings.TrimSuffix(file, path.Ext(file)) == owner {
 			if err := d.tree.Remove(path.Join(database, "info", file)); err != nil {
 				return err
 			}
@@ -212,7 +229,7 @@ func (d *writer) write(stanzas map[string]string, order []*packages.Payload) err
 			d.files["arch"] = []byte(p.Arch + "\n")
 		}
 	}
-	if err := d.triggers(order); err != nil {
+	if err := d.triggers(); err != nil {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.files)) {
@@ -232,7 +249,7 @@ func (d *writer) write(stanzas map[string]string, order []*packages.Payload) err
 }
 
 // triggers writes who wants to hear of what, with what others wanted before.
-func (d *writer) triggers(now []*packages.Payload) error {
+func (d *writer) triggers() error {
 	lines := map[string][]string{"triggers/File": nil}
 	known, err := d.tree.Children(database + "/triggers")
 	if err != nil {
@@ -246,10 +263,6 @@ func (d *writer) triggers(now []*packages.Payload) error {
 	for _, w := range d.interests {
 		lines[w.in] = append(lines[w.in], w.line)
 	}
-	replaced := map[string]bool{}
-	for _, p := range now {
-		replaced[p.Name] = true
-	}
 	for name, added := range lines {
 		before, err := d.tree.ReadFile(path.Join(database, name), maxStatus)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -258,8 +271,7 @@ func (d *writer) triggers(now []*packages.Payload) error {
 		for line := range strings.Lines(string(before)) {
 			line = strings.TrimSuffix(line, "\n")
 			who := line[strings.LastIndexByte(line, ' ')+1:]
-			who, _, _ = strings.Cut(strings.TrimSuffix(who, "/noawait"), ":")
-			if line != "" && !replaced[who] {
+			if line != "" && !d.gone[strings.TrimSuffix(who, "/noawait")] {
 				added = append(added, line)
 			}
 		}

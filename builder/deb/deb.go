@@ -2,10 +2,10 @@
 // keeps their database in the image.
 //
 // Load lists what a repository has, Wanted what a recipe asks for beyond its
-// items. Once packages have been chosen and fetched, Prepare makes the tree
-// ready for them, Read opens each one, Check holds it against the lock,
-// Replaces judges files that two of them have, and WriteDatabase records them
-// as dpkg would. Describe is for .deb files that no repository lists.
+// items. Once packages have been chosen and fetched, Read opens each one,
+// Prepare and MakeRoom make the tree ready for them, Replaces judges files that
+// two of them have, and WriteDatabase records them as dpkg would. Describe is
+// for .deb files that no repository lists.
 //
 // Maintainer scripts are read, and stored in the database, but never run. Nor
 // are diversions made, which only scripts can (dpkg-divert). In a small Debian
@@ -201,17 +201,5 @@ func (f *files) add(e tree.Entry) error {
 	}
 	e.Path, e.Link = clean, strings.TrimPrefix(e.Link, "./")
 	f.entries = append(f.entries, e)
-	return nil
-}
-
-// Check refuses a package that is not the one that the lock names.
-func Check(about *packages.About, want manifests.LockedPackage) error {
-	for _, field := range []struct{ name, is, want string }{
-		{"name", about.Name, want.Name}, {"version", about.Version, want.Version}, {"architecture", about.Arch, want.Arch},
-	} {
-		if field.is != field.want {
-			return fmt.Errorf("package %s: its file says %s %q: want %q, as in the lock", want.Name, field.name, field.is, field.want)
-		}
-	}
 	return nil
 }

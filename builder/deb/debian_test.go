@@ -120,17 +120,13 @@ func TestDebianItselfIsLoadedReadAndVerified(t *testing.T) {
 		if !slices.Contains(names, p.Name) || slices.ContainsFunc(payloads, func(have packages.Payload) bool { return have.Name == p.Name }) {
 			continue
 		}
-		path, digest, err := m.File(t.Context(), p.URL, p.Size, p.Checksum)
+		path, _, err := m.File(t.Context(), p.URL, p.Size, p.Checksum)
 		if err != nil {
 			t.Fatal(err)
 		}
 		payload, err := deb.Read(t.Context(), store, path, "deb packages")
 		if err != nil {
 			t.Fatal(err)
-		}
-		locked := manifests.LockedPackage{Name: p.Name, Version: p.Version, Arch: p.Arch, URL: p.URL, Size: p.Size, Digest: digest}
-		if err := deb.Check(&payload.About, locked); err != nil {
-			t.Error(err)
 		}
 		payloads = append(payloads, payload)
 	}

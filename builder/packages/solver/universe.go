@@ -134,7 +134,7 @@ func (u *universe) replaced(p int32, o packages.Relation) []int32 {
 	for _, q := range u.byName[o.Name] {
 		other := u.candidate(q)
 		self := packages.Relation{Name: other.Name, Op: packages.Equal, Version: other.Version}
-		if u.usable[q] && other.Name != u.candidate(p).Name && u.matches(o, self) {
+		if u.usable[q] && other.Name != u.candidate(p).Name && u.Format.Satisfies(self, o) {
 			all = append(all, q)
 		}
 	}
@@ -160,7 +160,7 @@ func (u *universe) providers(r packages.Relation) []int32 {
 	}
 	var set []int32
 	for _, p := range u.provided[r.Name] {
-		if u.matches(r, p.as) {
+		if u.Format.Satisfies(p.as, r) {
 			set = append(set, p.by)
 		}
 	}
