@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 
 	"github.com/proa-os/proa/builder/content"
 	"github.com/proa-os/proa/builder/tree"
@@ -117,6 +118,9 @@ func apply(t *tree.Tree, changes []change, source string) ([]string, error) {
 	}
 	var paths []string
 	for _, c := range changes {
+		if ownOfMachine(c.Path) && !c.Removed {
+			continue
+		}
 		changed, err := applyOne(t, c, was[c.Path], source)
 		if err != nil {
 			return nil, fmt.Errorf("taking over /%s: %w", c.Path, err)
@@ -126,6 +130,20 @@ func apply(t *tree.Tree, changes []change, source string) ([]string, error) {
 		}
 	}
 	return paths, nil
+}
+
+// ownOfMachine is true of what each machine must have for itself, such as keys,
+// and of what says when and where scripts ran.
+func ownOfMachine(at string) bool {
+	for _, pattern := range [...]string{
+		"etc/machine-id", "var/lib/dbus/machine-id", "etc/ssh/ssh_host_*", "var/lib/systemd/random-seed",
+		"var/log/*", "var/log/*/*", "var/cache/ldconfig/aux-cache",
+	} {
+		if ok, _ := path.Match(pattern, at); ok {
+			return true
+		}
+	}
+	return false
 }
 
 func applyOne(t *tree.Tree, c change, was *tree.Node, source string) (bool, error) {

@@ -10,7 +10,9 @@
 // a range in /etc/subuid and /etc/subgid are needed.
 //
 // What the scripts leave unchanged is the same node of the tree afterwards.
-// Device nodes and sockets of the tree are kept aside. Times do not count.
+// Device nodes and sockets of the tree are kept aside. Times do not count. Logs,
+// and what each machine must have for itself (its id, SSH host keys), are not
+// taken over.
 package sandbox
 
 import (

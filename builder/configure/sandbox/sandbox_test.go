@@ -155,12 +155,12 @@ func TestScriptsChangeTheTreeAndNothingElse(t *testing.T) {
 test "$1" = configure; test "$2" = ""; test "$DPKG_MAINTSCRIPT_PACKAGE" = one; test "$SOURCE_DATE_EPOCH" = 1767225600; test "$(id -u)" = 0
 echo new > /etc/new; chown 3:4 /etc/new; chmod 0600 /etc/new
 ln -s new /etc/link; ln /etc/new /etc/hard; mkdir -p /var/lib/one; rm /etc/doomed
-echo x > /tmp/x; echo x > /run/x; touch /usr/bin/env; cp /usr/bin/env /tmp/env; cat /tmp/env > /usr/bin/env
+mkdir -p /var/log /etc/ssh; echo x > /var/log/x; echo x > /etc/machine-id; echo x > /etc/ssh/ssh_host_rsa_key; echo x > /tmp/x; echo x > /run/x; touch /usr/bin/env; cp /usr/bin/env /tmp/env; cat /tmp/env > /usr/bin/env
 `), postinst("two", "test -e /etc/new && sed -i s/new/changed/ /etc/new && chmod 0711 /var/lib/one\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"etc/hard", "etc/link", "etc/new", "var/lib/one", "etc/doomed"}
+	want := []string{"etc/hard", "etc/link", "etc/new", "etc/ssh", "var/lib/one", "var/log", "etc/doomed"}
 	if !slices.Equal(report.Changed, want) {
 		t.Errorf("changed %v: want %v", report.Changed, want)
 	}
