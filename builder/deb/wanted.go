@@ -9,18 +9,25 @@ import (
 	"github.com/proa-os/proa/builder/packages"
 )
 
+// merged says that /usr is merged, as Prepare makes it. usrmerge, which packages
+// name before it, would merge the /usr of a running system, and needs perl.
+const merged, mergesLater = "usr-is-merged", "usrmerge"
+
 // Wanted is what the items of a recipe ask for, behind every essential package
 // that is among the candidates and not excluded: others rely on those without
 // depending on them (Debian Policy, section 3.8). An item is a relation as in
 // Depends: "name", "name (= version)", "name:amd64", "this | that".
+//
+// As debootstrap does, it also asks for usr-is-merged where that is offered,
+// unless the recipe excludes it or asks for usrmerge.
 func Wanted(candidates []packages.Package, items, exclude []string) ([]packages.Requirement, error) {
 	arch := ""
-	var essential []string
+	var essential []string // and usr-is-merged
 	for _, p := range candidates {
 		if p.Arch != "all" {
 			arch = p.Arch
 		}
-		if p.Essential && !slices.Contains(exclude, p.Name) {
+		if (p.Essential || p.Name == merged) && !slices.Contains(exclude, p.Name) {
 			essential = append(essential, p.Name)
 		}
 	}
@@ -44,6 +51,9 @@ func Wanted(candidates []packages.Package, items, exclude []string) ([]packages.
 			}
 		}
 		wanted = append(wanted, asked[0])
+	}
+	if slices.ContainsFunc(wanted, func(r packages.Requirement) bool { return r.Relation.Name == mergesLater }) {
+		wanted = slices.DeleteFunc(wanted, func(r packages.Requirement) bool { return r.Relation.Name == merged })
 	}
 	return wanted, nil
 }
