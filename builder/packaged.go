@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -40,6 +41,7 @@ type manager struct {
 	source    string
 	unpacking string // the kind of what the cache keeps
 	open      func(ctx context.Context, store *content.Store, path string) (packages.Payload, error)
+	makeRoom  func(ctx context.Context, payloads []packages.Payload) (gone []packages.Recorded, err error)
 	prepare   func() error
 	replaces  func(later, earlier *packages.About, path string) bool
 	record    func(payloads []packages.Payload) error
@@ -51,6 +53,9 @@ func (b *build) debManager(s manifests.Source) manager {
 		unpacking: "deb 1",
 		open: func(ctx context.Context, store *content.Store, path string) (packages.Payload, error) {
 			return deb.Read(ctx, store, path, s.Name())
+		},
+		makeRoom: func(_ context.Context, payloads []packages.Payload) ([]packages.Recorded, error) {
+			return deb.MakeRoom(b.tree, payloads)
 		},
 		prepare:  func() error { return deb.Prepare(b.tree, b.Arch) },
 		replaces: deb.Replaces,
@@ -75,14 +80,18 @@ func (b *build) addRPM(ctx context.Context, s manifests.Source) error {
 		open: func(ctx context.Context, store *content.Store, path string) (packages.Payload, error) {
 			return rpm.Read(ctx, store, path, rpm.ReadConfig{Keys: keys, Source: s.Name()})
 		},
+		makeRoom: func(ctx context.Context, payloads []packages.Payload) ([]packages.Recorded, error) {
+			return rpm.MakeRoom(ctx, b.tree, payloads)
+		},
 		prepare:  func() error { return nil },
 		replaces: func(_, _ *packages.About, _ string) bool { return false },
 		record:   func(payloads []packages.Payload) error { return rpm.WriteDatabase(b.tree, payloads, b.Epoch) },
 	})
 }
 
-// addPackages puts the packages of a source into the tree, makes the users
-// whom their files belong to, and records them as their manager would.
+// addPackages puts the packages of a source into the tree, where they replace
+// what earlier sources have recorded, makes the users whom their files belong
+// to, and records them as their manager would.
 func (b *build) addPackages(ctx context.Context, s manifests.Source, m manager) error {
 	locked, err := b.locked(s)
 	if err != nil {
@@ -93,6 +102,11 @@ func (b *build) addPackages(ctx context.Context, s manifests.Source, m manager) 
 		return err
 	}
 	payloads = packages.Sort(payloads)
+	gone, err := m.makeRoom(ctx, payloads)
+	if err != nil {
+		return err
+	}
+	b.forget(gone)
 	if err := m.prepare(); err != nil {
 		return err
 	}
@@ -111,6 +125,16 @@ func (b *build) addPackages(ctx context.Context, s manifests.Source, m manager) 
 		return err
 	}
 	return m.record(payloads)
+}
+
+// forget leaves out packages of earlier sources that others have replaced: their
+// scripts are not followed.
+func (b *build) forget(gone []packages.Recorded) {
+	b.packages = slices.DeleteFunc(b.packages, func(p packages.About) bool {
+		return slices.ContainsFunc(gone, func(g packages.Recorded) bool {
+			return g.Name == p.Name && g.Version == p.Version && g.Arch == p.Arch
+		})
+	})
 }
 
 // openPackages brings packages and opens them, several at a time, in the order

@@ -7,7 +7,9 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
+	"path"
 	"slices"
 
 	_ "modernc.org/sqlite" // registers the driver
@@ -19,7 +21,7 @@ import (
 // Where the database is, and where rpm looks for it.
 const (
 	DatabaseFolder = "usr/lib/sysimage/rpm"
-	databaseFile   = DatabaseFolder + "/rpmdb.sqlite"
+	databaseName   = "rpmdb.sqlite"
 	databaseLink   = "var/lib/rpm"
 	linkTarget     = "../../" + DatabaseFolder
 )
@@ -28,34 +30,67 @@ const databaseSource = "rpm database"
 
 // WriteDatabase puts into t the database in which rpm (4.16 and later) keeps
 // what is installed: usr/lib/sysimage/rpm/rpmdb.sqlite, with var/lib/rpm a link
-// to its folder (docs/decisions/009). All packages count as installed at epoch,
-// in seconds since 1970. The bytes depend on the packages and the epoch alone,
-// not on the packages' order. A database that t has already is an error: call
-// it once, with the packages of all sources.
+// to its folder (docs/decisions/009). The packages count as installed at epoch,
+// in seconds since 1970. What an earlier source recorded stays as it is, but
+// for what packages.Replaced says: call MakeRoom before the packages are laid,
+// so that their files go, too. The bytes depend on what is recorded and the
+// epoch alone, not on the order of the packages.
 func WriteDatabase(t *tree.Tree, payloads []packages.Payload, epoch int64) error {
-	if epoch < 0 || epoch > math.MaxUint32 {
-		return fmt.Errorf("rpm database: epoch %d: want 0 to %d", epoch, uint32(math.MaxUint32))
-	}
-	data, err := database(payloads, uint32(epoch))
-	if err != nil {
-		return fmt.Errorf("rpm database: %w", err)
-	}
-	if err := placeDatabase(t, data); err != nil {
+	if err := writeDatabase(t, payloads, epoch); err != nil {
 		return fmt.Errorf("rpm database: %w", err)
 	}
 	return nil
 }
 
-// placeDatabase puts the file and the link into t. A package can bring
-// var/lib/rpm as an empty folder, which the link replaces.
-func placeDatabase(t *tree.Tree, data []byte) error {
-	file := &tree.Node{
-		Kind: tree.File, Mode: 0o644, Source: databaseSource,
-		Content: tree.Content{At: bytes.NewReader(data), Size: int64(len(data))},
+func writeDatabase(t *tree.Tree, payloads []packages.Payload, epoch int64) error {
+	if epoch < 0 || epoch > math.MaxUint32 {
+		return fmt.Errorf("epoch %d: want 0 to %d", epoch, uint32(math.MaxUint32))
 	}
-	for _, path := range []string{databaseFile, databaseLink + "/rpmdb.sqlite"} {
-		if n, ok := t.Resolve(path); ok {
-			return fmt.Errorf("%s is there already, from %q: packages cannot be added to it", path, n.Source)
+	e, err := readEarlier(context.Background(), t, payloads)
+	if err != nil {
+		return err
+	}
+	var all []stored
+	for i, r := range e.recorded {
+		if !e.gone[i] {
+			all = append(all, stored{r.Name, r.Version, r.Arch, r.header})
+		}
+	}
+	for _, p := range payloads {
+		h, err := installed(p, uint32(epoch))
+		if err != nil {
+			return fmt.Errorf("package %s %s: %w", p.Name, p.Version, err)
+		}
+		all = append(all, stored{p.Name, p.Version, p.Arch, h})
+	}
+	slices.SortFunc(all, stored.compare)
+	data, err := database(all)
+	if err != nil {
+		return err
+	}
+	return placeDatabase(t, data)
+}
+
+// stored is a package as the database will have it.
+type stored struct {
+	name, version, arch string
+	header              *header
+}
+
+func (s stored) compare(other stored) int {
+	return cmp.Or(cmp.Compare(s.name, other.name), cmp.Compare(s.version, other.version), cmp.Compare(s.arch, other.arch),
+		bytes.Compare(s.header.blob, other.header.blob))
+}
+
+// placeDatabase puts the file and the link into t, instead of a database of
+// which it has all. A package can bring var/lib/rpm as an empty folder, which
+// the link replaces.
+func placeDatabase(t *tree.Tree, data []byte) error {
+	for _, folder := range []string{DatabaseFolder, databaseLink} {
+		for _, name := range []string{databaseName, databaseName + "-wal", databaseName + "-shm", databaseName + "-journal", ".rpm.lock"} {
+			if err := t.Remove(path.Join(folder, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
 		}
 	}
 	if n, ok := t.Lookup(databaseLink); ok && n.Kind == tree.Directory {
@@ -70,14 +105,18 @@ func placeDatabase(t *tree.Tree, data []byte) error {
 			return err
 		}
 	}
-	if err := t.Put(databaseFile, file); err != nil {
+	file := &tree.Node{
+		Kind: tree.File, Mode: 0o644, Source: databaseSource,
+		Content: tree.Content{At: bytes.NewReader(data), Size: int64(len(data))},
+	}
+	if err := t.Put(path.Join(DatabaseFolder, databaseName), file); err != nil {
 		return err
 	}
 	return t.Put(databaseLink, &tree.Node{Kind: tree.Symlink, Mode: 0o777, Target: linkTarget, Source: databaseSource})
 }
 
 // database is the content of rpmdb.sqlite.
-func database(payloads []packages.Payload, epoch uint32) (data []byte, err error) {
+func database(all []stored) (data []byte, err error) {
 	ctx := context.Background()
 	db, err := sql.Open("sqlite", ":memory:")
 	if err != nil {
@@ -93,7 +132,7 @@ func database(payloads []packages.Payload, epoch uint32) (data []byte, err error
 	if err != nil {
 		return nil, err
 	}
-	if err := fill(ctx, tx, payloads, epoch); err != nil {
+	if err := fill(ctx, tx, all); err != nil {
 		return nil, errors.Join(err, tx.Rollback())
 	}
 	if err := tx.Commit(); err != nil {
@@ -106,7 +145,7 @@ func database(payloads []packages.Payload, epoch uint32) (data []byte, err error
 	return data, err
 }
 
-func fill(ctx context.Context, tx *sql.Tx, payloads []packages.Payload, epoch uint32) error {
+func fill(ctx context.Context, tx *sql.Tx, all []stored) error {
 	for _, statement := range schema() {
 		if _, err := tx.ExecContext(ctx, statement); err != nil {
 			return fmt.Errorf("%s: %w", statement, err)
@@ -122,19 +161,15 @@ func fill(ctx context.Context, tx *sql.Tx, payloads []packages.Payload, epoch ui
 			return err
 		}
 	}
-	for i, p := range sorted(payloads) {
-		h, err := installed(p, epoch)
-		if err != nil {
-			return fmt.Errorf("package %s %s: %w", p.Name, p.Version, err)
-		}
+	for i, p := range all {
 		number := i + 1
-		if _, err := into.ExecContext(ctx, number, h.blob); err != nil {
+		if _, err := into.ExecContext(ctx, number, p.header.blob); err != nil {
 			return err
 		}
 		for j, index := range indexes {
-			keys, err := index.keys(h)
+			keys, err := index.keys(p.header)
 			if err != nil {
-				return fmt.Errorf("package %s %s: %w", p.Name, p.Version, err)
+				return fmt.Errorf("package %s %s: %w", p.name, p.version, err)
 			}
 			for _, k := range keys {
 				if _, err := writers[j].ExecContext(ctx, k.key, number, k.at); err != nil {
@@ -144,11 +179,4 @@ func fill(ctx context.Context, tx *sql.Tx, payloads []packages.Payload, epoch ui
 		}
 	}
 	return nil
-}
-
-// sorted are the packages by name, version and architecture.
-func sorted(payloads []packages.Payload) []packages.Payload {
-	return slices.SortedStableFunc(slices.Values(payloads), func(a, b packages.Payload) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Version, b.Version), cmp.Compare(a.Arch, b.Arch))
-	})
 }

@@ -227,9 +227,6 @@ func TestTheDatabaseFindsItsPlace(t *testing.T) {
 	if _, ok := empty.Resolve("var/lib/rpm/rpmdb.sqlite"); !ok {
 		t.Error("var/lib/rpm does not lead to the database")
 	}
-	if err := rpm.WriteDatabase(empty, nil, epoch); err == nil || !strings.Contains(err.Error(), "is there already") {
-		t.Errorf("error %v: want one about the database of an earlier source", err)
-	}
 	if err := rpm.WriteDatabase(directory("var/lib/rpm/other"), nil, epoch); err == nil || !strings.Contains(err.Error(), `"other"`) {
 		t.Errorf("error %v: want one about what is in the way", err)
 	}

@@ -106,8 +106,23 @@ func plain(all []relation) []packages.Relation {
 	return out
 }
 
-// identity is name, version and architecture.
+// identity is name, version and architecture of a binary package.
 func identity(h *header) (name, version, arch string, err error) {
+	if name, version, arch, err = words(h); err != nil {
+		return "", "", "", err
+	}
+	if arch == "" {
+		return "", "", "", fmt.Errorf("tag %d is %q: want a word", tagArch, arch)
+	}
+	source, err := h.string(tagSourceRPM)
+	if source == "" || h.has(tagSourcePackage) {
+		return "", "", "", errors.New("a source package: want a binary one")
+	}
+	return name, version, arch, err
+}
+
+// words are name, version and, where there is one, architecture.
+func words(h *header) (name, version, arch string, err error) {
 	var release string
 	for _, field := range []struct {
 		into *string
@@ -117,7 +132,7 @@ func identity(h *header) (name, version, arch string, err error) {
 		if err != nil {
 			return "", "", "", err
 		}
-		if text == "" || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '/' }) {
+		if text == "" && field.tag != tagArch || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '/' }) {
 			return "", "", "", fmt.Errorf("tag %d is %.100q: want a word", field.tag, text)
 		}
 		*field.into = text
@@ -126,11 +141,7 @@ func identity(h *header) (name, version, arch string, err error) {
 	if version += "-" + release; epoch > 0 {
 		version = fmt.Sprintf("%d:%s", epoch, version)
 	}
-	source, err2 := h.string(tagSourceRPM)
-	if source == "" || h.has(tagSourcePackage) {
-		return "", "", "", errors.New("a source package: want a binary one")
-	}
-	return name, version, arch, errors.Join(err, err2)
+	return name, version, arch, err
 }
 
 // about is what the header says besides files.

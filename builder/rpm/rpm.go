@@ -2,7 +2,8 @@
 // write it: https://rpm-software-management.github.io/rpm/manual/format_v4.html)
 // and writes the database in which an image says what it was made of.
 //
-// Read opens a package; builder/packages lays what it brings into a tree;
+// Read opens a package; MakeRoom takes from a tree what others have recorded
+// there and it replaces; builder/packages lays what it brings into the tree;
 // WriteDatabase comes last. Describe reads what a solver wants to know.
 //
 // What is trusted is the header, by an OpenPGP signature over it alone, and
