@@ -146,7 +146,7 @@ func Build(ctx context.Context, c Config) (manifests.Release, error) {
 			return manifests.Release{}, err
 		}
 		if err := step.run(ctx); err != nil {
-			return manifests.Release{}, fmt.Errorf("%s: %w", step.name, err)
+			return manifests.Release{}, fmt.Errorf("%s: %w", step.name, b.cause(ctx, err))
 		}
 	}
 	return b.release, nil

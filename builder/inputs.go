@@ -92,6 +92,18 @@ func (b *build) digestSource(ctx context.Context, s manifests.Source) ([]provena
 	return append(found, provenance.Input{Name: s.Name(), Digest: file.Digest}), nil
 }
 
+// cause is why a step came to err: an archive that is not the one that was
+// locked, where there is one, since all else may come of that.
+func (b *build) cause(ctx context.Context, err error) error {
+	if b.inputs == nil || ctx.Err() != nil {
+		return err
+	}
+	if changed := b.inputs.group.Wait(); errors.Is(changed, ErrChanged) {
+		return changed
+	}
+	return err
+}
+
 func digestOf(ctx context.Context, path string) (manifests.Digest, error) {
 	_, sum, err := sparse.Digest(ctx, path, nil)
 	return sum, err
