@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/proa-os/proa/manifests"
 )
@@ -30,7 +31,7 @@ func Moved(recipe manifests.Recipe, folder string, lock manifests.Lock) ([]strin
 	for _, in := range lock.Inputs {
 		if !wanted[inputName(in.Source, in.Arch, in.Asked)] {
 			name := fmt.Sprintf("%s for %s", in.Source, in.Arch)
-			if len(moved) == 0 || moved[len(moved)-1] != name {
+			if !slices.Contains(moved, name) {
 				moved = append(moved, name)
 			}
 		}
