@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -121,6 +122,9 @@ func readRecipe(path string) (*recipe, error) {
 	return r, r.readLock()
 }
 
+// conflict is how git begins what it could not merge.
+var conflict = []byte("<<<<<<< ")
+
 // readLock reads the lock beside a recipe.
 func (r *recipe) readLock() error {
 	file, err := os.Open(r.lockPath())
@@ -135,6 +139,10 @@ func (r *recipe) readLock() error {
 	data, err := io.ReadAll(io.LimitReader(file, most))
 	if err != nil {
 		return err
+	}
+	if bytes.HasPrefix(data, conflict) || bytes.Contains(data, append([]byte("\n"), conflict...)) {
+		err = fmt.Errorf("%s: two versions of it were merged, and the conflict is not resolved", r.lockPath())
+		return cli.Exit(cli.ExitUsage, cli.Hint(err, "take one of the two, and run 'proa lock'"))
 	}
 	if r.lock, err = manifests.ParseLock(data); err != nil {
 		err = fmt.Errorf("%s: %w", r.lockPath(), err)

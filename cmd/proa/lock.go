@@ -13,6 +13,7 @@ import (
 	"github.com/proa-os/proa/builder/oci"
 	"github.com/proa-os/proa/builder/openpgp"
 	"github.com/proa-os/proa/builder/resolve"
+	"github.com/proa-os/proa/builder/rpm"
 	"github.com/proa-os/proa/cmd/internal/cli"
 	"github.com/proa-os/proa/manifests"
 )
@@ -134,7 +135,7 @@ func inputHint(err error) error {
 		return cli.Hint(err, "if it is to be another one now, run 'proa lock'")
 	case errors.Is(err, oci.ErrUnauthorized):
 		return cli.Hint(err, "log in with 'docker login' or 'podman login'")
-	case errors.Is(err, oci.ErrUnsigned), errors.Is(err, openpgp.ErrUnsigned):
+	case errors.Is(err, oci.ErrUnsigned), errors.Is(err, openpgp.ErrUnsigned), errors.Is(err, rpm.ErrUnsigned):
 		return cli.Hint(err, "there is no way around signatures; ask its publisher")
 	case errors.Is(err, openpgp.ErrUnknownKey):
 		return cli.Hint(err, "get the publisher's key in a way that you trust, and name it in the recipe")

@@ -6,6 +6,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/proa-os/proa/builder/resolve/resolvetest"
 	"github.com/proa-os/proa/cmd/internal/cli"
 	"github.com/proa-os/proa/machine/workshop"
 )
@@ -35,7 +36,9 @@ func TestScripts(t *testing.T) {
 			env.Setenv("PROGRAMS", programs)
 			env.Setenv("ROOT", root) // a bootable root as a tar archive
 			env.Setenv("HOME", env.WorkDir)
+			env.Values["world"] = map[string]*resolvetest.World{}
 			return nil
 		},
+		Cmds: worldCommands(t),
 	})
 }
