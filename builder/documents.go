@@ -3,10 +3,13 @@ package builder
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"os"
 
+	"github.com/proa-os/proa/builder/cache"
+	"github.com/proa-os/proa/builder/content"
 	"github.com/proa-os/proa/builder/inventory"
 	"github.com/proa-os/proa/builder/provenance"
 	"github.com/proa-os/proa/builder/sbom"
@@ -24,6 +27,38 @@ type description struct {
 	err       error
 }
 
+// licenses remembers what inventory.Licenses says of the same texts: to find
+// out takes longer than most of what an incremental build does besides.
+func (b *build) licenses(ctx context.Context, texts []string) ([]string, error) {
+	if b.Cache == nil || len(texts) == 0 {
+		return inventory.Licenses(ctx, texts)
+	}
+	of := sha256.New()
+	for _, text := range texts {
+		sum := sha256.Sum256([]byte(text))
+		of.Write(sum[:])
+	}
+	kept, err := b.Cache.Unpacked(ctx, b.store, manifests.Digest(of.Sum(nil)), "licenses 1", func(ctx context.Context, _ *content.Store) (cache.Unpacked, error) {
+		found, err := inventory.Licenses(ctx, texts)
+		if err != nil {
+			return cache.Unpacked{}, err
+		}
+		about, err := json.Marshal(found)
+		return cache.Unpacked{About: about}, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var found []string
+	if err := json.Unmarshal(kept.About, &found); err != nil {
+		return nil, err
+	}
+	if len(found) != len(texts) {
+		return nil, fmt.Errorf("the cache has the licences of %d packages: want %d", len(found), len(texts))
+	}
+	return found, nil
+}
+
 // describeTree begins to find out what is in the tree, which does not change
 // any more.
 func (b *build) describeTree(ctx context.Context) error {
@@ -31,10 +66,10 @@ func (b *build) describeTree(ctx context.Context) error {
 	b.description = d
 	b.background.Go(func() {
 		defer close(d.done)
-		if d.inventory, d.err = inventory.Read(ctx, b.tree); d.err != nil {
+		if d.inventory, d.err = inventory.ReadWith(ctx, b.tree, b.licenses); d.err != nil {
 			return
 		}
-		d.sums, d.err = sbom.Hash(ctx, b.tree, nil)
+		d.sums, d.err = sbom.Hash(ctx, b.tree)
 	})
 	return nil
 }
@@ -104,10 +139,7 @@ func (b *build) writeSBOM(ctx context.Context) error {
 		Tree:      b.tree,
 		Image:     image,
 		Inputs:    given,
-		Digests: func(n *tree.Node) (sbom.Sums, bool) {
-			sums, ok := b.description.sums[n]
-			return sums, ok
-		},
+		Sums:      b.description.sums,
 	})
 	if err != nil {
 		return err

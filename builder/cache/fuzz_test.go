@@ -11,7 +11,7 @@ import (
 func FuzzDecode(f *testing.F) {
 	at := &contents{}
 	nodes := []*tree.Node{
-		{Content: tree.Content{At: at, Offset: 3, Size: 4}, Xattrs: map[string]string{"user.a": "b"}, Source: "s"},
+		{Content: tree.Content{At: at, Offset: 3, Size: 4, Sums: &tree.Sums{SHA256: [32]byte{1}}}, Xattrs: map[string]string{"user.a": "b"}, Source: "s"},
 		{Kind: tree.Symlink, Target: "a"}, {Kind: tree.CharDevice}, {Kind: tree.Directory},
 	}
 	u := Unpacked{About: []byte("{}"), Entries: []tree.Entry{{Path: "l", Link: "a"}}}

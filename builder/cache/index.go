@@ -18,8 +18,9 @@ import (
 //	  0  hard link: the target's path
 //	  1  the node of an earlier entry: its number
 //	  2+ a node of kind n-2: mode, user, group, source, extended attributes,
-//	     and for a file offset and size, for a link its target, for a device
-//	     its numbers
+//	     and for a file offset and size, and if that is not 0 the 20 bytes of
+//	     its SHA-1 and the 32 of its SHA-256, for a link its target, for a
+//	     device its numbers
 //
 // A source is 0 for that of the node before, or 1 and a string.
 const (
@@ -51,8 +52,8 @@ func encode(d manifests.Digest, kind string, u Unpacked, offset func(tree.Conten
 		}
 		seen[e.Node] = i
 		at, ok := offset(e.Node.Content)
-		if !ok && e.Node.Content.Size > 0 {
-			return nil, fmt.Errorf("%.100q: its content is not in the store", e.Path)
+		if e.Node.Content.Size > 0 && (!ok || e.Node.Content.Sums == nil) {
+			return nil, fmt.Errorf("%.100q: its content is not in the store, or not digested", e.Path)
 		}
 		w.node(e.Node, at, source)
 		source = e.Node.Source
@@ -89,6 +90,9 @@ func (w *writer) node(n *tree.Node, offset int64, source string) {
 	case tree.File:
 		w.number(uint64(offset))
 		w.number(uint64(n.Content.Size))
+		if n.Content.Size > 0 {
+			*w = append(append(*w, n.Content.Sums.SHA1[:]...), n.Content.Sums.SHA256[:]...)
+		}
 	case tree.Symlink:
 		w.string(n.Target)
 	case tree.CharDevice, tree.BlockDevice:
@@ -163,6 +167,19 @@ func (r *reader) string() string {
 	return s
 }
 
+func (r *reader) sums() *tree.Sums {
+	s := &tree.Sums{}
+	length := len(s.SHA1) + len(s.SHA256)
+	if len(r.rest) < length {
+		r.rest, r.bad = "", true
+		return s
+	}
+	copy(s.SHA1[:], r.rest)
+	copy(s.SHA256[:], r.rest[len(s.SHA1):])
+	r.rest = r.rest[length:]
+	return s
+}
+
 func (r *reader) node(kind tree.Kind, at *contents, size uint64) *tree.Node {
 	const most = 1<<32 - 1
 	n := &tree.Node{
@@ -189,7 +206,7 @@ func (r *reader) node(kind tree.Kind, at *contents, size uint64) *tree.Node {
 	case tree.File:
 		offset := r.number(size)
 		if length := r.number(size - offset); length > 0 {
-			n.Content = tree.Content{At: at, Offset: int64(offset), Size: int64(length)}
+			n.Content = tree.Content{At: at, Offset: int64(offset), Size: int64(length), Sums: r.sums()}
 		}
 	case tree.Symlink:
 		n.Target = r.string()

@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -30,21 +29,20 @@ type Unpacked struct {
 type Unpack func(ctx context.Context, into *content.Store) (Unpacked, error)
 
 // An unpacked archive is one file: all contents one behind the other, the
-// index, and 96 bytes that end it:
+// index, which has their digests, and 64 bytes that end it:
 //
 //	 0  magic
 //	16  length of the contents, length of the index: 8 bytes each, little endian
-//	32  SHA-256 of the contents
-//	64  SHA-256 of the index
+//	32  SHA-256 of the index
 const (
-	magic     = "proa unpacked 1\n"
-	footerLen = 96
+	magic     = "proa unpacked 2\n"
+	footerLen = 64
 	maxIndex  = 1 << 30 // bytes; a tree's limits are far below
 )
 
 type footer struct {
-	contents, index       int64
-	contentsSum, indexSum manifests.Digest
+	contents, index int64
+	indexSum        manifests.Digest
 }
 
 // kindName is a kind as it is used in file names.
@@ -102,15 +100,14 @@ func (c *Cache) unpack(ctx context.Context, limits content.Limits, path string, 
 	if err != nil {
 		return fmt.Errorf("unpacking to the cache: %w", err)
 	}
-	sum := sha256.New()
-	if err := copyTo(ctx, sum, io.NewSectionReader(file, 0, size)); err != nil {
-		return err
+	if err := digest(ctx, u.Entries); err != nil {
+		return fmt.Errorf("unpacking to the cache: %w", err)
 	}
 	index, err := encode(d, kind, u, store.Offset)
 	if err != nil {
 		return err
 	}
-	f := footer{size, int64(len(index)), manifests.Digest(sum.Sum(nil)), manifests.DigestOf(index)}
+	f := footer{size, int64(len(index)), manifests.DigestOf(index)}
 	if _, err = file.WriteAt(append(index, f.encode()...), size); err == nil {
 		err = file.Commit(path, 0o444)
 	}
@@ -139,6 +136,32 @@ func gather(ctx context.Context, store *content.Store, entries []tree.Entry) err
 		e.Node.Content = kept
 	}
 	return nil
+}
+
+// digest digests the contents once and for all builds.
+func digest(ctx context.Context, entries []tree.Entry) error {
+	nodes := filesOf(entries)
+	sums, err := content.Sum(ctx, nodes)
+	if err != nil {
+		return err
+	}
+	for i, n := range nodes {
+		n.Content.Sums = &sums[i]
+	}
+	return nil
+}
+
+// filesOf are the nodes of entries that have content, each once.
+func filesOf(entries []tree.Entry) []*tree.Node {
+	var nodes []*tree.Node
+	seen := map[*tree.Node]bool{}
+	for _, e := range entries {
+		if e.Node != nil && e.Node.Content.Size > 0 && !seen[e.Node] {
+			seen[e.Node] = true
+			nodes = append(nodes, e.Node)
+		}
+	}
+	return nodes
 }
 
 // load reads the index of an unpacked archive. Contents are not read.
@@ -200,7 +223,7 @@ func (f footer) encode() []byte {
 	b := append(make([]byte, 0, footerLen), magic...)
 	b = binary.LittleEndian.AppendUint64(b, uint64(f.contents))
 	b = binary.LittleEndian.AppendUint64(b, uint64(f.index))
-	return append(append(b, f.contentsSum[:]...), f.indexSum[:]...)
+	return append(b, f.indexSum[:]...)
 }
 
 // decodeFooter checks the lengths against the size of the file that b ends.
@@ -209,8 +232,7 @@ func decodeFooter(b []byte, size int64) (footer, error) {
 		contents: int64(binary.LittleEndian.Uint64(b[16:])),
 		index:    int64(binary.LittleEndian.Uint64(b[24:])),
 	}
-	copy(f.contentsSum[:], b[32:])
-	copy(f.indexSum[:], b[64:])
+	copy(f.indexSum[:], b[32:])
 	if string(b[:len(magic)]) != magic || f.index < 0 || f.index > maxIndex || f.contents != size-footerLen-f.index || f.contents < 0 {
 		return footer{}, errDamaged
 	}

@@ -81,17 +81,21 @@ func (c *Cache) verify(ctx context.Context, item Item, step progress.Step) (faul
 	if item.What == ABlob {
 		return hashes(ctx, progress.Reader(file, step), item.Digest, "content differs from its digest")
 	}
-	f, _, err := readIndex(file)
-	if err == nil {
-		_, err = c.load(item.path, item.Digest, item.Kind, false)
-	}
+	u, err := c.load(item.path, item.Digest, item.Kind, false)
 	if errors.Is(err, errDamaged) {
 		return "index is damaged", nil
 	}
 	if err != nil {
 		return "", err
 	}
-	return hashes(ctx, progress.Reader(io.NewSectionReader(file, 0, f.contents), step), f.contentsSum, "contents are damaged")
+	for _, n := range filesOf(u.Entries) {
+		content := io.NewSectionReader(file, n.Content.Offset, n.Content.Size)
+		fault, err := hashes(ctx, progress.Reader(content, step), n.Content.Sums.SHA256, "contents are damaged")
+		if fault != "" || err != nil {
+			return fault, err
+		}
+	}
+	return "", nil
 }
 
 func hashes(ctx context.Context, r io.Reader, want manifests.Digest, fault string) (string, error) {

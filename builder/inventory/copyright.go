@@ -17,7 +17,7 @@ const copyrightFormat = "www.debian.org/doc/packaging-manuals/copyright-format/1
 
 // readLicenses finds out the licences of Debian packages, which say them in
 // usr/share/doc/NAME/copyright only. Many packages share one file.
-func (r *reader) readLicenses(ctx context.Context) error {
+func (r *reader) readLicenses(ctx context.Context, find func(context.Context, []string) ([]string, error)) error {
 	var packages []*Package
 	index := map[*tree.Node]int{}
 	var texts []string
@@ -40,6 +40,19 @@ func (r *reader) readLicenses(ctx context.Context) error {
 		packages = append(packages, p)
 		which[p] = index[n]
 	}
+	licenses, err := find(ctx, texts)
+	if err != nil {
+		return err
+	}
+	for _, p := range packages {
+		p.License = licenses[which[p]]
+	}
+	return nil
+}
+
+// Licenses are the licences that copyright files of Debian packages name: an
+// SPDX expression for each text, empty where it is not clear which.
+func Licenses(ctx context.Context, texts []string) ([]string, error) {
 	licenses := make([]string, len(texts))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.NumCPU())
@@ -49,13 +62,7 @@ func (r *reader) readLicenses(ctx context.Context) error {
 			return ctx.Err()
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	for _, p := range packages {
-		p.License = licenses[which[p]]
-	}
-	return nil
+	return licenses, group.Wait()
 }
 
 // copyrightLicense is the licences that a copyright file names, as an SPDX

@@ -118,12 +118,16 @@ const (
 // Read lists what t holds. A database that is not as its format says is an
 // error that names it; a file that is not readable text is passed over where
 // it only adds to what is known.
-func Read(ctx context.Context, t *tree.Tree) (Inventory, error) {
+func Read(ctx context.Context, t *tree.Tree) (Inventory, error) { return ReadWith(ctx, t, Licenses) }
+
+// ReadWith is Read with another way to find out what Licenses does, such as one
+// that remembers.
+func ReadWith(ctx context.Context, t *tree.Tree, licenses func(context.Context, []string) ([]string, error)) (Inventory, error) {
 	r := &reader{tree: t}
 	if err := r.outline(ctx); err != nil {
 		return Inventory{}, err
 	}
-	if err := r.readLicenses(ctx); err != nil {
+	if err := r.readLicenses(ctx, licenses); err != nil {
 		return Inventory{}, fmt.Errorf("licences: %w", err)
 	}
 	return r.found, nil

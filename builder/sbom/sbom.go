@@ -37,9 +37,8 @@ type Config struct {
 	Image     manifests.Digest // optional: of the root image's file
 	Inputs    []Input
 
-	// Digests is optional: the digests of a file's content, if they are known
-	// already. It is called by several goroutines at once.
-	Digests func(*tree.Node) (Sums, bool)
+	// Sums is optional: what Hash has found in Tree.
+	Sums map[*tree.Node]Sums
 }
 
 // Input is something that the build was given.
@@ -63,11 +62,13 @@ func Write(ctx context.Context, w io.Writer, c Config) error {
 	if c.Tool == "" {
 		c.Tool = "proa"
 	}
-	sums, err := Hash(ctx, c.Tree, c.Digests)
-	if err != nil {
-		return err
+	if c.Sums == nil {
+		var err error
+		if c.Sums, err = Hash(ctx, c.Tree); err != nil {
+			return err
+		}
 	}
-	d := &document{Config: c, sums: sums, licenses: map[string]bool{}, unowned: map[common.ElementID]bool{}}
+	d := &document{Config: c, licenses: map[string]bool{}, unowned: map[common.ElementID]bool{}}
 	if err := d.addFiles(); err != nil {
 		return err
 	}
@@ -85,7 +86,6 @@ func Write(ctx context.Context, w io.Writer, c Config) error {
 // document is one document under way.
 type document struct {
 	Config
-	sums     map[*tree.Node]Sums
 	licenses map[string]bool // the LicenseRef- in use
 
 	files     []file
@@ -109,7 +109,7 @@ func (d *document) addFiles() error {
 		if n.Kind != tree.File {
 			return nil
 		}
-		f := file{fileID(path), path, d.sums[n]}
+		f := file{fileID(path), path, d.Sums[n]}
 		d.byPath[path] = len(d.files)
 		d.byNode[n] = append(d.byNode[n], len(d.files))
 		d.files = append(d.files, f)

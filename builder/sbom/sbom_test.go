@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	spdxjson "github.com/spdx/tools-golang/json"
@@ -267,7 +266,7 @@ func TestSameSystemIsTheSameDocument(t *testing.T) {
 
 func TestKnownDigestsAreNotComputedAgain(t *testing.T) {
 	c := config(t)
-	sums, err := Hash(t.Context(), c.Tree, nil)
+	sums, err := Hash(t.Context(), c.Tree)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -281,14 +280,9 @@ func TestKnownDigestsAreNotComputedAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var asked atomic.Int64
-	c.Digests = func(n *tree.Node) (Sums, bool) {
-		asked.Add(1)
-		s, ok := sums[n]
-		return s, ok
-	}
-	if got := write(t, c); !bytes.Equal(got, want) || asked.Load() != 7 {
-		t.Errorf("another document, or %d questions for 7 files", asked.Load())
+	c.Sums = sums
+	if got := write(t, c); !bytes.Equal(got, want) {
+		t.Error("given the digests, the document is another one")
 	}
 }
 

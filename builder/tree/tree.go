@@ -46,6 +46,13 @@ type Content struct {
 	At     io.ReaderAt
 	Offset int64
 	Size   int64
+	Sums   *Sums // nil: not known yet
+}
+
+// Sums are the digests of one content.
+type Sums struct {
+	SHA1   [20]byte
+	SHA256 [32]byte
 }
 
 // Open returns a reader over the content; it needs no closing.
