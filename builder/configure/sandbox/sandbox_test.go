@@ -344,3 +344,17 @@ dpkg-trigger nobody
 		t.Error("triggers are left")
 	}
 }
+
+func TestAFileOverwrittenInPlaceIsTakenOverUnderAllItsNames(t *testing.T) {
+	t.Parallel()
+	into, store := newTree(t)
+	report, err := run(t, into, store, postinst("p", "printf 'PLAIN\\n' > /etc/plain\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, _ := into.Lookup("etc/plain")
+	b, _ := into.Lookup("etc/again")
+	if a != b || read(t, into, "etc/plain") != "PLAIN\n" || a.UID != 1 || a.Mode != 0o640 {
+		t.Errorf("etc/plain is %+v, etc/again %+v, changed %v", a, b, report.Changed)
+	}
+}
