@@ -105,6 +105,53 @@ func FuzzHeader(f *testing.F) {
 	})
 }
 
+// FuzzDatabase is about a database that a base image brings.
+func FuzzDatabase(f *testing.F) {
+	dir := f.TempDir()
+	store, err := content.NewBounded(dir, content.DefaultLimits())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { store.Close() })
+	var payloads []packages.Payload
+	for i, seed := range seeds() {
+		path := filepath.Join(dir, "seed.rpm")
+		if err := os.WriteFile(path, seed, 0o600); err != nil {
+			f.Fatal(err)
+		}
+		p, err := Read(f.Context(), store, path, ReadConfig{AllowUnsigned: true})
+		if err != nil {
+			f.Fatal(err)
+		}
+		payloads = append(payloads, p)
+		into := tree.New()
+		if err := WriteDatabase(into, payloads[:min(i, 2)], 1); err != nil {
+			f.Fatal(err)
+		}
+		data, err := into.ReadFile(databaseLink+"/"+databaseName, maxDatabase)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data, []byte{})
+	}
+	f.Fuzz(func(t *testing.T, data, log []byte) {
+		into := tree.New()
+		for ending, data := range map[string][]byte{"": data, "-wal": log} {
+			n := &tree.Node{Mode: 0o644}
+			if len(data) > 0 {
+				n.Content = tree.Content{At: bytes.NewReader(data), Size: int64(len(data))}
+			}
+			if err := into.Put(databaseLink+"/"+databaseName+ending, n); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := MakeRoom(t.Context(), into, payloads[1:2]); err != nil {
+			return
+		}
+		WriteDatabase(into, payloads[1:2], 1)
+	})
+}
+
 func FuzzArchive(f *testing.F) {
 	f.Add(rpmtest.Payload(rpmtest.Plain("/f", "x"), rpmtest.Link("/s", "f")))
 	f.Add(rpmtest.Archive(rpmtest.Stripped(0, "x"), rpmtest.Stripped(1, "f")))

@@ -52,6 +52,8 @@ type built struct {
 	ring  *openpgp.Keyring
 	alpha map[string]string // testdata/alpha.spec by compressor
 	beta  string            // a second package
+	base  map[string]string // packages of baseSpec by name, not signed
+	later map[string]string // of laterSpec
 	err   error
 }
 
@@ -154,6 +156,12 @@ func (b *built) make() error {
 		b.beta, err = b.build(beta, "beta", "w3.zstdio")
 		return err
 	})
+	for into, spec := range map[*map[string]string]string{&b.base: baseSpec, &b.later: laterSpec} {
+		group.Go(func() (err error) {
+			*into, err = b.buildAll(spec)
+			return err
+		})
+	}
 	if err := group.Wait(); err != nil {
 		return err
 	}
@@ -166,6 +174,28 @@ func (b *built) make() error {
 	_, err = command("rpmsign", append([]string{"--define", "__gpg /usr/bin/gpg", "--define", "_gpg_path " + home,
 		"--define", "_gpg_name test@example.org", "--addsign", b.beta}, all...)...)
 	return err
+}
+
+// buildAll are the packages that a spec makes, by name.
+func (b *built) buildAll(spec string) (map[string]string, error) {
+	top, err := os.MkdirTemp(b.dir, "all")
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(top, "x.spec")
+	if err := os.WriteFile(file, []byte(spec), 0o644); err != nil {
+		return nil, err
+	}
+	if _, err := command("rpmbuild", "--quiet", "-bb", "--define", "_topdir "+top, "--define", "_build_id_links none", "--define", "_buildhost test", file); err != nil {
+		return nil, err
+	}
+	found, err := filepath.Glob(filepath.Join(top, "RPMS/*/*.rpm"))
+	all := map[string]string{}
+	for _, path := range found {
+		name, _, _ := strings.Cut(filepath.Base(path), "-")
+		all[name] = path
+	}
+	return all, err
 }
 
 func (b *built) build(spec, name, io string) (string, error) {

@@ -58,7 +58,7 @@ func Load(ctx context.Context, fetcher packages.Fetcher, c Config) (Repository, 
 	if c.Progress == nil {
 		c.Progress = progress.Silent()
 	}
-	at, err := expand(c.URL, c.Arch)
+	at, err := Expand(c.URL, c.Arch)
 	if err != nil {
 		return Repository{}, fmt.Errorf("repository %.200s: %w", c.URL, err)
 	}
@@ -80,8 +80,8 @@ func Arch(a manifests.Arch) string {
 	return "x86_64"
 }
 
-// expand replaces the variables of a URL.
-func expand(location string, arch manifests.Arch) (string, error) {
+// Expand replaces the variables of a repository's URL: $arch and $basearch.
+func Expand(location string, arch manifests.Arch) (string, error) {
 	at := strings.NewReplacer("$basearch", Arch(arch), "$arch", Arch(arch)).Replace(location)
 	if strings.Contains(at, "$") {
 		return "", errors.New("an unknown variable in its URL: want $arch or $basearch")
