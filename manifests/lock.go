@@ -113,11 +113,19 @@ func (in Locked) check() error {
 			kinds++
 		}
 	}
+	word, _, _ := strings.Cut(in.Source, " ")
+	registry := word == "oci" && (Source{OCI: in.Path()}).InRegistry()
 	switch {
 	case in.Source == "" || in.Asked.IsZero():
 		return fmt.Errorf("want a source and the digest of what it asks for")
 	case kinds != 1:
 		return fmt.Errorf("want exactly one of file, image and packages")
+	case registry != (in.Image != nil):
+		return fmt.Errorf("want an image for what is in a registry, and for nothing else")
+	case (word == "tar" || word == "oci" && !registry) != (in.File != nil):
+		return fmt.Errorf("want a file for what is on this machine, and for nothing else")
+	case (word == "deb" || word == "rpm") != (len(in.Packages) > 0):
+		return fmt.Errorf("want packages for deb and rpm, and for nothing else")
 	case in.File != nil:
 		return in.File.check("file")
 	case in.Image != nil:

@@ -55,6 +55,11 @@ func TestAFaultyLockIsRefused(t *testing.T) {
 		{`"mediaType": "c"`, `"mediaType": ""`, "want a media type"},
 		{`"url": "http://deb.example", `, `"url": "", `, "repositories[0]: want a url"},
 		{`"source": "tar root.tar"`, `"source": ""`, "want a source"},
+		{`"source": "tar root.tar"`, `"source": "dir root.tar"`, "want a file for what is on this machine"},
+		{`"source": "tar root.tar"`, `"source": "deb packages"`, "want a file for what is on this machine"},
+		{`"source": "tar root.tar"`, `"source": "oci registry.example/base:12"`, "want an image for what is in a registry"},
+		{`"source": "oci registry.example/base:12"`, `"source": "oci base.tar"`, "want an image for what is in a registry"},
+		{`"source": "deb packages"`, `"source": "packages"`, "want packages for deb and rpm"},
 		{`, "file": {"size": 7, "digest": "sha256:` + hex64 + `"}`, ``, "exactly one of file, image and packages"},
 		{`"file": {`, `"surprise": 1, "file": {`, "surprise"},
 	} {

@@ -42,5 +42,5 @@ func (r *resolver) deb(ctx context.Context, source manifests.Deb, locked *manife
 	if err != nil {
 		return err
 	}
-	return r.answer(ctx, q, append(q.wanted, wanted...), items, locked)
+	return r.answer(ctx, q, append(q.wanted, wanted...), wanted[len(wanted)-len(items):], locked)
 }

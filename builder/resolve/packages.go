@@ -66,20 +66,32 @@ func (r *resolver) repositoryURL(location string) string {
 // asWritten is a place as the recipe writes it, so that a lock does not depend
 // on where the recipe is.
 func (r *resolver) asWritten(location string) string {
-	for at, written := range r.written {
-		if rest, ok := strings.CutPrefix(location, at); ok && (rest == "" || strings.HasPrefix(rest, "/")) {
-			return strings.TrimRight(written, "/") + rest
+	best := ""
+	for at := range r.written {
+		if rest, ok := strings.CutPrefix(location, at); ok && (rest == "" || rest[0] == '/') && len(at) > len(best) {
+			best = at
 		}
 	}
-	return location
+	if best == "" {
+		return location
+	}
+	return strings.TrimRight(r.written[best], "/") + location[len(best):]
+}
+
+// ask notes every name in a requirement of the recipe.
+func (q *question) ask(r packages.Requirement) {
+	q.asked[r.Relation.Name] = true
+	for _, part := range r.Args {
+		q.ask(part)
+	}
 }
 
 // answer chooses packages and writes them down.
-func (r *resolver) answer(ctx context.Context, q question, wanted []packages.Requirement, items []string, locked *manifests.Locked) error {
+// The recipe names what is asked; more may be wanted.
+func (r *resolver) answer(ctx context.Context, q question, wanted, asked []packages.Requirement, locked *manifests.Locked) error {
 	q.wanted = wanted
-	for _, item := range items {
-		name, _, _ := strings.Cut(item, " ")
-		q.asked[name] = true
+	for _, r := range asked {
+		q.ask(r)
 	}
 	chosen, err := r.choose(ctx, q)
 	if err != nil {

@@ -32,7 +32,7 @@ func (r *resolver) rpm(ctx context.Context, source manifests.RPM, locked *manife
 	if err := r.addRPMRepositories(ctx, source, locked, &q); err != nil {
 		return err
 	}
-	return r.answer(ctx, q, q.wanted, items, locked)
+	return r.answer(ctx, q, q.wanted, q.wanted[len(files):], locked)
 }
 
 func (r *resolver) addRPMFiles(ctx context.Context, source manifests.RPM, files []string, q *question) error {
@@ -68,8 +68,12 @@ func (r *resolver) addRPMRepositories(ctx context.Context, source manifests.RPM,
 		if priority == 0 {
 			priority = defaultPriority
 		}
+		location, err := repomd.Expand(repository.URL, locked.Arch)
+		if err != nil {
+			return err
+		}
 		found, err := repomd.Load(ctx, r.Fetcher, repomd.Config{
-			URL:              r.repositoryURL(repository.URL),
+			URL:              r.repositoryURL(location),
 			Keys:             keys,
 			UnsignedMetadata: repository.UnsignedMetadata,
 			Arch:             locked.Arch,

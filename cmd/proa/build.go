@@ -173,7 +173,7 @@ func (o buildOptions) followLock(cmd *cobra.Command, r *recipe, in inputs, c *bu
 			err := fmt.Errorf("%s is not for this recipe: %s", r.lockPath(), strings.Join(moved, ", "))
 			return cli.Hint(err, "run 'proa lock', look at what it changes, and keep the lock with the recipe")
 		}
-		changes, err := r.relock(cmd, in, resolve.Update{}, true)
+		changes, _, err := r.relock(cmd, in, resolve.Update{}, true)
 		if err != nil {
 			return inputHint(err)
 		}

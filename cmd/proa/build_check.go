@@ -33,7 +33,7 @@ func (o buildOptions) runCheck(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
-	o.version, o.arch = string(release.Version), string(release.Arch)
+	o.version, o.arch, o.locked = string(release.Version), string(release.Arch), true
 	config, err := o.config(cmd, recipe)
 	if err != nil {
 		return err

@@ -153,8 +153,8 @@ func (r *recipe) readLock() error {
 }
 
 // relock resolves what the lock does not answer, or what update names, and
-// writes the lock unless nothing changed.
-func (r *recipe) relock(cmd *cobra.Command, in inputs, update resolve.Update, write bool) ([]resolve.Change, error) {
+// writes the lock unless nothing changed or write is false.
+func (r *recipe) relock(cmd *cobra.Command, in inputs, update resolve.Update, write bool) (changes []resolve.Change, wrote bool, err error) {
 	next, err := resolve.Lock(cmd.Context(), resolve.Config{
 		Recipe:   r.Recipe,
 		Folder:   r.folder,
@@ -166,20 +166,20 @@ func (r *recipe) relock(cmd *cobra.Command, in inputs, update resolve.Update, wr
 		Progress: cli.Progress(cmd),
 	})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	changes := resolve.Changes(r.lock, next)
+	changes = resolve.Changes(r.lock, next)
 	before, err := r.lock.Encode()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	text, err := next.Encode()
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	r.lock = next
 	if !write || r.locked && string(before) == string(text) {
-		return changes, nil
+		return changes, false, nil
 	}
-	return changes, durable.WriteFile(r.lockPath(), text, 0o644)
+	return changes, true, durable.WriteFile(r.lockPath(), text, 0o644)
 }

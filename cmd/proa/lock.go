@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -68,7 +69,7 @@ func (o lockOptions) run(cmd *cobra.Command, args []string) error {
 	}
 	defer in.Close()
 	update := resolve.Update{All: o.update && len(names) == 0, Names: names}
-	changes, err := r.relock(cmd, in, update, !o.dryRun)
+	changes, wrote, err := r.relock(cmd, in, update, !o.dryRun)
 	if err != nil {
 		return inputHint(err)
 	}
@@ -77,19 +78,17 @@ func (o lockOptions) run(cmd *cobra.Command, args []string) error {
 			Lock    string           `json:"lock"`
 			Written bool             `json:"written"`
 			Changes []resolve.Change `json:"changes"`
-		}{r.lockPath(), !o.dryRun, append([]resolve.Change{}, changes...)})
+		}{r.lockPath(), wrote, append([]resolve.Change{}, changes...)})
 	}
-	return printChanges(cmd.OutOrStdout(), r.lockPath(), changes, o.dryRun)
+	return printChanges(cmd.OutOrStdout(), r.lockPath(), changes, wrote)
 }
 
-// arguments are the recipe and the names to update. The first argument is the
-// recipe unless it can only be a name.
+// arguments are the recipe and the names to update. With --update, the first
+// argument is the recipe if it is a YAML file or a folder with a recipe in it.
 func (o lockOptions) arguments(cmd *cobra.Command, args []string) (path string, names []string, err error) {
 	path = "."
-	if len(args) > 0 {
-		if _, err := os.Stat(args[0]); err == nil || !o.update {
-			path, args = args[0], args[1:]
-		}
+	if len(args) > 0 && (!o.update || isRecipe(args[0])) {
+		path, args = args[0], args[1:]
 	}
 	if len(args) > 0 && !o.update {
 		return "", nil, cli.Usage(cmd, fmt.Errorf("%.200q: names of packages and images go with --update", args[0]))
@@ -102,7 +101,15 @@ func (o lockOptions) arguments(cmd *cobra.Command, args []string) (path string, 
 	return path, args, nil
 }
 
-func printChanges(w io.Writer, path string, changes []resolve.Change, dryRun bool) error {
+func isRecipe(path string) bool {
+	if extension := filepath.Ext(path); extension == ".yaml" || extension == ".yml" {
+		return true
+	}
+	_, err := os.Stat(filepath.Join(path, manifests.RecipeFile))
+	return err == nil
+}
+
+func printChanges(w io.Writer, path string, changes []resolve.Change, wrote bool) error {
 	out := &linePrinter{w: w}
 	heading := ""
 	for _, c := range changes {
@@ -113,12 +120,12 @@ func printChanges(w io.Writer, path string, changes []resolve.Change, dryRun boo
 		out.print("  %s", c)
 	}
 	switch {
+	case wrote:
+		out.print("wrote %s: %d changes", path, len(changes))
 	case len(changes) == 0:
 		out.print("%s is up to date", path)
-	case dryRun:
-		out.print("%d changes; nothing was written", len(changes))
 	default:
-		out.print("wrote %s: %d changes", path, len(changes))
+		out.print("%d changes; nothing was written", len(changes))
 	}
 	return out.err
 }
