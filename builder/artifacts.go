@@ -7,17 +7,10 @@ import (
 	"os"
 	"slices"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions/sparse"
 	"github.com/proa-os/proa/progress"
 )
-
-// digestImages digests what hosts run from.
-func (b *build) digestImages(ctx context.Context) error {
-	return b.digestArtifacts(ctx, manifests.DiskFile, manifests.RootFile, manifests.VerityFile, manifests.UKIFile)
-}
 
 // listArtifacts writes the manifest.
 func (b *build) listArtifacts(context.Context) error {
@@ -39,21 +32,23 @@ func (b *build) listArtifacts(context.Context) error {
 	return os.WriteFile(b.path(manifests.ReleaseFile), append(text, '\n'), 0o644)
 }
 
-// digestArtifacts adds files to the artifacts of the release.
-func (b *build) digestArtifacts(ctx context.Context, names ...string) error {
-	artifacts := make([]manifests.Artifact, len(names))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(2)
-	for i, name := range names {
-		group.Go(func() (err error) {
-			artifacts[i], err = digestFile(ctx, name, b.path(name), b.Progress)
+// digest begins to digest a file of the release, which is whole now.
+func (b *build) digest(ctx context.Context, name string) *later[manifests.Artifact] {
+	l := begin(b, func() (manifests.Artifact, error) { return digestFile(ctx, name, b.path(name), b.Progress) })
+	b.digests = append(b.digests, l)
+	return l
+}
+
+// digestArtifacts adds what was digested to the artifacts of the release.
+func (b *build) digestArtifacts(ctx context.Context) error {
+	for _, l := range b.digests {
+		artifact, err := l.wait(ctx)
+		if err != nil {
 			return err
-		})
+		}
+		b.artifacts = append(b.artifacts, artifact)
 	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	b.artifacts = append(b.artifacts, artifacts...)
+	b.digests = nil
 	slices.SortFunc(b.artifacts, func(a, b manifests.Artifact) int { return cmp.Compare(a.Name, b.Name) })
 	return nil
 }

@@ -83,15 +83,17 @@ type build struct {
 	packages      []packages.About      // in the order in which they were put into the tree
 	accounts      configure.UsersReport // that packages asked for
 	scripts       configure.Report      // of what packages would have had done
-	description   *description          // of the tree
+	description   *later[description]   // of the tree
 	kernelPath    string                // in the tree
 	kernelRelease string
-	initrd        []byte
+	initrd        *later[[]byte]
 	root          erofs.Image
 	hashes        *verity.Tree // of the root image
 	uki           []byte
-	found         []provenance.Input   // all that was read
-	artifacts     []manifests.Artifact // so far, sorted by name
+	found         []provenance.Input // all that was read
+	rootDigest    *later[manifests.Artifact]
+	digests       []*later[manifests.Artifact] // of files that are whole
+	artifacts     []manifests.Artifact         // so far, sorted by name
 	release       manifests.Release
 }
 
@@ -137,8 +139,9 @@ func Build(ctx context.Context, c Config) (manifests.Release, error) {
 		{"hash root image", b.hashRoot},
 		{"assemble kernel image", b.assembleUKI},
 		{"write disk image", b.writeDisk},
-		{"digest images", b.digestImages},
 		{"write documents", b.writeDocuments},
+		{"digest artifacts", b.digestArtifacts},
+		{"write provenance", b.writeProvenance},
 		{"list artifacts", b.listArtifacts},
 		{"move into place", b.publish},
 	} {

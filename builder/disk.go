@@ -53,7 +53,11 @@ func (b *build) writeDisk(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return file.Close()
+	if err := file.Close(); err != nil {
+		return err
+	}
+	b.digest(ctx, manifests.DiskFile)
+	return nil
 }
 
 // sizes are the recipe's, and where it is silent: a slot of twice what this

@@ -18,13 +18,10 @@ import (
 	"github.com/proa-os/proa/signing"
 )
 
-// description is what the documents of a release say of the tree. It is found
-// out in the background, while the images are written.
+// description is what the documents of a release say of the tree.
 type description struct {
 	inventory inventory.Inventory
 	sums      map[*tree.Node]sbom.Sums
-	done      chan struct{}
-	err       error
 }
 
 // licenses remembers what inventory.Licenses says of the same texts: to find
@@ -62,31 +59,29 @@ func (b *build) licenses(ctx context.Context, texts []string) ([]string, error) 
 // describeTree begins to find out what is in the tree, which does not change
 // any more.
 func (b *build) describeTree(ctx context.Context) error {
-	d := &description{done: make(chan struct{})}
-	b.description = d
-	b.background.Go(func() {
-		defer close(d.done)
-		if d.inventory, d.err = inventory.ReadWith(ctx, b.tree, b.licenses); d.err != nil {
-			return
+	b.description = begin(b, func() (d description, err error) {
+		if d.inventory, err = inventory.ReadWith(ctx, b.tree, b.licenses); err != nil {
+			return d, err
 		}
-		d.sums, d.err = sbom.Hash(ctx, b.tree)
+		d.sums, err = sbom.Hash(ctx, b.tree)
+		return d, err
 	})
 	return nil
 }
 
-// writeDocuments writes what tells of the release.
+// writeDocuments writes what tells of the release, but for what tells of the
+// documents, too.
 func (b *build) writeDocuments(ctx context.Context) error {
 	inputs, err := b.allInputs()
 	if err != nil {
 		return err
 	}
 	b.found = inputs
-	names := []string{manifests.SBOMFile}
 	if len(b.packages) > 0 {
-		names = append(names, manifests.ScriptsFile)
 		if err := b.writeJSON(manifests.ScriptsFile, b.scripts); err != nil {
 			return err
 		}
+		b.digest(ctx, manifests.ScriptsFile)
 	}
 	step := b.Progress.Step("write bill of materials", 0)
 	err = b.writeSBOM(ctx)
@@ -94,23 +89,18 @@ func (b *build) writeDocuments(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := b.digestArtifacts(ctx, names...); err != nil {
-		return err
-	}
-	if err := b.writeProvenance(); err != nil {
-		return err
-	}
-	return b.digestArtifacts(ctx, manifests.ProvenanceFile)
+	b.digest(ctx, manifests.SBOMFile)
+	return nil
 }
 
 func (b *build) writeSBOM(ctx context.Context) error {
-	select {
-	case <-b.description.done:
-	case <-ctx.Done():
-		return ctx.Err()
+	described, err := b.description.wait(ctx)
+	if err != nil {
+		return err
 	}
-	if b.description.err != nil {
-		return b.description.err
+	image, err := b.rootDigest.wait(ctx)
+	if err != nil {
+		return err
 	}
 	file, err := os.OpenFile(b.path(manifests.SBOMFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
@@ -119,12 +109,6 @@ func (b *build) writeSBOM(ctx context.Context) error {
 	defer file.Close()
 	out := bufio.NewWriterSize(file, 1<<20)
 	root := b.hashes.Root()
-	image := manifests.Digest{}
-	for _, a := range b.artifacts {
-		if a.Name == manifests.RootFile {
-			image = a.Digest
-		}
-	}
 	given := make([]sbom.Input, len(b.found))
 	for i, in := range b.found {
 		given[i] = sbom.Input(in)
@@ -135,11 +119,11 @@ func (b *build) writeSBOM(ctx context.Context) error {
 		Arch:      string(b.Arch),
 		Epoch:     b.Epoch,
 		RootHash:  root.Hash[:],
-		Inventory: b.description.inventory,
+		Inventory: described.inventory,
 		Tree:      b.tree,
-		Image:     image,
+		Image:     image.Digest,
 		Inputs:    given,
-		Sums:      b.description.sums,
+		Sums:      described.sums,
 	})
 	if err != nil {
 		return err
@@ -151,7 +135,7 @@ func (b *build) writeSBOM(ctx context.Context) error {
 }
 
 // writeProvenance says how the artifacts so far were made.
-func (b *build) writeProvenance() error {
+func (b *build) writeProvenance(ctx context.Context) error {
 	c := provenance.Config{
 		Product:   b.Recipe.Product,
 		Version:   b.Version,
@@ -178,7 +162,11 @@ func (b *build) writeProvenance() error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(b.path(manifests.ProvenanceFile), envelope, 0o644)
+	if err := os.WriteFile(b.path(manifests.ProvenanceFile), envelope, 0o644); err != nil {
+		return err
+	}
+	b.digest(ctx, manifests.ProvenanceFile)
+	return b.digestArtifacts(ctx)
 }
 
 func (b *build) writeJSON(name string, v any) error {

@@ -28,28 +28,31 @@ type treeFiles struct{ tree *tree.Tree }
 func (f treeFiles) ReadFile(path string) ([]byte, error) { return f.tree.ReadFile(path, moduleMost) }
 func (f treeFiles) List(path string) ([]string, error)   { return f.tree.Children(path) }
 
-// makeInitrd finds the kernel and packs the modules that its platform needs.
+// makeInitrd finds the kernel and begins to pack the modules that its platform needs.
 func (b *build) makeInitrd(context.Context) error {
 	files := treeFiles{b.tree}
 	var err error
 	if b.kernelPath, b.kernelRelease, err = initrd.FindKernel(files); err != nil {
 		return err
 	}
-	step := b.Progress.Step("make initrd", 0)
-	b.initrd, _, err = initrd.Build(initrd.Config{
-		Files:         files,
-		KernelRelease: b.kernelRelease,
-		Platform:      string(b.Recipe.Platform),
-		Modules:       b.Recipe.Kernel.Modules,
-		Init:          b.Init,
+	b.initrd = begin(b, func() ([]byte, error) {
+		step := b.Progress.Step("make initrd", 0)
+		packed, _, err := initrd.Build(initrd.Config{
+			Files:         files,
+			KernelRelease: b.kernelRelease,
+			Platform:      string(b.Recipe.Platform),
+			Modules:       b.Recipe.Kernel.Modules,
+			Init:          b.Init,
+		})
+		step.Done(err)
+		return packed, err
 	})
-	step.Done(err)
-	return err
+	return nil
 }
 
 // assembleUKI joins kernel, initrd and command line. The root hash stands in
 // the command line, so whoever signs this file signs the root.
-func (b *build) assembleUKI(context.Context) error {
+func (b *build) assembleUKI(ctx context.Context) error {
 	stub, err := b.bootFile("linux" + b.Arch.EFISuffix() + ".efi.stub")
 	if err != nil {
 		return err
@@ -62,10 +65,14 @@ func (b *build) assembleUKI(context.Context) error {
 	if err != nil {
 		return err
 	}
+	packed, err := b.initrd.wait(ctx)
+	if err != nil {
+		return fmt.Errorf("make initrd: %w", err)
+	}
 	image, err := uki.Assemble(uki.Config{
 		Stub:        stub,
 		Kernel:      kernel,
-		Initrd:      b.initrd,
+		Initrd:      packed,
 		CommandLine: line,
 		OSRelease:   b.osRelease(),
 		Uname:       b.kernelRelease,
@@ -74,7 +81,11 @@ func (b *build) assembleUKI(context.Context) error {
 		return err
 	}
 	b.uki = image
-	return os.WriteFile(b.path(manifests.UKIFile), image, 0o644)
+	if err := os.WriteFile(b.path(manifests.UKIFile), image, 0o644); err != nil {
+		return err
+	}
+	b.digest(ctx, manifests.UKIFile)
+	return nil
 }
 
 // commandLine is what the kernel is told: where its root is, to leave mounting

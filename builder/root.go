@@ -22,7 +22,11 @@ func (b *build) writeRoot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return file.Close()
+	if err := file.Close(); err != nil {
+		return err
+	}
+	b.rootDigest = b.digest(ctx, manifests.RootFile)
+	return nil
 }
 
 // hashRoot computes the hash tree of the root image.
@@ -55,7 +59,11 @@ func (b *build) hashRoot(ctx context.Context) error {
 	if err := out.Flush(); err != nil {
 		return err
 	}
-	return file.Close()
+	if err := file.Close(); err != nil {
+		return err
+	}
+	b.digest(ctx, manifests.VerityFile)
+	return nil
 }
 
 // Salt is the verity salt of every release with the given seed. It does not
