@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -34,6 +35,13 @@ var shared inputs
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
+		if os.Getenv(elsewhere) != "" {
+			if err := buildHere(); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				return 1
+			}
+			return 0
+		}
 		folder, err := os.MkdirTemp("", "proa-builder-")
 		if err != nil {
 			panic(err)
