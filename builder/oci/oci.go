@@ -77,20 +77,24 @@ func add(ctx context.Context, store *content.Store, t *tree.Tree, c Config) erro
 	return t.Merge(rootfs)
 }
 
-// DigestOf is what an image in a layout folder is known by: size, in bytes, and
-// digest of its manifest.
-func DigestOf(ctx context.Context, c Config) (manifests.FetchFile, error) {
+// Describe lists the blobs of an image in a layout folder. The image has no
+// Reference.
+func Describe(ctx context.Context, c Config) (manifests.LockedImage, error) {
+	var image manifests.LockedImage
 	from, err := openFolder(c.Path)
 	if err != nil {
-		return manifests.FetchFile{}, err
+		return image, err
 	}
 	defer from.close()
 	d, err := chooseInLayout(ctx, from, c)
 	if err != nil {
-		return manifests.FetchFile{}, err
+		return image, err
 	}
-	digest, err := manifests.ParseDigest(d.Digest.String())
-	return manifests.FetchFile{Size: d.Size, Digest: digest}, err
+	m, _, err := readImage(ctx, laidOut{from}, d, c.Arch)
+	if err != nil {
+		return image, err
+	}
+	return image, describe(d, m, &image)
 }
 
 // find chooses the image and returns its layers, the lowest first, not yet

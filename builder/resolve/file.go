@@ -50,7 +50,8 @@ func Digest(ctx context.Context, source manifests.Source, arch manifests.Arch, f
 		return manifests.FetchFile{}, err
 	}
 	if source.OCI != "" && info.IsDir() {
-		return oci.DigestOf(ctx, oci.Config{Path: path, Arch: arch, Ref: source.Ref})
+		image, err := oci.Describe(ctx, oci.Config{Path: path, Arch: arch, Ref: source.Ref})
+		return manifests.FetchFile{Size: image.Manifest.Size, Digest: image.Manifest.Digest}, err
 	}
 	return digestFile(ctx, path, info)
 }

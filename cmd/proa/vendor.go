@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/proa-os/proa/builder/resolve"
-	"github.com/proa-os/proa/builder/vendor"
+	"github.com/proa-os/proa/builder/vendoring"
 	"github.com/proa-os/proa/cmd/internal/cli"
 )
 
@@ -51,7 +51,7 @@ func runVendor(cmd *cobra.Command, o inputOptions, dir, path string) error {
 		return err
 	}
 	defer in.Close()
-	result, err := vendor.Write(cmd.Context(), vendor.Config{
+	result, err := vendoring.Write(cmd.Context(), vendoring.Config{
 		Lock:     r.lock,
 		Folder:   r.folder,
 		Dir:      dir,

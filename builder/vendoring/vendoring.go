@@ -1,12 +1,11 @@
-// Package vendor puts all that a lock names into one folder, an OCI image
+// Package vendoring puts all that a lock names into one folder, an OCI image
 // layout (https://github.com/opencontainers/image-spec, image-layout.md), from
 // which a build needs no network: images as any tool reads them there, and
 // beside their blobs packages and archives, by digest.
-package vendor
+package vendoring
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -34,6 +33,8 @@ type Config struct {
 	Fetcher  packages.Fetcher // required
 	Registry oci.Remote       // how registries are asked
 	Progress progress.Reporter
+
+	layouts []layout // of this machine
 }
 
 // Result is what the folder holds.
@@ -50,7 +51,7 @@ type item struct {
 	bring func(ctx context.Context) (path string, err error)
 }
 
-const blobs = "blobs/sha256"
+const blobsFolder = "blobs/sha256"
 
 // Write makes the folder, or brings one that is there up to the lock: what is
 // there is kept, what no longer counts is removed, last.
@@ -61,13 +62,16 @@ func Write(ctx context.Context, c Config) (Result, error) {
 	if err := checkFolder(c.Dir); err != nil {
 		return Result{}, err
 	}
-	if err := durable.MakeFolder(filepath.Join(c.Dir, blobs)); err != nil {
+	if err := durable.MakeFolder(filepath.Join(c.Dir, blobsFolder)); err != nil {
 		return Result{}, err
 	}
-	if err := durable.Clean(filepath.Join(c.Dir, blobs)); err != nil {
+	if err := durable.Clean(filepath.Join(c.Dir, blobsFolder)); err != nil {
 		return Result{}, err
 	}
-	items := c.items()
+	items, err := c.items(ctx)
+	if err != nil {
+		return Result{}, err
+	}
 	result, err := c.copyAll(ctx, items)
 	if err != nil {
 		return Result{}, err
@@ -99,47 +103,6 @@ func checkFolder(dir string) error {
 	return nil
 }
 
-// items lists every blob once.
-func (c Config) items() map[manifests.Digest]item {
-	items := map[manifests.Digest]item{}
-	add := func(name string, size int64, digest manifests.Digest, bring func(context.Context) (string, error)) {
-		items[digest] = item{name, manifests.FetchFile{Size: size, Digest: digest}, bring}
-	}
-	for _, in := range c.Lock.Inputs {
-		if in.Image != nil {
-			for _, blob := range oci.Blobs(*in.Image) {
-				want := manifests.FetchFile{Size: blob.Size, Digest: blob.Digest}
-				add(in.Image.Reference, blob.Size, blob.Digest, func(ctx context.Context) (string, error) {
-					return c.Cache.Fill(ctx, want, func(ctx context.Context, partial string) error {
-						return oci.FetchBlob(ctx, in.Image.Reference, blob, partial, c.Registry)
-					})
-				})
-			}
-		}
-		for _, p := range in.Packages {
-			add(p.URL, p.Size, p.Digest, func(ctx context.Context) (string, error) {
-				if manifests.IsPackageFile(p.URL) {
-					return c.inFolder(p.URL), nil
-				}
-				path, _, err := c.Fetcher.File(ctx, p.URL, p.Size, packages.Checksum(p.Digest.String()))
-				return path, err
-			})
-		}
-		if in.File != nil {
-			path := in.Path()
-			add(path, in.File.Size, in.File.Digest, func(context.Context) (string, error) { return c.inFolder(path), nil })
-		}
-	}
-	return items
-}
-
-func (c Config) inFolder(path string) string {
-	if filepath.IsAbs(path) {
-		return path
-	}
-	return filepath.Join(c.Folder, path)
-}
-
 func (c Config) copyAll(ctx context.Context, items map[manifests.Digest]item) (Result, error) {
 	var result Result
 	for _, it := range items {
@@ -166,7 +129,7 @@ func (c Config) copyAll(ctx context.Context, items map[manifests.Digest]item) (R
 
 // copy puts one blob into the folder, unless it is there.
 func (c Config) copy(ctx context.Context, it item) error {
-	target := filepath.Join(c.Dir, blobs, it.file.Digest.Hex())
+	target := filepath.Join(c.Dir, blobsFolder, it.file.Digest.Hex())
 	if check(ctx, target, it.file) == nil {
 		return nil
 	}
@@ -197,7 +160,7 @@ func (c Config) copy(ctx context.Context, it item) error {
 
 // removeOthers removes blobs that the lock does not name.
 func (c Config) removeOthers(items map[manifests.Digest]item) (int, error) {
-	entries, err := os.ReadDir(filepath.Join(c.Dir, blobs))
+	entries, err := os.ReadDir(filepath.Join(c.Dir, blobsFolder))
 	if err != nil {
 		return 0, err
 	}
@@ -207,50 +170,12 @@ func (c Config) removeOthers(items map[manifests.Digest]item) (int, error) {
 		if _, wanted := items[digest]; err == nil && wanted {
 			continue
 		}
-		if err := os.Remove(filepath.Join(c.Dir, blobs, entry.Name())); err != nil {
+		if err := os.Remove(filepath.Join(c.Dir, blobsFolder, entry.Name())); err != nil {
 			return removed, err
 		}
 		removed++
 	}
 	return removed, nil
-}
-
-// descriptor is an entry of index.json (OCI Image Specification 1.1).
-type descriptor struct {
-	MediaType   string            `json:"mediaType"`
-	Size        int64             `json:"size"`
-	Digest      manifests.Digest  `json:"digest"`
-	Platform    map[string]string `json:"platform,omitempty"`
-	Annotations map[string]string `json:"annotations,omitempty"`
-}
-
-// writeIndex writes what makes the folder an image layout.
-func (c Config) writeIndex() error {
-	index := struct {
-		SchemaVersion int          `json:"schemaVersion"`
-		MediaType     string       `json:"mediaType"`
-		Manifests     []descriptor `json:"manifests"`
-	}{2, "application/vnd.oci.image.index.v1+json", []descriptor{}}
-	for _, in := range c.Lock.Inputs {
-		if in.Image == nil {
-			continue
-		}
-		index.Manifests = append(index.Manifests, descriptor{
-			MediaType:   in.Image.Manifest.MediaType,
-			Size:        in.Image.Manifest.Size,
-			Digest:      in.Image.Manifest.Digest,
-			Platform:    map[string]string{"os": "linux", "architecture": string(in.Arch)},
-			Annotations: map[string]string{"org.opencontainers.image.ref.name": in.Image.Reference},
-		})
-	}
-	text, err := json.MarshalIndent(index, "", " ")
-	if err != nil {
-		return err
-	}
-	if err := durable.WriteFile(filepath.Join(c.Dir, "index.json"), append(text, '\n'), 0o644); err != nil {
-		return err
-	}
-	return durable.WriteFile(filepath.Join(c.Dir, "oci-layout"), []byte(`{"imageLayoutVersion": "1.0.0"}`+"\n"), 0o644)
 }
 
 // check compares a file with what it should be.
