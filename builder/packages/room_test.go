@@ -84,6 +84,7 @@ func TestWhichRecordedPackagesGo(t *testing.T) {
 		"conflict of what goes":            {deb, list{known("b 1 x", conflicts(plain("a")))}, list{known("a 1 x"), known("b 2 x")}, "b", ""},
 		"conflict with what one provides":  {deb, list{known("b 1 x", offers("mta"))}, list{known("a 1 x", offers("mta"), conflicts(plain("mta")))}, "", "the former conflicts with mta"},
 		"conflict with oneself":            {rpm, list{known("c 1 x")}, list{known("a 1 x", offers("v"), conflicts(plain("v")))}, "", ""},
+		"conflict with its like":           {rpm, list{known("a 1 +i686", offers("v"))}, list{known("a 1 +x", offers("v"), conflicts(plain("v")))}, "", ""},
 		"conflict between those that stay": {rpm, list{known("b 1 x", conflicts(plain("c"))), known("c 1 x")}, list{known("a 1 x")}, "", ""},
 		"conflict between added ones":      {rpm, list{known("b 1 x")}, list{known("c 1 x", conflicts(plain("a"))), known("a 1 x")}, "", ""},
 		"conflict with an architecture":    {deb, list{known("b 1 i386")}, list{known("a 1 x", conflicts(plain("b:i386")))}, "", "conflicts with b:i386"},
