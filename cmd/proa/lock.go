@@ -106,7 +106,7 @@ func isRecipe(path string) bool {
 		return true
 	}
 	_, err := os.Stat(filepath.Join(path, manifests.RecipeFile))
-	return err == nil
+	return path != "" && err == nil
 }
 
 func printChanges(w io.Writer, path string, changes []resolve.Change, wrote bool) error {

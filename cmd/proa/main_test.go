@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
 	"os"
+	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -11,8 +14,34 @@ import (
 	"github.com/proa-os/proa/machine/workshop"
 )
 
+// fixtures are what builds need beside a recipe, made once: proa-init,
+// proa-agent and appliance.tar, a bootable root.
+var fixtures = sync.OnceValues(func() (string, error) {
+	folder, err := os.MkdirTemp("", "proa-fixtures-")
+	if err != nil {
+		return "", err
+	}
+	err = workshop.Compile(context.Background(), folder, "cmd/proa-init", "cmd/proa-agent")
+	if err == nil {
+		_, err = workshop.Appliance(context.Background(), folder)
+	}
+	return folder, err
+})
+
+// tests runs the tests and removes the fixtures.
+type tests struct{ *testing.M }
+
+func (m tests) Run() int {
+	code := m.M.Run()
+	if folder, _ := fixtures(); folder != "" {
+		os.RemoveAll(folder)
+	}
+	return code
+}
+
+// TestMain puts proa into the PATH: it is this program under another name.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
+	testscript.Main(tests{m}, map[string]func(){
 		"proa": func() { os.Exit(cli.Main(newRootCommand())) },
 	})
 }
@@ -20,11 +49,7 @@ func TestMain(m *testing.M) {
 // TestScripts runs the command line as a user does: each file in
 // testdata/script is a session.
 func TestScripts(t *testing.T) {
-	programs := t.TempDir()
-	if err := workshop.Compile(t.Context(), programs, "cmd/proa-init", "cmd/proa-agent"); err != nil {
-		t.Fatal(err)
-	}
-	root, err := workshop.Appliance(t.Context(), programs)
+	programs, err := fixtures()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +59,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PROGRAMS", programs)
-			env.Setenv("ROOT", root) // a bootable root as a tar archive
+			env.Setenv("ROOT", filepath.Join(programs, "appliance.tar")) // a bootable root as a tar archive
 			env.Setenv("HOME", env.WorkDir)
 			env.Values["world"] = map[string]*resolvetest.World{}
 			return nil
