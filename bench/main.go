@@ -1,5 +1,10 @@
 // Command bench measures proa side by side with the reference tools, in one
 // run, and prints medians and ratios with the figure that each should reach.
+// Arguments choose parts of it; one that builds on others wants them named, too:
+//
+//	go run ./bench                everything, half an hour on 2 cores
+//	go run ./bench root image     building from a container image
+//	go run ./bench packages mkosi building from packages, against mkosi
 package main
 
 import (
@@ -8,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"github.com/proa-os/proa/machine/debian"
@@ -18,13 +24,20 @@ const rounds = 5
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx); err != nil {
+	if err := run(ctx, os.Args[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context) error {
+// part is some of the figures.
+type part struct {
+	name  string
+	title string
+	run   func(context.Context) error
+}
+
+func run(ctx context.Context, chosen []string) error {
 	cache, err := debian.CheckoutDir()
 	if err != nil {
 		return err
@@ -38,20 +51,30 @@ func run(ctx context.Context) error {
 	}
 	defer os.RemoveAll(folder)
 
-	b := &bench{folder: folder, programs: filepath.Join(filepath.Dir(cache), "bin")}
-	for _, part := range []struct {
-		title string
-		run   func(context.Context) error
-	}{
-		{"making a Debian root of more than 500 MB (kept in .build)", func(ctx context.Context) error { return b.makeRoot(ctx, cache) }},
-		{"building, against mkfs.erofs and veritysetup", b.building},
-		{"publishing", b.publishing},
-		{"updating, against zstd", b.updating},
-		{"sizes", b.sizes},
-	} {
-		fmt.Printf("bench: %s\n", part.title)
-		if err := part.run(ctx); err != nil {
-			return fmt.Errorf("%s: %w", part.title, err)
+	b := &bench{folder: folder, kept: filepath.Join(cache, "bench-kept"), programs: filepath.Join(filepath.Dir(cache), "bin")}
+	parts := []part{
+		{"root", "making a Debian root of more than 500 MB (kept in .build)", func(ctx context.Context) error { return b.makeRoot(ctx, cache) }},
+		{"build", "building, against mkfs.erofs and veritysetup", b.building},
+		{"image", "building from a container image, against gunzip and mkfs.erofs", b.imaging},
+		{"packages", "building from packages, in full and after a change", b.packaging},
+		{"mkosi", "making a root with mkosi", b.mkosi},
+		{"solve", "choosing 1,000 packages of 50,000", b.solving},
+		{"publish", "publishing", b.publishing},
+		{"update", "updating, against zstd", b.updating},
+		{"sizes", "sizes", b.sizes},
+	}
+	for _, name := range chosen {
+		if !slices.ContainsFunc(parts, func(p part) bool { return p.name == name }) {
+			return fmt.Errorf("no part %q", name)
+		}
+	}
+	for _, p := range parts {
+		if len(chosen) > 0 && !slices.Contains(chosen, p.name) {
+			continue
+		}
+		fmt.Printf("bench: %s\n", p.title)
+		if err := p.run(ctx); err != nil {
+			return fmt.Errorf("%s: %w", p.title, err)
 		}
 	}
 	return b.report()

@@ -15,8 +15,11 @@ import (
 // bench is the workbench and what was measured on it.
 type bench struct {
 	folder   string
+	kept     string // what stays from one run to the next: downloads
 	programs string
-	root     string // tar archive
+	root     string        // tar archive
+	full     time.Duration // of a build from packages
+	again    time.Duration // of one after a change
 	rows     []row
 }
 
@@ -44,7 +47,7 @@ func (b *bench) command(ctx context.Context, command string) (sample, error) {
 	report := b.path("time")
 	cmd := exec.CommandContext(ctx, "/usr/bin/time", "-f", "%M", "-o", report, "sh", "-c", command)
 	cmd.Dir = b.folder
-	cmd.Env = append(cmd.Environ(), "PATH="+b.programs+":/usr/sbin:/sbin:"+pathOf(cmd))
+	cmd.Env = append(cmd.Environ(), "PATH="+b.programs+":/usr/sbin:/sbin:"+pathOf(cmd), "PROA_CACHE="+b.cache())
 	var output bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &output
 	began := time.Now()
@@ -69,20 +72,31 @@ func pathOf(cmd *exec.Cmd) string {
 	return "/usr/bin:/bin"
 }
 
+// side is one of two that are compared.
+type side struct {
+	before  string // run before each round, and not measured; may be empty
+	command string
+}
+
 // sideBySide runs ours and theirs in turn, after one round that is not counted,
 // so that both see the same machine.
-func (b *bench) sideBySide(ctx context.Context, ours, theirs string) (us, them []sample, err error) {
+func (b *bench) sideBySide(ctx context.Context, ours, theirs side) (us, them []sample, err error) {
 	for round := range rounds + 1 {
-		for _, side := range []struct {
-			command string
-			into    *[]sample
+		for _, one := range []struct {
+			side
+			into *[]sample
 		}{{ours, &us}, {theirs, &them}} {
-			s, err := b.command(ctx, side.command)
+			if one.before != "" {
+				if _, err := b.command(ctx, one.before); err != nil {
+					return nil, nil, err
+				}
+			}
+			s, err := b.command(ctx, one.command)
 			if err != nil {
 				return nil, nil, err
 			}
 			if round > 0 {
-				*side.into = append(*side.into, s)
+				*one.into = append(*one.into, s)
 			}
 		}
 	}
@@ -108,6 +122,17 @@ func peak(samples []sample) int64 {
 
 func (b *bench) note(what, value, figure string, missed bool) {
 	b.rows = append(b.rows, row{what, value, figure, missed})
+}
+
+// noteTime notes a time that has no figure of its own.
+func (b *bench) noteTime(what string, took time.Duration) {
+	b.note(what, fmt.Sprintf("%.2f s", took.Seconds()), "", false)
+}
+
+// noteRatio notes how often theirs fits into ours.
+func (b *bench) noteRatio(ours, theirs time.Duration, most float64) {
+	ratio := ours.Seconds() / theirs.Seconds()
+	b.note("  ratio", fmt.Sprintf("%.2f", ratio), fmt.Sprintf("at most %.2f", most), ratio > most)
 }
 
 func (b *bench) noteBytes(what string, bytes, most int64) {

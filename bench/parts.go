@@ -64,15 +64,14 @@ func (b *bench) building(ctx context.Context) error {
 		return err
 	}
 	us, them, err := b.sideBySide(ctx,
-		"proa build -q . -o out/1.0.0 --version 1.0.0 --force",
-		"rm -f peer.erofs peer.verity && mkfs.erofs -T 0 peer.erofs tree && veritysetup format peer.erofs peer.verity")
+		side{command: "proa build -q . -o out/1.0.0 --version 1.0.0 --force"},
+		side{command: "rm -f peer.erofs peer.verity && mkfs.erofs -T 0 peer.erofs tree && veritysetup format peer.erofs peer.verity"})
 	if err != nil {
 		return err
 	}
-	ratio := median(us).Seconds() / median(them).Seconds()
-	b.note("proa build, tar to disk.raw", fmt.Sprintf("%.2f s", median(us).Seconds()), "", false)
-	b.note("mkfs.erofs and veritysetup format", fmt.Sprintf("%.2f s", median(them).Seconds()), "", false)
-	b.note("  ratio", fmt.Sprintf("%.2f", ratio), "at most 2.0", ratio > 2)
+	b.noteTime("proa build, tar to disk.raw", median(us))
+	b.noteTime("mkfs.erofs and veritysetup format", median(them))
+	b.noteRatio(median(us), median(them), 2)
 	b.noteBytes("proa build, peak memory", peak(us), 512<<20)
 	b.note("mkfs.erofs and veritysetup, peak memory", fmt.Sprintf("%.2f MiB", float64(peak(them))/(1<<20)), "", false)
 	return nil
@@ -89,7 +88,7 @@ func (b *bench) publishing(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.note("proa repo publish", fmt.Sprintf("%.2f s", s.took.Seconds()), "", false)
+	b.noteTime("proa repo publish", s.took)
 	return nil
 }
 
@@ -135,8 +134,8 @@ func (b *bench) updating(ctx context.Context) error {
 		}
 	}
 	ratio := median(them).Seconds() / median(us).Seconds()
-	b.note("proa-agent update", fmt.Sprintf("%.2f s", median(us).Seconds()), "", false)
-	b.note("zstd -d to a file, synced", fmt.Sprintf("%.2f s", median(them).Seconds()), "", false)
+	b.noteTime("proa-agent update", median(us))
+	b.noteTime("zstd -d to a file, synced", median(them))
 	b.note("  speed against zstd", fmt.Sprintf("%.2f", ratio), "at least 0.5", ratio < 0.5)
 	b.noteBytes("proa-agent update, peak memory", peak(us), 64<<20)
 	return nil
