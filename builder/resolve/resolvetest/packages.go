@@ -111,11 +111,18 @@ func (w *World) AddDeb(t testing.TB, all ...Package) {
 func (w *World) IndexDeb(t testing.TB) {
 	t.Helper()
 	dir := filepath.Join(w.Dir, "debian")
+	w.ReleaseDeb(t, tool(t, dir, "", "apt-ftparchive", "packages", "pool"))
+}
+
+// ReleaseDeb gives the archive an index, signed.
+func (w *World) ReleaseDeb(t testing.TB, list []byte) {
+	t.Helper()
+	dir := filepath.Join(w.Dir, "debian")
 	index := filepath.Join(dir, "dists/stable/main/binary-amd64")
 	if err := os.MkdirAll(index, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(index, "Packages"), tool(t, dir, "", "apt-ftparchive", "packages", "pool"), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(index, "Packages"), list, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	const option = "APT::FTPArchive::Release::"
@@ -141,11 +148,12 @@ func (w *World) AddRPM(t testing.TB, all ...Package) {
 	w.IndexRPM(t)
 }
 
-// IndexRPM indexes and signs the repository as it is.
-func (w *World) IndexRPM(t testing.TB) {
+// IndexRPM indexes and signs the repository as it is, with more arguments for
+// createrepo_c.
+func (w *World) IndexRPM(t testing.TB, args ...string) {
 	t.Helper()
 	dir := filepath.Join(w.Dir, "rpm")
-	tool(t, "", "", "createrepo_c", "--quiet", dir)
+	tool(t, "", "", "createrepo_c", append(args, "--quiet", dir)...)
 	w.gpg(t, "", "--local-user", "world@example.org", "--armor", "--detach-sign", filepath.Join(dir, "repodata/repomd.xml"))
 }
 
