@@ -81,7 +81,8 @@ func NewBounded(dir string, limits Limits) (*Store, error) {
 
 // NewOn is NewBounded with the file to spool to, which is empty and stays what
 // it is: what is spooled lies in it from offset 0 on, see Offset. The store
-// does not close it.
+// does not close it. It is taken for a file that will be synced, and goes to the
+// disk while more is spooled.
 func NewOn(file *os.File, limits Limits) *Store {
 	return &Store{limits: limits, file: file, borrowed: true, pending: make([]byte, 0, bufferSize)}
 }
@@ -182,6 +183,9 @@ func (s *Store) accept(n int) error {
 func (s *Store) flush() error {
 	if _, err := s.file.WriteAt(s.pending, s.written.Load()); err != nil {
 		return fmt.Errorf("writing a temporary file in %s: %w", s.file.Name(), err)
+	}
+	if s.borrowed {
+		writeEarly(s.file, s.written.Load(), int64(len(s.pending)))
 	}
 	s.written.Add(int64(len(s.pending)))
 	s.pending = s.pending[:0]
