@@ -10,25 +10,22 @@ import (
 	"time"
 
 	"github.com/proa-os/proa/machine"
-	"github.com/proa-os/proa/machine/debian"
 	"github.com/proa-os/proa/machine/workshop"
 )
 
-func (d *demo) makeRoot(ctx context.Context) error {
-	say("mmdebstrap makes it once, in about a minute; then it is kept")
-	root, err := debian.Root(ctx, debian.Config{Dir: filepath.Join(d.checkout, ".build")})
-	if err != nil {
-		return err
-	}
-	info, err := os.Stat(root)
-	if err != nil {
-		return err
-	}
-	say("%s: %d MB", filepath.Base(root), info.Size()/1e6)
+// lockRecipe finds out which packages the recipe's image is made of.
+func (d *demo) lockRecipe(ctx context.Context) error {
 	if err := os.CopyFS(filepath.Join(d.folder, "image"), os.DirFS(filepath.Join(d.checkout, "images", "debian"))); err != nil {
 		return err
 	}
-	return os.Symlink(root, filepath.Join(d.folder, "image", "root.tar"))
+	say("images/debian/recipe.yaml names 13 packages, Debian's archive and Debian's keys")
+	out, err := d.proa(ctx, "lock", "image")
+	if err != nil {
+		return err
+	}
+	const some = 6
+	d.show(out, some)
+	return nil
 }
 
 func (d *demo) makeRepository(ctx context.Context) error {
@@ -46,64 +43,81 @@ func (d *demo) makeRepository(ctx context.Context) error {
 	if err := os.WriteFile(filepath.Join(d.folder, "image", "root.json"), trusted, 0o644); err != nil {
 		return err
 	}
+	return replace(filepath.Join(d.folder, "image", "recipe.yaml"), "http://10.0.2.2:8437", d.repository)
+}
+
+func (d *demo) buildFirst(ctx context.Context) error {
+	// The image also gets the program that runs the commands which the demo shows.
+	if err := workshop.AddGuest(ctx, filepath.Join(d.folder, "image", "release")); err != nil {
+		return err
+	}
+	say("packages are downloaded and unpacked once, and kept in .build")
+	return d.build(ctx, "1.0.0", "hello from 1.0.0\n")
+}
+
+// buildNext builds 1.1.0, which has one package more and says something else,
+// and 1.2.0, whose service has nothing to say and cannot start.
+func (d *demo) buildNext(ctx context.Context) error {
+	say("the recipe also asks for less, a pager; the lock says what comes with it")
 	recipe := filepath.Join(d.folder, "image", "recipe.yaml")
-	text, err := os.ReadFile(recipe)
+	if err := replace(recipe, "        - kmod\n", "        - kmod\n        - less\n"); err != nil {
+		return err
+	}
+	out, err := d.proa(ctx, "lock", "image")
 	if err != nil {
 		return err
 	}
-	const usual = "http://10.0.2.2:8437"
-	return os.WriteFile(recipe, []byte(strings.Replace(string(text), usual, d.repository, 1)), 0o644)
+	const all = 100
+	d.show(out, all)
+	if err := d.build(ctx, "1.1.0", "hello from 1.1.0\n"); err != nil {
+		return err
+	}
+	return d.build(ctx, "1.2.0", "")
 }
 
-// buildReleases builds 1.0.0 and 1.1.0, which differ in what their service
-// says, and 1.2.0, where it has nothing to say and cannot start.
-func (d *demo) buildReleases(ctx context.Context) error {
-	if err := d.addGuestProgram(ctx); err != nil {
+// build builds a release whose service says message, from the lock alone.
+func (d *demo) build(ctx context.Context, version, message string) error {
+	path := filepath.Join(d.folder, "image", "release", "usr", "share", "hello", "message")
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
-	message := filepath.Join(d.folder, "image", "release", "usr", "share", "hello", "message")
-	if err := os.MkdirAll(filepath.Dir(message), 0o755); err != nil {
+	var err error
+	if message == "" {
+		err = os.Remove(path)
+	} else {
+		err = os.WriteFile(path, []byte(message), 0o644)
+	}
+	if err != nil {
 		return err
 	}
-	for _, version := range []string{"1.0.0", "1.1.0", "1.2.0"} {
-		if version == "1.2.0" {
-			if err := os.Remove(message); err != nil {
-				return err
-			}
-		} else if err := os.WriteFile(message, fmt.Appendf(nil, "hello from %s\n", version), 0o644); err != nil {
-			return err
-		}
-		out, err := d.proa(ctx, "build", "image", "-o", "out/"+version, "--version", version)
-		if err != nil {
-			return err
-		}
-		first, _, _ := strings.Cut(out, "\n")
-		say("%s", first)
+	out, err := d.proa(ctx, "build", "image", "--locked", "-o", "out/"+version, "--version", version)
+	if err != nil {
+		return err
 	}
+	d.show(out, 1)
 	return nil
 }
 
-// addGuestProgram puts the guest's end of this program's channel into the
-// image: it runs the commands that the demo shows.
-func (d *demo) addGuestProgram(ctx context.Context) error {
-	const source = "machine/guest/proa-guest"
-	overlay := filepath.Join(d.folder, "image", "release")
-	if err := workshop.Compile(ctx, filepath.Join(overlay, "usr", "bin"), source); err != nil {
-		return err
-	}
-	unit, err := os.ReadFile(filepath.Join(d.checkout, source, "proa-guest.service"))
+func (d *demo) compare(ctx context.Context) error {
+	out, err := d.proa(ctx, "diff", "out/1.0.0", "out/1.1.0")
 	if err != nil {
 		return err
 	}
-	units := filepath.Join(overlay, "usr", "lib", "systemd", "system")
-	wants := filepath.Join(units, "multi-user.target.wants")
-	if err := os.MkdirAll(wants, 0o755); err != nil {
+	const some = 25
+	d.show(out, some)
+	return nil
+}
+
+// replace replaces text in a file that has it.
+func replace(path, old, by string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(units, "proa-guest.service"), unit, 0o644); err != nil {
-		return err
+	if !strings.Contains(string(text), old) {
+		return fmt.Errorf("%s: no %q in it", path, old)
 	}
-	return os.Symlink("../proa-guest.service", filepath.Join(wants, "proa-guest.service"))
+	return os.WriteFile(path, []byte(strings.Replace(string(text), old, by, 1)), 0o644)
 }
 
 func (d *demo) verifyRelease(ctx context.Context) error {
@@ -111,9 +125,8 @@ func (d *demo) verifyRelease(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for line := range strings.Lines(out) {
-		say("%s", strings.TrimSpace(line))
-	}
+	const all = 100
+	d.show(out, all)
 	return nil
 }
 

@@ -23,7 +23,7 @@ import (
 type demo struct {
 	began    time.Time
 	checkout string
-	folder   string // everything the demo makes, but for the cached root
+	folder   string // everything the demo makes, but for the cache
 	summary  []entry
 
 	repository string // as the machine sees it
@@ -86,7 +86,7 @@ func (d *demo) close(failed bool) {
 		return
 	}
 	os.RemoveAll(d.folder)
-	fmt.Println("\nCleaned up. The Debian root is kept in .build for the next time; 'make clean' removes it.")
+	fmt.Println("\nCleaned up. The packages are kept in .build for the next time; 'make clean' removes them.")
 }
 
 // proa runs the program in the demo's folder and shows the command.
@@ -94,12 +94,26 @@ func (d *demo) proa(ctx context.Context, args ...string) (string, error) {
 	say("$ proa %s", strings.Join(args, " "))
 	cmd := exec.CommandContext(ctx, filepath.Join(d.checkout, "bin", "proa"), args...)
 	cmd.Dir = d.folder
+	cmd.Env = append(os.Environ(), "PROA_CACHE="+filepath.Join(d.checkout, ".build", "cache"))
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		return "", fmt.Errorf("proa %s: %w\n%s", args[0], err, stderr.String())
 	}
 	return stdout.String(), nil
+}
+
+// show prints the first lines of what a command printed, and the last one.
+func (d *demo) show(out string, most int) {
+	lines := strings.Split(strings.TrimRight(out, "\n"), "\n")
+	for i, line := range lines {
+		switch last := len(lines) - 1; {
+		case i < most || i == last && most > 1:
+			say("%s", line)
+		case i == most && most > 1:
+			say("  … %d lines more", last-most)
+		}
+	}
 }
 
 // startServer runs 'proa serve' until the demo ends, and waits until it listens.

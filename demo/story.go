@@ -13,9 +13,11 @@ func (d *demo) run(ctx context.Context) error {
 		title string
 		run   func(context.Context) error
 	}{
-		{"Make a Debian 12 root: kernel, systemd, ssh", d.makeRoot},
+		{"Lock a Debian 12: kernel, systemd, ssh, and what they depend on", d.lockRecipe},
 		{"Make signing keys and an empty repository", d.makeRepository},
-		{"Build three releases, as an ordinary user could", d.buildReleases},
+		{"Build 1.0.0 from the lock, as an ordinary user could", d.buildFirst},
+		{"Lock one package more; build 1.1.0 and 1.2.0", d.buildNext},
+		{"See what 1.1.0 changes", d.compare},
 		{"Check release 1.0.0: every digest, every block, every table", d.verifyRelease},
 		{"Publish 1.0.0 and serve the repository on loopback", d.serve},
 		{"Boot 1.0.0 on a new virtual machine", d.bootFirst},
