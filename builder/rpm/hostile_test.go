@@ -96,6 +96,7 @@ func hostilePaths() []hostile {
 		becomes("newline and escape", []File{Plain("/a\nb\x1b[2J", "x")}, `"a\nb\x1b[2J" file 0644 0:0 "x"`),
 		becomes("not UTF-8", []File{Plain("/a\xff\xfe", "x")}, `"a\xff\xfe" file 0644 0:0 "x"`),
 		becomes("name of 255 bytes", []File{Plain("/"+long, "x")}, long+` file 0644 0:0 "x"`),
+		{"zero in a name", Package{Files: one, More: []Value{Words(1117, "f\x00../evil")}}, "", []string{`f file 0644 0:0 "x"`}},
 		refused("name of 256 bytes", "name of 256 bytes", Plain("/"+long+"n", "x")),
 		refused("path of 4097 bytes", "bytes long", Plain(deep+"/fffff", "x")),
 		refused("twice the same name", "is there twice", Plain("/f", "x"), Plain("/f", "y")),
