@@ -82,7 +82,7 @@ type build struct {
 	tree          *tree.Tree
 	packages      []packages.About      // in the order in which they were put into the tree
 	accounts      configure.UsersReport // that packages asked for
-	scripts       configure.Report      // of what packages would have had done
+	scripts       Scripts               // of what packages would have had done
 	description   *later[description]   // of the tree
 	kernelPath    string                // in the tree
 	kernelRelease string
@@ -132,6 +132,7 @@ func Build(ctx context.Context, c Config) (manifests.Release, error) {
 	}{
 		{"digest inputs", b.digestInputs},
 		{"read sources", b.readSources},
+		{"configure tree", b.configureTree},
 		{"complete tree", b.completeTree},
 		{"describe tree", b.describeTree},
 		{"make initrd", b.makeInitrd},
@@ -173,6 +174,9 @@ func (c *Config) check() error {
 	}
 	if c.Recipe.Update != nil && c.Agent == nil {
 		return errors.New("the recipe has an update section: want the proa-agent program")
+	}
+	if slices.ContainsFunc(c.Recipe.Sources, manifests.Source.Locked) && (c.Cache == nil || c.Fetcher == nil) {
+		return errors.New("the recipe has sources in registries or repositories: want a cache and a fetcher")
 	}
 	if !slices.Contains(c.Recipe.Arch, c.Arch) {
 		return fmt.Errorf("architecture %s: the recipe is for %v", c.Arch, c.Recipe.Arch)

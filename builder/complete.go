@@ -9,7 +9,6 @@ import (
 	"path"
 	"slices"
 
-	"github.com/proa-os/proa/builder/configure"
 	"github.com/proa-os/proa/builder/tree"
 	"github.com/proa-os/proa/manifests"
 )
@@ -19,17 +18,10 @@ const ownSource = "proa"
 
 const unitFolder = "usr/lib/systemd/system"
 
-// completeTree does what scripts of packages are for, and adds what every image has: the folders that file systems are
+// completeTree adds what every image has: the folders that file systems are
 // mounted on, the release's identity and, where the recipe asks for updates,
 // the agent.
-func (b *build) completeTree(ctx context.Context) error {
-	if len(b.packages) > 0 {
-		var err error
-		if b.scripts, err = configure.Run(ctx, b.tree, b.configuration()); err != nil {
-			return err
-		}
-		b.scripts.Accounts = b.accounts
-	}
+func (b *build) completeTree(context.Context) error {
 	for _, dir := range []struct {
 		path string
 		mode uint32

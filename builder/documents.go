@@ -119,6 +119,7 @@ func (b *build) writeSBOM(ctx context.Context) error {
 		Arch:      string(b.Arch),
 		Epoch:     b.Epoch,
 		RootHash:  root.Hash[:],
+		Tool:      b.tool(),
 		Inventory: described.inventory,
 		Tree:      b.tree,
 		Image:     image.Digest,
@@ -132,6 +133,14 @@ func (b *build) writeSBOM(ctx context.Context) error {
 		return err
 	}
 	return file.Close()
+}
+
+// tool is the program's name and version, as SPDX writes it.
+func (b *build) tool() string {
+	if b.Tool == "" {
+		return "proa"
+	}
+	return "proa-" + b.Tool
 }
 
 // writeProvenance says how the artifacts so far were made.

@@ -1,12 +1,14 @@
 package builder
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"hash"
 	"io"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -25,8 +27,8 @@ var ErrChanged = errors.New("the lock says otherwise")
 // inputDigests are what the build reads, for its provenance. Archives and folders are
 // digested in the background.
 type inputDigests struct {
-	group *errgroup.Group
-	stdin hash.Hash // nil when standard input is not read
+	group   *errgroup.Group
+	streams map[string]hash.Hash // of what can be read once, by the source's name
 
 	mu    sync.Mutex
 	found map[int][]provenance.Input // by the index of the source; others by -1
@@ -36,10 +38,13 @@ type inputDigests struct {
 func (b *build) digestInputs(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	b.background.Go(func() { <-ctx.Done(); group.Wait() })
-	b.inputs = &inputDigests{group: group, found: map[int][]provenance.Input{}}
+	b.inputs = &inputDigests{group: group, streams: map[string]hash.Hash{}, found: map[int][]provenance.Input{}}
+	b.inputs.addFile("proa-init", b.Init)
+	if b.Agent != nil {
+		b.inputs.addFile("proa-agent", b.Agent.Program)
+	}
 	for i, s := range b.Recipe.Sources {
 		if s.Tar == "-" {
-			b.inputs.stdin = sha256.New()
 			continue
 		}
 		group.Go(func() error {
@@ -60,6 +65,11 @@ func (in *inputDigests) add(source int, found ...provenance.Input) {
 	in.found[source] = append(in.found[source], found...)
 }
 
+// addFile adds what no source brings.
+func (in *inputDigests) addFile(name string, content []byte) {
+	in.add(otherInputs, provenance.Input{Name: name, Digest: manifests.DigestOf(content)})
+}
+
 // digestSource digests what a source reads from this machine, or finds in the
 // lock what it stands for.
 func (b *build) digestSource(ctx context.Context, s manifests.Source) ([]provenance.Input, error) {
@@ -78,6 +88,9 @@ func (b *build) digestSource(ctx context.Context, s manifests.Source) ([]provena
 	if s.Dir != "" {
 		digest, err := overlay.Digest(ctx, b.inFolder(s.Dir))
 		return append(found, provenance.Input{Name: s.Name(), Digest: digest}), err
+	}
+	if vendored, ok := b.vendored(s); ok {
+		return append(found, provenance.Inputs(vendored)...), nil
 	}
 	file, err := resolve.Digest(ctx, s, b.Arch, b.Folder)
 	if errors.Is(err, resolve.ErrPipe) {
@@ -109,8 +122,12 @@ func digestOf(ctx context.Context, path string) (manifests.Digest, error) {
 	return sum, err
 }
 
-// stdin is the standard input, digested as it is read.
-func (b *build) stdin() io.Reader { return io.TeeReader(b.Stdin, b.inputs.stdin) }
+// digestStream digests what can be read once, as it is read.
+func (in *inputDigests) digestStream(s manifests.Source, r io.Reader) io.Reader {
+	sum := sha256.New()
+	in.streams[s.Name()] = sum
+	return io.TeeReader(r, sum)
+}
 
 // allInputs waits until everything is digested. The order is that of the
 // recipe.
@@ -120,12 +137,14 @@ func (b *build) allInputs() ([]provenance.Input, error) {
 	}
 	var all []provenance.Input
 	for i, s := range b.Recipe.Sources {
-		if s.Tar == "-" {
-			b.inputs.add(i, provenance.Input{Name: s.Name(), Digest: manifests.Digest(b.inputs.stdin.Sum(nil))})
+		if sum, ok := b.inputs.streams[s.Name()]; ok {
+			b.inputs.add(i, provenance.Input{Name: s.Name(), Digest: manifests.Digest(sum.Sum(nil))})
 		}
 		all = append(all, b.inputs.found[i]...)
 	}
-	return append(all, b.inputs.found[otherInputs]...), nil
+	others := b.inputs.found[otherInputs]
+	slices.SortFunc(others, func(a, b provenance.Input) int { return cmp.Compare(a.Name, b.Name) })
+	return append(all, others...), nil
 }
 
 // otherInputs is where inputs stand that no source brings.

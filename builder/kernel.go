@@ -139,5 +139,6 @@ func (b *build) bootFile(name string) ([]byte, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s/%s: %w", bootFolder, name, ErrNoLoader)
 	}
+	b.inputs.addFile("/"+bootFolder+"/"+name, data)
 	return data, err
 }

@@ -114,7 +114,11 @@ func (b *build) addPackages(ctx context.Context, s manifests.Source, m manager) 
 		return err
 	}
 	for _, p := range payloads {
-		b.packages = append(b.packages, p.About)
+		about := p.About
+		if scriptsOf(s) == manifests.ScriptsSandbox {
+			about.Scripts = nil // they are not followed as well
+		}
+		b.packages = append(b.packages, about)
 	}
 	made, err := configure.Users(b.tree, b.configuration())
 	if err != nil {
@@ -124,7 +128,13 @@ func (b *build) addPackages(ctx context.Context, s manifests.Source, m manager) 
 	if err := packages.Own(b.tree, payloads); err != nil {
 		return err
 	}
-	return m.record(payloads)
+	if err := m.record(payloads); err != nil {
+		return err
+	}
+	if scriptsOf(s) == manifests.ScriptsSandbox {
+		return b.runScripts(ctx, payloads)
+	}
+	return nil
 }
 
 // forget leaves out packages of earlier sources that others have replaced: their

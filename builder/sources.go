@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 
 	"github.com/proa-os/proa/builder/oci"
@@ -29,13 +31,13 @@ func (b *build) readSource(ctx context.Context, s manifests.Source) error {
 		if b.Stdin == nil {
 			return errors.New("the recipe reads a tar archive from standard input, and there is none")
 		}
-		return tarball.Add(ctx, b.store, b.tree, tarball.Config{Name: s.Name(), Reader: b.stdin(), Progress: b.Progress})
+		return b.addStream(ctx, s, b.Stdin)
 	case s.Tar != "":
-		return tarball.Add(ctx, b.store, b.tree, tarball.Config{Name: s.Name(), Path: b.inFolder(s.Tar), Progress: b.Progress})
+		return b.addTar(ctx, s)
 	case s.InRegistry():
 		return b.addImage(ctx, s)
 	case s.OCI != "":
-		return oci.Add(ctx, b.store, b.tree, oci.Config{Name: s.Name(), Path: b.inFolder(s.OCI), Arch: b.Arch, Ref: s.Ref, Cache: b.imageCache(), Progress: b.Progress})
+		return oci.Add(ctx, b.store, b.tree, oci.Config{Name: s.Name(), Path: b.onHost(s, s.OCI), Arch: b.Arch, Ref: s.Ref, Cache: b.imageCache(), Progress: b.Progress})
 	case s.Deb != nil:
 		return b.addPackages(ctx, s, b.debManager(s))
 	case s.RPM != nil:
@@ -43,6 +45,54 @@ func (b *build) readSource(ctx context.Context, s manifests.Source) error {
 	default:
 		return overlay.Add(ctx, b.store, b.tree, overlay.Config{Name: s.Name(), Dir: b.inFolder(s.Dir), Entries: overlayEntries(s.Entries)})
 	}
+}
+
+// addTar adds an archive of this machine, or what a pipe gives.
+func (b *build) addTar(ctx context.Context, s manifests.Source) error {
+	path := b.onHost(s, s.Tar)
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("%s: %w", s.Name(), err)
+	}
+	if info.Mode().IsRegular() || info.IsDir() {
+		return tarball.Add(ctx, b.store, b.tree, tarball.Config{Name: s.Name(), Path: path, Progress: b.Progress})
+	}
+	pipe, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer pipe.Close()
+	return b.addStream(ctx, s, pipe)
+}
+
+// addStream adds an archive that can be read once.
+func (b *build) addStream(ctx context.Context, s manifests.Source, r io.Reader) error {
+	return tarball.Add(ctx, b.store, b.tree, tarball.Config{Name: s.Name(), Reader: b.inputs.digestStream(s, r), Progress: b.Progress})
+}
+
+// onHost is where an archive of a source is: where the recipe says, or among
+// what was vendored.
+func (b *build) onHost(s manifests.Source, written string) string {
+	if locked, ok := b.vendored(s); ok {
+		if path, ok := b.Cache.Blob(locked.File.Digest); ok {
+			return path
+		}
+	}
+	return b.inFolder(written)
+}
+
+// vendored is what the lock says of an archive that is not where the recipe
+// says, but in the cache or among what was vendored.
+func (b *build) vendored(s manifests.Source) (manifests.Locked, bool) {
+	if _, err := os.Stat(b.inFolder(s.Tar + s.OCI)); !errors.Is(err, fs.ErrNotExist) || b.Cache == nil {
+		return manifests.Locked{}, false
+	}
+	locked, err := b.locked(s)
+	if err != nil || locked.File == nil {
+		return manifests.Locked{}, false
+	}
+	_, ok := b.Cache.Blob(locked.File.Digest)
+	return locked, ok
 }
 
 // addImage adds an image of a registry.
@@ -90,5 +140,6 @@ func (b *build) readTrustRoot() ([]byte, error) {
 	if err := signing.CheckTrustRoot(data); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	b.inputs.addFile(b.Recipe.Update.Root, data)
 	return data, nil
 }

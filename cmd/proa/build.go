@@ -14,7 +14,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/proa-os/proa/builder"
-	"github.com/proa-os/proa/builder/configure"
 	"github.com/proa-os/proa/builder/resolve"
 	"github.com/proa-os/proa/cmd/internal/cli"
 	"github.com/proa-os/proa/manifests"
@@ -145,7 +144,7 @@ func printScripts(cmd *cobra.Command, folder string, r manifests.Release) error 
 	if err != nil {
 		return err
 	}
-	var report configure.Report
+	var report builder.Scripts
 	if err := json.Unmarshal(text, &report); err != nil {
 		return err
 	}
