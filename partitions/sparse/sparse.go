@@ -39,14 +39,9 @@ func (r *Reader) Read(p []byte) (int, error) {
 	if r.position >= r.size {
 		return 0, io.EOF
 	}
-	if r.position >= r.hole {
-		r.locate()
-	}
-	if r.position < r.data {
-		n := int(min(int64(len(p)), r.data-r.position))
+	if n := r.skip(int64(len(p))); n > 0 {
 		clear(p[:n])
-		r.position += int64(n)
-		return n, nil
+		return int(n), nil
 	}
 	n, err := r.file.ReadAt(p[:min(int64(len(p)), r.hole-r.position)], r.position)
 	r.position += int64(n)
@@ -57,6 +52,20 @@ func (r *Reader) Read(p []byte) (int, error) {
 		}
 	}
 	return n, err
+}
+
+// skip passes over at most most bytes of the hole that the position is in, and
+// returns how many; 0 where there is none.
+func (r *Reader) skip(most int64) int64 {
+	if r.position >= r.size {
+		return 0
+	}
+	if r.position >= r.hole {
+		r.locate()
+	}
+	n := max(0, min(most, r.data-r.position))
+	r.position += n
+	return n
 }
 
 // locate finds the next run of data from position on.

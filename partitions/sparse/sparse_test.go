@@ -2,6 +2,7 @@ package sparse
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -41,6 +42,11 @@ func TestWhatIsReadIsWhatTheFileHolds(t *testing.T) {
 			got, err := io.ReadAll(dirty{r})
 			if err != nil || !bytes.Equal(got, want) {
 				t.Errorf("size %d, %d runs: read %d bytes, %v; equal is %t", size, runs, len(got), err, bytes.Equal(got, want))
+			}
+			told := int64(0)
+			n, sum, err := Digest(t.Context(), file.Name(), func(n int64) { told += n })
+			if err != nil || n != size || told != size || sum != sha256.Sum256(want) {
+				t.Errorf("size %d, %d runs: digested %d bytes, told of %d, %v; the digest is right: %t", size, runs, n, told, err, sum == sha256.Sum256(want))
 			}
 		}
 	}
