@@ -87,6 +87,7 @@ func (c *Config) local(ctx context.Context, in manifests.Locked) ([]item, error)
 	}
 	return items, nil
 }
+
 func (c Config) inFolder(path string) string {
 	if filepath.IsAbs(path) {
 		return path

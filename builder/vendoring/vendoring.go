@@ -5,6 +5,7 @@
 package vendoring
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,7 +63,7 @@ func Write(ctx context.Context, c Config) (Result, error) {
 	if err := checkFolder(c.Dir); err != nil {
 		return Result{}, err
 	}
-	if err := durable.MakeFolder(filepath.Join(c.Dir, blobsFolder)); err != nil {
+	if err := c.prepare(); err != nil {
 		return Result{}, err
 	}
 	if err := durable.Clean(filepath.Join(c.Dir, blobsFolder)); err != nil {
@@ -83,8 +84,8 @@ func Write(ctx context.Context, c Config) (Result, error) {
 	return result, err
 }
 
-// checkFolder refuses a folder that holds something else, since files in it
-// will be removed.
+// checkFolder refuses a folder that this package has not made, since files in
+// it will be removed.
 func checkFolder(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -95,10 +96,13 @@ func checkFolder(dir string) error {
 	}
 	for _, entry := range entries {
 		switch entry.Name() {
-		case "blobs", "index.json", "oci-layout":
+		case "blobs", indexFile, "oci-layout":
 		default:
 			return fmt.Errorf("%s holds %.100q: want an empty folder, or one that was made by this command", dir, entry.Name())
 		}
+	}
+	if len(entries) > 0 && !marked(dir) {
+		return fmt.Errorf("%s is an image layout of somebody else: want an empty folder, or one that was made by this command", dir)
 	}
 	return nil
 }
@@ -137,6 +141,9 @@ func (c Config) copy(ctx context.Context, it item) error {
 	if err != nil {
 		return err
 	}
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return cmp.Or(err, fmt.Errorf("%s: want a regular file", path))
+	}
 	from, err := os.Open(path)
 	if err != nil {
 		return err
@@ -147,7 +154,7 @@ func (c Config) copy(ctx context.Context, it item) error {
 		return err
 	}
 	defer to.Discard()
-	if _, err := io.Copy(to, from); err != nil {
+	if _, err := io.Copy(to, io.LimitReader(from, it.file.Size+1)); err != nil {
 		return err
 	}
 	// What was copied is checked, not what was read: a file of the host may
