@@ -107,8 +107,8 @@ func (w *Web) File(ctx context.Context, url string, want Wanted, target string, 
 	}
 	d := download{web: w, url: url, target: target, size: want.Size, check: check, sum: sum, told: told{step: step}}
 	anew := false
+	most := int64(0) // that have been there after a failure, and made it forgotten
 	for attempts := w.config.newRetry(); ; {
-		before := d.have()
 		err := d.run(ctx)
 		switch {
 		case err == nil:
@@ -126,8 +126,8 @@ func (w *Web) File(ctx context.Context, url string, want Wanted, target string, 
 		case errors.Is(err, syscall.ENOSPC):
 			os.Remove(target)
 		}
-		if d.have()-before >= enough {
-			attempts = w.config.newRetry()
+		if have := d.have(); have-most >= enough {
+			most, attempts = have, w.config.newRetry()
 		}
 		if !attempts.again(ctx, err) {
 			return failure(ctx, url, err)

@@ -141,6 +141,21 @@ func TestWebFileSurvivesWhatServersDo(t *testing.T) {
 	}
 }
 
+func TestAServerThatBeginsAnewEachTimeDoesNotKeepADownloadGoing(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	w, url := serveWeb(t, func(n int64, w http.ResponseWriter, r *http.Request) {
+		if n > 100 {
+			cancel(errors.New("more than 100 requests"))
+		}
+		w.Header().Set("Content-Length", fmt.Sprint(len(content)))
+		w.Write(content[:[]int{10_000, 300_000, 600_000}[n%3]])
+	})
+	err := w.File(ctx, url, wanted(), filepath.Join(t.TempDir(), "file"), &counted{})
+	if err == nil || !strings.Contains(err.Error(), "unexpected EOF") {
+		t.Errorf("error %v: want that of the last attempt", err)
+	}
+}
+
 func rangeNotPossible(_ int64, w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Range") != "" {
 		w.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
