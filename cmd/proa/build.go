@@ -38,20 +38,19 @@ type buildOptions struct {
 func newBuildCommand() *cobra.Command {
 	var o buildOptions
 	cmd := &cobra.Command{
-		Use:   "build [RECIPE] -o OUT",
+		Use:   "build [RECIPE] (-o OUT | --check OUT)",
 		Short: "Build a release from a recipe",
 		Long: `Build a release from a recipe: a YAML file, or a folder with a recipe.yaml, by
 default the current one. The output folder holds:
 
-  disk.raw       the image of a whole disk, to start machines from (sparse)
-  root.erofs     the read-only root file system
-  root.verity    its dm-verity hash tree
-  uki.efi        kernel, initrd and the command line with the root hash
-  release.json   the manifest: every artifact by size and SHA-256
-
-  sbom.spdx.json what the root is made of, as SPDX 2.3
-  provenance.json what it was made from: SLSA provenance in a DSSE envelope
-  scripts.json   package scripts, and what was done in their stead
+  disk.raw         the image of a whole disk, to start machines from (sparse)
+  root.erofs       the read-only root file system
+  root.verity      its dm-verity hash tree
+  uki.efi          kernel, initrd and the command line with the root hash
+  release.json     the manifest: every artifact by size and SHA-256
+  sbom.spdx.json   what the root is made of, as SPDX 2.3
+  provenance.json  what it was made from: SLSA provenance in a DSSE envelope
+  scripts.json     package scripts, and what was done in their stead
 
 The folder appears whole or not at all. The same inputs give the same bytes. No
 privileges are needed, and nothing from the sources is run, but for scripts that
@@ -90,6 +89,9 @@ wrong; 3 with --check, the release came out otherwise.`,
 	flags.StringVar(&o.init, "init", "", "the proa-init program (default: beside proa)")
 	flags.StringVar(&o.agent, "agent", "", "the proa-agent program (default: beside proa)")
 	flags.BoolVar(&o.force, "force", false, "replace an existing release in the output folder")
+	cli.CompleteFolder(cmd, "output", "check")
+	cli.CompleteWords(cmd, "arch", string(manifests.AMD64), string(manifests.ARM64))
+	cmd.ValidArgsFunction = completeRecipe
 	return cmd
 }
 
@@ -148,7 +150,7 @@ func printScripts(cmd *cobra.Command, folder string, r manifests.Release) error 
 	if err := json.Unmarshal(text, &report); err != nil {
 		return err
 	}
-	if quiet, err := cmd.Flags().GetBool("quiet"); err == nil && quiet && len(report.Uncovered()) == 0 {
+	if cli.Quiet(cmd) && len(report.Uncovered()) == 0 {
 		return nil
 	}
 	_, err = fmt.Fprint(cmd.ErrOrStderr(), report)
@@ -176,7 +178,9 @@ func (o buildOptions) followLock(cmd *cobra.Command, r *recipe, in inputs, c *bu
 		if err != nil {
 			return inputHint(err)
 		}
-		fmt.Fprintf(cmd.ErrOrStderr(), "wrote %s: %d changes\n", r.lockPath(), len(changes))
+		if !cli.Quiet(cmd) {
+			fmt.Fprintf(cmd.ErrOrStderr(), "wrote %s: %d changes\n", r.lockPath(), len(changes))
+		}
 	}
 	c.Lock = r.lock
 	return nil
@@ -258,7 +262,7 @@ func chooseEpoch(recipe manifests.Recipe) (int64, error) {
 func printRelease(w io.Writer, folder string, r manifests.Release) error {
 	fmt.Fprintf(w, "%s %s (%s), root hash %s\n", r.Product, r.Version, r.Arch, r.Root.Hash)
 	for _, a := range r.Artifacts {
-		fmt.Fprintf(w, "  %-14s %13d bytes  %s\n", a.Name, a.Size, a.Digest)
+		fmt.Fprintf(w, "  %-15s %13d bytes  %s\n", a.Name, a.Size, a.Digest)
 	}
 	_, err := fmt.Fprintf(w, "in %s\n", folder)
 	return err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/proa-os/proa/builder/cache"
 	"github.com/proa-os/proa/cmd/internal/cli"
@@ -28,10 +29,7 @@ number of builds can use it at once.`,
 		Args:    cli.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return showCache(cmd, dir) },
 	}
-	cmd.PersistentFlags().StringVar(&dir, "cache", "", "the cache's folder")
-	if err := cmd.MarkPersistentFlagDirname("cache"); err != nil {
-		panic(err) // the flag is in the line above
-	}
+	addCacheFlag(cmd, cmd.PersistentFlags(), &dir)
 	cmd.AddCommand(newCacheShowCommand(&dir), newCachePruneCommand(&dir), newCacheVerifyCommand(&dir))
 	return cmd
 }
@@ -142,16 +140,22 @@ func waitingForBuilds(cmd *cobra.Command) func() {
 	return func() { fmt.Fprintln(cmd.ErrOrStderr(), "waiting for builds that use the cache") }
 }
 
+// addCacheFlag adds the flag that names the cache.
+func addCacheFlag(cmd *cobra.Command, flags *pflag.FlagSet, dir *string) {
+	flags.StringVar(dir, "cache", "", "the cache's folder (default $PROA_CACHE, or ~/.cache/proa)")
+	cli.CompleteFolder(cmd, "cache")
+}
+
 // openCache opens the cache in dir, or the user's.
 func openCache(dir string) (*cache.Cache, error) {
 	if dir == "" {
 		var err error
 		if dir, err = cache.DefaultDir(); err != nil {
-			return nil, cli.Hint(err, "name a folder with PROA_CACHE")
+			return nil, cli.Hint(err, "name a folder with --cache or PROA_CACHE")
 		}
 	}
 	c, err := cache.Open(dir)
-	return c, cli.Hint(err, "name another folder with PROA_CACHE")
+	return c, cli.Hint(err, "name another folder with --cache or PROA_CACHE")
 }
 
 // withCache uses the cache in dir, or the user's.

@@ -31,14 +31,15 @@ type inputOptions struct {
 }
 
 func (o *inputOptions) add(cmd *cobra.Command) {
-	flags := cmd.Flags()
-	flags.StringVar(&o.cache, "cache", "", "the cache's folder (default $PROA_CACHE, or ~/.cache/proa)")
-	flags.BoolVar(&o.offline, "offline", false, "use no network: only the cache and --vendor")
-	flags.StringArrayVar(&o.mirrors, "mirror", nil, "fetch from another place: URL=URL, both as prefixes")
+	addCacheFlag(cmd, cmd.Flags(), &o.cache)
+	cmd.Flags().BoolVar(&o.offline, "offline", false, "use no network: what is not here already is an error")
+	cmd.Flags().StringArrayVar(&o.mirrors, "mirror", nil, "fetch packages from another place: URL=URL, both as prefixes")
 }
 
+// addVendor is for the commands that read what was locked.
 func (o *inputOptions) addVendor(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&o.vendor, "vendor", "", "a folder that 'proa vendor' made, to take inputs from")
+	cli.CompleteFolder(cmd, "vendor")
 }
 
 // inputs is where a command's inputs come from.
@@ -53,8 +54,8 @@ func (o inputOptions) open(cmd *cobra.Command) (inputs, error) {
 	mirrors := map[string]string{}
 	for _, text := range o.mirrors {
 		from, to, ok := strings.Cut(text, "=")
-		if !ok || from == "" || to == "" {
-			return inputs{}, cli.Usage(cmd, fmt.Errorf("--mirror %.200q: want URL=URL", text))
+		if !ok || !isWebURL(from) || !isWebURL(to) {
+			return inputs{}, cli.Usage(cmd, fmt.Errorf("--mirror %.200q: want URL=URL, both http or https", text))
 		}
 		mirrors[from] = to
 	}
@@ -70,6 +71,10 @@ func (o inputOptions) open(cmd *cobra.Command) (inputs, error) {
 	}
 	fetcher := download.New(kept, download.Config{Offline: o.offline, Mirrors: mirrors, UserAgent: userAgent(), Progress: cli.Progress(cmd)})
 	return inputs{kept, fetcher, oci.Remote{Offline: o.offline, UserAgent: userAgent(), Progress: cli.Progress(cmd)}}, nil
+}
+
+func isWebURL(text string) bool {
+	return strings.HasPrefix(text, "http://") || strings.HasPrefix(text, "https://")
 }
 
 func (in inputs) Close() error {

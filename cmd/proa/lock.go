@@ -41,7 +41,10 @@ archives as the recipe writes them. What the new lock brings is printed: + for
 what is new, - for what is gone.
 
 Signatures of repositories and of images are verified, and packages are not
-downloaded.`,
+downloaded, but where a repository gives no SHA-256.
+
+Exit codes: 0 the lock is for the recipe; 1 something went wrong; 2 the command
+line, the recipe or the lock is wrong.`,
 		Example: `  proa lock
   proa lock --update openssh-server
   proa lock edge/recipe.yaml --update --dry-run`,
@@ -51,6 +54,7 @@ downloaded.`,
 	flags := cmd.Flags()
 	flags.BoolVar(&o.update, "update", false, "take the newest of all sources, or of those that are named")
 	flags.BoolVarP(&o.dryRun, "dry-run", "n", false, "print what would change, and write nothing")
+	cmd.ValidArgsFunction = completeLock
 	return cmd
 }
 

@@ -19,7 +19,11 @@ func newVendorCommand() *cobra.Command {
 		Long: `Copy everything that proa.lock names into a folder: images, packages and archives,
 by digest. 'proa build --vendor DIR --offline' builds from it. The folder is an
 OCI image layout, so other tools read the images in it. Run again, it takes what
-is new and removes what the lock no longer names.`,
+is new and removes what the lock no longer names. An image that the recipe has as
+a layout folder is copied, too, but builds read it where the recipe says.
+
+Exit codes: 0 the folder has all; 1 something went wrong; 2 the command line, the
+recipe or the lock is wrong.`,
 		Example: "  proa vendor inputs && proa build -o out/1.0.0 --version 1.0.0 --vendor inputs --offline",
 		Args:    cli.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -31,6 +35,9 @@ is new and removes what the lock no longer names.`,
 		},
 	}
 	o.add(cmd)
+	cmd.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
 	return cmd
 }
 

@@ -28,10 +28,16 @@ func JSON(cmd *cobra.Command) bool {
 	return err == nil && on
 }
 
+// Quiet reports whether only results and errors are wanted.
+func Quiet(cmd *cobra.Command) bool {
+	on, err := cmd.Flags().GetBool("quiet")
+	return err == nil && on
+}
+
 // Progress is where cmd's work reports to: bars when standard error is a
 // terminal, one line for each finished step otherwise, nothing with --quiet.
 func Progress(cmd *cobra.Command) progress.Reporter {
-	if quiet, err := cmd.Flags().GetBool("quiet"); err == nil && quiet {
+	if Quiet(cmd) {
 		return progress.Silent()
 	}
 	if screen, ok := cmd.Context().Value(screenKey{}).(*screen); ok {
