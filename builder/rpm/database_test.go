@@ -27,25 +27,7 @@ func databaseOf(t testing.TB, at int64, payloads ...packages.Payload) string {
 	if err := rpm.WriteDatabase(into, payloads, at); err != nil {
 		t.Fatal(err)
 	}
-	root := t.TempDir()
-	err := into.Walk(func(path string, n *tree.Node) error {
-		on := filepath.Join(root, path)
-		switch n.Kind {
-		case tree.Directory:
-			return os.MkdirAll(on, 0o755)
-		case tree.Symlink:
-			return os.Symlink(n.Target, on)
-		}
-		data, err := into.ReadFile(path, 1<<30)
-		if err != nil {
-			return err
-		}
-		return os.WriteFile(on, data, 0o644)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return root
+	return unload(t, into)
 }
 
 func both(t testing.TB) []packages.Payload {
