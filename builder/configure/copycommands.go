@@ -98,12 +98,20 @@ func doMv(w *world, c call) (status, error) {
 		if old, there := w.tree.Resolve(at); there && old.Kind == tree.Directory {
 			at = path.Join(at, path.Base(from))
 		}
-		if at == from {
-			return errors.New(at + " is the same file")
+		if w.sameName(from, at) {
+			return errors.New(from + " and " + at + " are the same file")
 		}
 		if err := w.tree.Link(at, from); err != nil {
 			return err
 		}
 		return w.tree.Remove(from)
 	})
+}
+
+// sameName reports whether both paths are one name in one folder, such as when
+// one of them goes through a link.
+func (w *world) sameName(a, b string) bool {
+	inA, ok := w.tree.Resolve(path.Dir(a))
+	inB, okB := w.tree.Resolve(path.Dir(b))
+	return ok && okB && inA == inB && path.Base(a) == path.Base(b)
 }

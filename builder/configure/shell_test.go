@@ -77,7 +77,7 @@ touch $R/etc/no5
 
 func scriptTree(t testing.TB) *tree.Tree {
 	return configuretest.Tree(t, map[string]string{
-		"etc/old": "old", "etc/truncated": "long", "usr/share/template": "template", "var/lib/old/deep/file": "x", "var/lib/hollow": "/", "srv": "/", "srv-link": "-> srv",
+		"etc/old": "old", "lib": "-> usr/lib", "usr/lib/alias": "alias", "etc/truncated": "long", "usr/share/template": "template", "var/lib/old/deep/file": "x", "var/lib/hollow": "/", "srv": "/", "srv-link": "-> srv",
 		"etc/passwd": "root:x:0:0:root:/root:/bin/sh\n", "etc/group": "root:x:0:\n",
 	})
 }
@@ -149,6 +149,8 @@ func TestWhatIsNotKnownIsNotDone(t *testing.T) {
 		`eval "touch /etc/maybe"`:                                     "eval",
 		`f() { f; }; f`:                                               "goes on for too long",
 		`chown nobody-there /etc/old`:                                 "nobody-there",
+		`mv /lib/alias /usr/lib/alias`:                                "are the same file",
+		`mv /usr/lib/alias /lib`:                                      "are the same file",
 		`rm -rf /etc`:                                                 "does not remove",
 	} {
 		ours := scriptTree(t)
