@@ -5,6 +5,7 @@ package alternatives
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -97,8 +98,8 @@ func (s *Set) Add(c Choice) error {
 		g = &group{followers: map[string]string{}}
 		s.groups[c.Name] = g
 	}
-	for name, other := range s.groups {
-		if _, taken := other.followers[c.Name]; taken && name != c.Name {
+	for _, name := range slices.Sorted(maps.Keys(s.groups)) {
+		if _, taken := s.groups[name].followers[c.Name]; taken && name != c.Name {
 			return fmt.Errorf("%s goes with %s already", c.Name, name)
 		}
 	}
@@ -129,11 +130,7 @@ func (g *group) best() Choice {
 // Write makes the links and writes what update-alternatives wants to find in
 // the folder admin. It returns the names.
 func (s *Set) Write(t *tree.Tree, admin, source string) ([]string, error) {
-	var names []string
-	for name := range s.groups {
-		names = append(names, name)
-	}
-	slices.Sort(names)
+	names := slices.Sorted(maps.Keys(s.groups))
 	for _, name := range names {
 		g := s.groups[name]
 		best := g.best()

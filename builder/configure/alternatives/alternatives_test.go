@@ -84,6 +84,22 @@ func TestBadAlternativesAreRefused(t *testing.T) {
 	}
 }
 
+func TestTheSameErrorEachTime(t *testing.T) {
+	var set alternatives.Set
+	for _, name := range strings.Fields("h g f e d c b a") {
+		c := alternatives.Choice{Link: "/l" + name, Name: name, Path: "/p", Followers: []alternatives.Follower{{Link: "/s", Name: "shared", Path: "/q"}}}
+		if err := set.Add(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 50 {
+		err := set.Add(alternatives.Choice{Link: "/l", Name: "shared", Path: "/p"})
+		if err == nil || err.Error() != "shared goes with a already" {
+			t.Fatalf("error %v", err)
+		}
+	}
+}
+
 func FuzzAlternatives(f *testing.F) {
 	for _, line := range installs {
 		f.Add(line)
