@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"sort"
 	"strings"
 
 	goerofs "github.com/erofs/go-erofs"
@@ -223,7 +224,8 @@ func (i *importer) content(info fs.FileInfo, stat Stat) (tree.Content, error) {
 		return tree.Content{}, fmt.Errorf("content of layout %d: want plain, inline or chunks with indexes", stat.InodeLayout)
 	}
 	var sum int64
-	for _, r := range ranges {
+	ends := make([]int64, len(ranges))
+	for k, r := range ranges {
 		switch {
 		case r.Device != 0:
 			return tree.Content{}, errors.New("content on another device")
@@ -233,6 +235,7 @@ func (i *importer) content(info fs.FileInfo, stat Stat) (tree.Content, error) {
 			return tree.Content{}, fmt.Errorf("%d bytes of content at byte %d of an image of %d", r.Size, r.Offset, i.size)
 		}
 		sum += r.Size
+		ends[k] = sum
 	}
 	if sum != stat.Size {
 		return tree.Content{}, fmt.Errorf("content of %d bytes with places for %d", stat.Size, sum)
@@ -240,7 +243,7 @@ func (i *importer) content(info fs.FileInfo, stat Stat) (tree.Content, error) {
 	if len(ranges) == 1 && ranges[0].Offset >= 0 {
 		return tree.Content{At: i.bytes, Offset: ranges[0].Offset, Size: stat.Size}, nil
 	}
-	return tree.Content{At: &pieces{i.bytes, ranges}, Size: stat.Size}, nil
+	return tree.Content{At: &pieces{i.bytes, ranges, ends}, Size: stat.Size}, nil
 }
 
 // pieces is a content that lies in several places; one with the offset -1 is
@@ -248,6 +251,7 @@ func (i *importer) content(info fs.FileInfo, stat Stat) (tree.Content, error) {
 type pieces struct {
 	bytes  io.ReaderAt
 	ranges []goerofs.DataRange
+	ends   []int64 // of each range, in the content
 }
 
 // ReadAt implements io.ReaderAt.
@@ -255,22 +259,18 @@ func (p *pieces) ReadAt(b []byte, offset int64) (int, error) {
 	if offset < 0 {
 		return 0, fmt.Errorf("read at %d: want 0 or more", offset)
 	}
+	first := sort.Search(len(p.ends), func(k int) bool { return p.ends[k] > offset })
 	n := 0
-	for _, r := range p.ranges {
-		if n == len(b) {
-			return n, nil
-		}
-		if offset >= r.Size {
-			offset -= r.Size
-			continue
-		}
-		part := b[n:min(int64(len(b)), int64(n)+r.Size-offset)]
+	for k := first; k < len(p.ranges) && n < len(b); k++ {
+		r := p.ranges[k]
+		into := offset - (p.ends[k] - r.Size)
+		part := b[n:min(int64(len(b)), int64(n)+r.Size-into)]
 		if r.Offset < 0 {
 			clear(part)
-		} else if got, err := p.bytes.ReadAt(part, r.Offset+offset); got < len(part) {
+		} else if got, err := p.bytes.ReadAt(part, r.Offset+into); got < len(part) {
 			return n + got, err
 		}
-		n, offset = n+len(part), 0
+		n, offset = n+len(part), offset+int64(len(part))
 	}
 	if n < len(b) {
 		return n, io.EOF

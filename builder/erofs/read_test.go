@@ -132,7 +132,7 @@ func TestImagesOfMkfsAreRead(t *testing.T) {
 }
 
 func TestContentInPiecesHasItsHoles(t *testing.T) {
-	p := &pieces{strings.NewReader("0123456789"), []goerofs.DataRange{{Offset: 4, Size: 3}, {Offset: -1, Size: 2}, {Offset: 0, Size: 2}}}
+	p := &pieces{strings.NewReader("0123456789"), []goerofs.DataRange{{Offset: 4, Size: 3}, {Offset: -1, Size: 2}, {Offset: 0, Size: 2}}, []int64{3, 5, 7}}
 	want := "456\x00\x0001"
 	for from := range len(want) {
 		for to := from + 1; to <= len(want); to++ {
@@ -144,6 +144,22 @@ func TestContentInPiecesHasItsHoles(t *testing.T) {
 	}
 	if n, err := p.ReadAt(make([]byte, 3), 6); n != 1 || err != io.EOF {
 		t.Errorf("at the end: %d, %v", n, err)
+	}
+}
+
+// One after the other, the reads would take half an hour if each looked at
+// all pieces before it.
+func TestPiecesAreFoundWithoutLookingAtAllOfThem(t *testing.T) {
+	const count = 1 << 20
+	p := &pieces{strings.NewReader("0"), make([]goerofs.DataRange, count), make([]int64, count)}
+	for i := range count {
+		p.ranges[i], p.ends[i] = goerofs.DataRange{Size: 1}, int64(i+1)
+	}
+	one := make([]byte, 1)
+	for i := range 4 * count {
+		if n, err := p.ReadAt(one, int64(i%count)); n != 1 || err != nil || one[0] != '0' {
+			t.Fatalf("at %d: %q, %v", i%count, one[:n], err)
+		}
 	}
 }
 
