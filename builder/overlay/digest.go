@@ -26,7 +26,7 @@ func Digest(ctx context.Context, dir string) (manifests.Digest, error) {
 	f := &folder{root: root}
 	all := sha256.New()
 	err = f.walk(ctx, ".", fs.ModeDir, func(path string, kind fs.FileMode) error {
-		about, err := f.about(path, kind)
+		about, err := f.about(ctx, path, kind)
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
@@ -47,7 +47,7 @@ func writeField(w hash.Hash, field string) {
 }
 
 // about is what there is at a path besides its name.
-func (f *folder) about(path string, kind fs.FileMode) (string, error) {
+func (f *folder) about(ctx context.Context, path string, kind fs.FileMode) (string, error) {
 	switch kind {
 	case fs.ModeDir:
 		return "directory", nil
@@ -68,8 +68,22 @@ func (f *folder) about(path string, kind fs.FileMode) (string, error) {
 			return "", errors.New("not a regular file any more")
 		}
 		sum := sha256.New()
-		_, err = io.Copy(sum, file)
+		_, err = io.Copy(sum, patient{ctx, file})
 		return fmt.Sprintf("file %v %x", info.Mode()&0o111 != 0, sum.Sum(nil)), err
 	}
 	return "", fmt.Errorf("mode %s: want only files, directories and symbolic links", kind)
+}
+
+// patient reads until somebody stops waiting.
+type patient struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+// Read implements io.Reader.
+func (p patient) Read(b []byte) (int, error) {
+	if p.ctx.Err() != nil {
+		return 0, context.Cause(p.ctx)
+	}
+	return p.r.Read(b)
 }

@@ -1,9 +1,12 @@
 package overlay_test
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/proa-os/proa/builder/overlay"
 	"github.com/proa-os/proa/manifests"
@@ -50,5 +53,22 @@ func TestADigestChangesWithWhatArrivesAndWithNothingElse(t *testing.T) {
 			t.Errorf("%s has the digest of %s", name, other)
 		}
 		seen[d] = name
+	}
+}
+
+func TestADigestEndsWithinAFile(t *testing.T) {
+	dir := t.TempDir()
+	huge, err := os.Create(filepath.Join(dir, "huge"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer huge.Close()
+	if err := huge.Truncate(1 << 43); err != nil { // a hole that takes hours
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := overlay.Digest(ctx, dir); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v", err)
 	}
 }
