@@ -267,3 +267,28 @@ func TestDatabasesThatLeadOutAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestASecondSourceUpgradesTheFirst puts packages of two sources into one tree.
+func TestASecondSourceUpgradesTheFirst(t *testing.T) {
+	t.Parallel()
+	old := []string{
+		build(t, "a", "1", "all", "", map[string]string{"usr/share/a/old": "1", "usr/share/a/same": "1"}),
+		build(t, "b", "1", "all", "", map[string]string{"usr/share/b": "1"}),
+	}
+	next := build(t, "a", "2", "all", "", map[string]string{"usr/share/a/same": "2"})
+	into := tree.New()
+	if gone, err := add(t, into, old...); err != nil || len(gone) > 0 {
+		t.Fatal(gone, err)
+	}
+	gone, err := add(t, into, next)
+	if err != nil || len(gone) != 1 || gone[0].Name != "a" || gone[0].Version != "1" {
+		t.Fatal(gone, err)
+	}
+	root := export(t, into)
+	if got := string(tool(t, nil, "dpkg-query", "--root="+root, "-W", "-f", "${Package} ${Version}\n")); got != "a 2\nb 1\n" {
+		t.Errorf("dpkg-query has %s", got)
+	}
+	if got, want := listRoot(t, root), []string{"/", "/usr/", "/usr/share/", "/usr/share/a/", "/usr/share/a/same 2", "/usr/share/b 1"}; !slices.Equal(got[1:], want[1:]) {
+		t.Errorf("files %q, want %q", got, want)
+	}
+}
