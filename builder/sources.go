@@ -1,12 +1,14 @@
 package builder
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/proa-os/proa/builder/oci"
 	"github.com/proa-os/proa/builder/overlay"
@@ -37,7 +39,8 @@ func (b *build) readSource(ctx context.Context, s manifests.Source) error {
 	case s.InRegistry():
 		return b.addImage(ctx, s)
 	case s.OCI != "":
-		return oci.Add(ctx, b.store, b.tree, oci.Config{Name: s.Name(), Path: b.onHost(s, s.OCI), Arch: b.Arch, Ref: s.Ref, Cache: b.imageCache(), Progress: b.Progress})
+		path, ref := b.imageOnHost(s)
+		return oci.Add(ctx, b.store, b.tree, oci.Config{Name: s.Name(), Path: path, Arch: b.Arch, Ref: ref, Cache: b.imageCache(), Progress: b.Progress})
 	case s.Deb != nil:
 		return b.addPackages(ctx, s, b.debManager(s))
 	case s.RPM != nil:
@@ -79,6 +82,23 @@ func (b *build) onHost(s manifests.Source, written string) string {
 		}
 	}
 	return b.inFolder(written)
+}
+
+// imageOnHost is where an image of this machine is, and its name there. Of one
+// that was in a layout folder, its manifest is known, which is in the layout that
+// was vendored.
+func (b *build) imageOnHost(s manifests.Source) (path, ref string) {
+	path = b.onHost(s, s.OCI)
+	if path == b.inFolder(s.OCI) {
+		return path, s.Ref
+	}
+	layout := filepath.Join(filepath.Dir(path), "../..")
+	index, err := os.ReadFile(filepath.Join(layout, "index.json"))
+	digest := "sha256:" + filepath.Base(path)
+	if err == nil && bytes.Contains(index, []byte(digest)) {
+		return layout, digest
+	}
+	return path, s.Ref
 }
 
 // vendored is what the lock says of an archive that is not where the recipe
