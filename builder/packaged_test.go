@@ -35,10 +35,10 @@ func locked(t *testing.T, c Config, folder string) Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fetcher := download.New(kept, download.Config{Web: fetch.Config{Pause: time.Millisecond, Attempts: 3, MinimumRate: 1, Window: 500 * time.Millisecond}})
+	fetcher := download.New(kept, download.Config{Patience: fetch.Patience{Pause: time.Millisecond, Attempts: 3, MinimumRate: 1, Window: 500 * time.Millisecond}})
 	t.Cleanup(func() { fetcher.Close(); kept.Close() })
 	c.Cache, c.Fetcher = kept, fetcher
-	c.Registry = oci.Remote{Patience: oci.Patience{Pause: time.Millisecond, Attempts: 3, MinimumRate: 1, Window: 500 * time.Millisecond}}
+	c.Registry = oci.Remote{Patience: fetch.Patience{Pause: time.Millisecond, Attempts: 3, MinimumRate: 1, Window: 500 * time.Millisecond}}
 	if c.Lock.Inputs == nil {
 		c.Lock, err = resolve.Lock(t.Context(), resolve.Config{Recipe: c.Recipe, Folder: c.Folder, Fetcher: fetcher, Now: time.Now(), Registry: c.Registry})
 		if err != nil {

@@ -9,6 +9,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,19 +25,8 @@ type Config struct {
 	Base string
 	// UserAgent names the program. Optional.
 	UserAgent string
-	// MinimumRate is the bytes per second below which a server is too slow,
-	// measured over Window of waiting for it. 0 means 4096.
-	MinimumRate int64
-	// Window is 10 s when 0.
-	Window time.Duration
-	// Attempts is how often in a row something may fail; 0 means 4.
-	Attempts int
-	// Pause is the first pause between attempts, which doubles each time; 0
-	// means half a second.
-	Pause time.Duration
-	// Patience is the longest time that a busy server may ask to wait
-	// (Retry-After). 0 means that servers are not asked.
-	Patience time.Duration
+	// Patience is optional.
+	Patience Patience
 	// Connections is how many to one host are kept, and may be open at once for
 	// a Web; 0 means 2.
 	Connections int
@@ -71,38 +61,22 @@ func New(config Config) (*Client, error) {
 	if base.RawQuery != "" || base.Fragment != "" {
 		return nil, fmt.Errorf("repository %q: want a URL without ? and #", config.Base)
 	}
-	config = config.withDefaults()
-	return &Client{config: config, base: base, http: newHTTP(config, newTransport(config))}, nil
+	config.Connections = cmp.Or(config.Connections, 2)
+	transport := Transport(config.Patience, config.Connections)
+	transport.MaxIdleConns = max(2, config.Connections)
+	return &Client{config: config, base: base, http: newHTTP(config, transport)}, nil
 }
 
-func (c Config) withDefaults() Config {
-	if c.MinimumRate == 0 {
-		c.MinimumRate = 4096
-	}
-	if c.Window == 0 {
-		c.Window = 10 * time.Second
-	}
-	if c.Attempts == 0 {
-		c.Attempts = 4
-	}
-	if c.Pause == 0 {
-		c.Pause = 500 * time.Millisecond
-	}
-	if c.Connections == 0 {
-		c.Connections = 2
-	}
-	return c
-}
-
-func newTransport(config Config) *http.Transport {
+// Transport is a connection pool that keeps connections to a host, and has
+// limits.
+func Transport(patience Patience, connections int) *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 		TLSHandshakeTimeout:    10 * time.Second,
-		ResponseHeaderTimeout:  config.Window,
+		ResponseHeaderTimeout:  patience.withDefaults().Window,
 		IdleConnTimeout:        30 * time.Second,
-		MaxIdleConns:           max(2, config.Connections),
-		MaxIdleConnsPerHost:    config.Connections,
+		MaxIdleConnsPerHost:    connections,
 		MaxResponseHeaderBytes: 64 << 10,
 		ReadBufferSize:         128 << 10,
 		DisableCompression:     true, // sizes are those of the file, never of an encoding
@@ -110,19 +84,18 @@ func newTransport(config Config) *http.Transport {
 }
 
 func newHTTP(config Config, transport *http.Transport) *http.Client {
-	return &http.Client{
-		Transport:     &pacer{next: transport, rate: config.MinimumRate, window: config.Window},
-		CheckRedirect: checkRedirect,
-	}
+	return &http.Client{Transport: Paced(transport, config.Patience), CheckRedirect: CheckRedirect}
 }
 
-func checkRedirect(request *http.Request, via []*http.Request) error {
+// CheckRedirect is for http.Client: it refuses many redirects, and those from
+// https to anything else.
+func CheckRedirect(request *http.Request, via []*http.Request) error {
 	const most = 5
 	if len(via) > most {
 		return permanent(fmt.Errorf("more than %d redirects", most))
 	}
 	if via[0].URL.Scheme == "https" && request.URL.Scheme != "https" {
-		return permanent(fmt.Errorf("redirect from https to %s", request.URL.Redacted()))
+		return permanent(fmt.Errorf("redirect from https to %.20q", request.URL.Scheme))
 	}
 	return nil
 }
@@ -130,8 +103,6 @@ func checkRedirect(request *http.Request, via []*http.Request) error {
 // HTTP is the client's connection pool with its limits, for other users of the
 // same repository.
 func (c *Client) HTTP() *http.Client { return c.http }
-
-func (c *Client) newRetry() retry { return c.config.newRetry() }
 
 func (c *Client) url(path string) string { return c.base.JoinPath(path).String() }
 

@@ -38,7 +38,7 @@ func serve(t testing.TB, handle func(n int64, w http.ResponseWriter, r *http.Req
 	var count atomic.Int64
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handle(count.Add(1), w, r) }))
 	t.Cleanup(server.Close)
-	c, err := New(Config{Base: server.URL, Window: 200 * time.Millisecond, Pause: time.Millisecond})
+	c, err := New(Config{Base: server.URL, Patience: Patience{Window: 200 * time.Millisecond, Pause: time.Millisecond}})
 	check(t, err)
 	return c
 }

@@ -25,13 +25,13 @@ func (c *Client) File(ctx context.Context, path string, want manifests.FetchFile
 	if want.Size <= 0 {
 		return fmt.Errorf("fetching %s: size %d: want more than 0", path, want.Size)
 	}
-	for attempts := c.newRetry(); ; {
+	for attempts := c.config.Patience.Retry(); ; {
 		err := c.file(ctx, path, want, target)
 		if err == nil {
 			return nil
 		}
 		os.Remove(target)
-		if !attempts.again(ctx, err) {
+		if err := attempts.Again(ctx, err); err != nil {
 			if errors.Is(err, ErrContent) && ctx.Err() == nil {
 				return fmt.Errorf("fetching %s: %w", c.url(path), ErrContent)
 			}

@@ -2,15 +2,24 @@ package fetch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"time"
 )
 
-// pacer ends a response whose body comes in too slowly. Only the time spent
-// waiting for the server counts, so a slow disk on this side is not the
-// server's fault.
+// ErrTooSlow is wrapped by the error of a server that is too slow.
+var ErrTooSlow = errors.New("too slow")
+
+// Paced ends a response whose body comes in more slowly than at
+// patience.MinimumRate. Only the time spent waiting for the server counts, so a
+// slow disk on this side is not the server's fault.
+func Paced(next http.RoundTripper, patience Patience) http.RoundTripper {
+	patience = patience.withDefaults()
+	return &pacer{next, patience.MinimumRate, patience.Window}
+}
+
 type pacer struct {
 	next   http.RoundTripper
 	rate   int64 // bytes per second
@@ -33,7 +42,7 @@ func (p *pacer) RoundTrip(request *http.Request) (*http.Response, error) {
 }
 
 func (p *pacer) tooSlow() error {
-	return fmt.Errorf("server is too slow: fewer than %d bytes in %s", p.least(), p.window)
+	return fmt.Errorf("server is %w: fewer than %d bytes in %s", ErrTooSlow, p.least(), p.window)
 }
 
 // least is the bytes that a whole window must bring.

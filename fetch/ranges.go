@@ -14,7 +14,7 @@ import (
 // that ignores ranges is read past the start. Errors of the reader are *Error,
 // or the cause of a cancelled ctx.
 func (c *Client) Range(ctx context.Context, path string, total, from, to int64) io.ReadCloser {
-	return &stream{client: c, ctx: ctx, path: path, total: total, next: from, end: to, retry: c.newRetry()}
+	return &stream{client: c, ctx: ctx, path: path, total: total, next: from, end: to, retry: c.config.Patience.Retry()}
 }
 
 type stream struct {
@@ -26,7 +26,7 @@ type stream struct {
 
 	body      io.ReadCloser
 	validator string // a strong ETag
-	retry     retry
+	retry     Retry
 	failed    error // how the last connection ended; counted when more is wanted
 	progress  int64 // bytes since the attempts were last counted anew
 }
@@ -43,8 +43,10 @@ func (s *stream) Read(p []byte) (int, error) {
 		p = p[:left]
 	}
 	for {
-		if err := s.failed; err != nil && !s.retry.again(s.ctx, err) {
-			return 0, s.client.failure(s.ctx, s.path, err)
+		if s.failed != nil {
+			if err := s.retry.Again(s.ctx, s.failed); err != nil {
+				return 0, s.client.failure(s.ctx, s.path, err)
+			}
 		}
 		n, err := s.read(p)
 		if s.failed = err; err != nil {
@@ -55,7 +57,7 @@ func (s *stream) Read(p []byte) (int, error) {
 		}
 		s.next += int64(n)
 		if s.progress += int64(n); s.progress >= enough {
-			s.progress, s.retry = 0, s.client.newRetry()
+			s.progress, s.retry = 0, s.client.config.Patience.Retry()
 		}
 		return n, nil
 	}

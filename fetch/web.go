@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -28,9 +29,8 @@ type Web struct {
 
 // NewWeb opens no connection. Config's Base is not used.
 func NewWeb(config Config) *Web {
-	config = config.withDefaults()
-	transport := newTransport(config)
-	transport.MaxIdleConns = 0 // bounded for each host
+	config.Connections = cmp.Or(config.Connections, 2)
+	transport := Transport(config.Patience, config.Connections)
 	transport.MaxConnsPerHost = config.Connections
 	return &Web{config: config, http: newHTTP(config, transport)}
 }
@@ -61,12 +61,12 @@ func (w Wanted) check() (hash.Hash, []byte, error) {
 // Get returns the file at url, which must have at most most bytes. The error
 // wraps fs.ErrNotExist when the server has no such file.
 func (w *Web) Get(ctx context.Context, url string, most int64) ([]byte, error) {
-	for attempts := w.config.newRetry(); ; {
+	for attempts := w.config.Patience.Retry(); ; {
 		data, err := w.get(ctx, url, most)
 		if err == nil {
 			return data, nil
 		}
-		if !attempts.again(ctx, err) {
+		if err := attempts.Again(ctx, err); err != nil {
 			return nil, failure(ctx, url, err)
 		}
 	}
@@ -108,7 +108,7 @@ func (w *Web) File(ctx context.Context, url string, want Wanted, target string, 
 	d := download{web: w, url: url, target: target, size: want.Size, check: check, sum: sum, told: told{step: step}}
 	anew := false
 	most := int64(0) // that have been there after a failure, and made it forgotten
-	for attempts := w.config.newRetry(); ; {
+	for attempts := w.config.Patience.Retry(); ; {
 		err := d.run(ctx)
 		switch {
 		case err == nil:
@@ -127,9 +127,9 @@ func (w *Web) File(ctx context.Context, url string, want Wanted, target string, 
 			os.Remove(target)
 		}
 		if have := d.have(); have-most >= enough {
-			most, attempts = have, w.config.newRetry()
+			most, attempts = have, w.config.Patience.Retry()
 		}
-		if !attempts.again(ctx, err) {
+		if err := attempts.Again(ctx, err); err != nil {
 			return failure(ctx, url, err)
 		}
 	}

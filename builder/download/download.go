@@ -23,9 +23,6 @@ import (
 	"github.com/proa-os/proa/progress"
 )
 
-// patience is the longest time that a busy server may ask to wait.
-const patience = time.Minute
-
 // Config is how a Fetcher works. The zero value downloads.
 type Config struct {
 	// Offline forbids the network.
@@ -37,8 +34,9 @@ type Config struct {
 	Progress progress.Reporter
 	// UserAgent names the program. Optional.
 	UserAgent string
-	// Web are the timings of downloads; its other fields are not used.
-	Web fetch.Config
+	// Patience is how much servers may try it. Optional; they may ask for up to a
+	// minute when Longest is 0.
+	Patience fetch.Patience
 }
 
 // Fetcher implements packages.Fetcher. It may be used by many goroutines at
@@ -56,13 +54,12 @@ func New(c *cache.Cache, config Config) *Fetcher {
 	if config.Progress == nil {
 		config.Progress = progress.Silent()
 	}
-	web := config.Web
-	web.UserAgent = config.UserAgent
-	web.Connections = 8
-	if web.Patience == 0 {
-		web.Patience = patience
+	patience := config.Patience
+	if patience.Longest == 0 {
+		patience.Longest = time.Minute
 	}
-	return &Fetcher{cache: c, config: config, web: fetch.NewWeb(web)}
+	web := fetch.NewWeb(fetch.Config{UserAgent: config.UserAgent, Patience: patience, Connections: 8})
+	return &Fetcher{cache: c, config: config, web: web}
 }
 
 // Close closes the connections that are kept.

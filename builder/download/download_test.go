@@ -38,7 +38,7 @@ func fetcher(t *testing.T, dir string, config download.Config) *download.Fetcher
 	if err != nil {
 		t.Fatal(err)
 	}
-	config.Web = fetch.Config{Pause: time.Millisecond}
+	config.Patience = fetch.Patience{Pause: time.Millisecond}
 	f := download.New(c, config)
 	t.Cleanup(func() { f.Close(); c.Close() })
 	return f

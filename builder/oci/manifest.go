@@ -32,16 +32,14 @@ var manifestTypes = strings.Join([]string{
 
 // manifest asks for a manifest by tag or digest, as often as it breaks off.
 func (r *repository) manifest(ctx context.Context, item string) (m manifest, err error) {
-	pause := r.Patience.Pause
-	for attempt := 1; ; attempt++ {
+	for attempts := r.Patience.Retry(); ; {
 		m, err = r.manifestOnce(ctx, item)
-		if err == nil || attempt >= r.Patience.Attempts || !errors.Is(err, errBroken) {
+		if err == nil || !errors.Is(err, errBroken) {
 			return m, err
 		}
-		if err := sleep(ctx, pause); err != nil {
+		if err := attempts.Again(ctx, err); err != nil {
 			return m, err
 		}
-		pause *= 2
 	}
 }
 

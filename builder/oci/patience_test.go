@@ -24,6 +24,7 @@ import (
 	"github.com/proa-os/proa/builder/oci"
 	"github.com/proa-os/proa/builder/tarball/tartest"
 	"github.com/proa-os/proa/builder/tree"
+	"github.com/proa-os/proa/fetch"
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/progress"
 )
@@ -305,7 +306,7 @@ func TestARegistryThatStallsIsGivenUp(t *testing.T) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	remote.Patience = oci.Patience{Window: time.Hour}
+	remote.Patience = fetch.Patience{Window: time.Hour}
 	for what, how := range map[string]answer{"no header": stall(-1), "some body": stall(100), "later": status(503, "Retry-After", "59")} {
 		ctx, cancel := context.WithCancel(t.Context())
 		s.misbehave(first(-1, isBlob, func(w http.ResponseWriter, r *http.Request, registry http.Handler) {

@@ -2,6 +2,7 @@ package oci
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -18,6 +20,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/proa-os/proa/builder/cache"
+	"github.com/proa-os/proa/fetch"
 	"github.com/proa-os/proa/progress"
 )
 
@@ -30,7 +33,7 @@ var ErrUnauthorized = errors.New("the registry refuses access")
 type Remote struct {
 	Offline   bool              // registries are not to be asked: what is not in the cache is cache.ErrOffline
 	UserAgent string            // names the program; optional
-	Patience  Patience          // optional
+	Patience  fetch.Patience    // optional; by default 5 attempts, and pauses of up to a minute where a registry asks for them
 	Progress  progress.Reporter // optional
 }
 
@@ -51,7 +54,8 @@ type repository struct {
 }
 
 func newRepository(n name.Repository, r Remote) *repository {
-	r.Patience = r.Patience.orDefaults()
+	r.Patience.Attempts = cmp.Or(r.Patience.Attempts, 5)
+	r.Patience.Longest = cmp.Or(r.Patience.Longest, time.Minute)
 	if r.Progress == nil {
 		r.Progress = progress.Silent()
 	}

@@ -29,6 +29,7 @@ import (
 	"github.com/proa-os/proa/builder/tarball/tartest"
 	"github.com/proa-os/proa/builder/tree"
 	"github.com/proa-os/proa/builder/tree/treetest"
+	"github.com/proa-os/proa/fetch"
 	"github.com/proa-os/proa/manifests"
 )
 
@@ -110,7 +111,7 @@ func (s *shop) skopeo(t *testing.T, from, tag string, args ...string) string {
 }
 
 // impatient keeps tests short.
-var impatient = oci.Remote{UserAgent: "proa-test", Patience: oci.Patience{Window: 5 * time.Second, Pause: time.Millisecond, Attempts: 3}}
+var impatient = oci.Remote{UserAgent: "proa-test", Patience: fetch.Patience{Window: 5 * time.Second, Pause: time.Millisecond, Attempts: 3}}
 
 func resolve(t *testing.T, reference string) (manifests.LockedImage, error) {
 	t.Helper()

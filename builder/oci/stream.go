@@ -9,6 +9,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/proa-os/proa/fetch"
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/progress"
 )
@@ -26,8 +27,8 @@ type stream struct {
 
 	offset   int64         // of what is read next
 	body     io.ReadCloser // nil while there is no connection
-	failures int           // in a row
-	since    int64         // offset at the first of them
+	attempts fetch.Retry
+	since    int64 // the offset when they were last counted anew
 }
 
 // stream opens a blob from an offset on. It never reads more than the blob's
@@ -40,7 +41,7 @@ func (r *repository) stream(ctx context.Context, d v1.Descriptor, offset int64) 
 	if d.MediaType.IsLayer() {
 		reporter = r.Progress
 	}
-	s := &stream{from: r, blob: d, step: reporter.Step("pull "+d.Digest.Hex[:12], d.Size), offset: offset}
+	s := &stream{from: r, blob: d, step: reporter.Step("pull "+d.Digest.Hex[:12], d.Size), offset: offset, attempts: r.Patience.Retry(), since: offset}
 	s.ctx, s.cancel = context.WithCancel(ctx)
 	s.step.Add(offset)
 	if err := s.connect(); err != nil {
@@ -85,20 +86,14 @@ func (s *stream) Read(p []byte) (int, error) {
 func (s *stream) broke(err error) error {
 	s.body.Close()
 	s.body = nil
-	if s.ctx.Err() != nil {
-		return context.Cause(s.ctx)
-	}
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF // or a decoder would take it for the end
 	}
 	const enough = 1 << 20 // bytes that make up for a failure
-	if s.failures == 0 || s.offset-s.since > enough {
-		s.failures, s.since = 0, s.offset
+	if s.offset-s.since > enough {
+		s.attempts, s.since = s.from.Patience.Retry(), s.offset
 	}
-	if s.failures++; s.failures >= s.from.Patience.Attempts {
-		return fmt.Errorf("%w after %d of %d bytes: %w", errBroken, s.offset, s.blob.Size, err)
-	}
-	return sleep(s.ctx, s.from.Patience.Pause<<(s.failures-1))
+	return s.attempts.Again(s.ctx, fmt.Errorf("%w after %d of %d bytes: %w", errBroken, s.offset, s.blob.Size, err))
 }
 
 // connect asks for what is from offset on.

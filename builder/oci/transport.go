@@ -1,34 +1,21 @@
 package oci
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
-	"time"
+
+	"github.com/proa-os/proa/fetch"
 )
 
 // newTransport is what go-containerregistry's authentication is put upon.
-func newTransport(p Patience, userAgent string) *guard {
-	pool := &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-		ForceAttemptHTTP2:      true,
-		TLSHandshakeTimeout:    10 * time.Second,
-		ResponseHeaderTimeout:  p.Window,
-		IdleConnTimeout:        30 * time.Second,
-		MaxIdleConnsPerHost:    atOnce,
-		MaxResponseHeaderBytes: 64 << 10,
-		DisableCompression:     true, // sizes are those of the blob, never of an encoding
-	}
-	return &guard{
-		next:      &patient{next: &pacer{next: pool, Patience: p}, Patience: p},
-		pool:      pool,
-		userAgent: userAgent,
-	}
+func newTransport(p fetch.Patience, userAgent string) *guard {
+	pool := fetch.Transport(p, atOnce)
+	pool.ForceAttemptHTTP2 = true
+	return &guard{next: &patient{fetch.Paced(pool, p), p}, pool: pool, userAgent: userAgent}
 }
 
 // guard sees every request, also those for tokens and after redirects.
@@ -78,14 +65,11 @@ func isPrivate(host string) bool {
 // are. Credentials never go along: they are added below, for the registry's
 // own host alone.
 func checkRedirect(request *http.Request, via []*http.Request) error {
-	const most = 5
+	if err := fetch.CheckRedirect(request, via); err != nil {
+		return err
+	}
 	from, to := via[0].URL, request.URL
-	switch {
-	case len(via) > most:
-		return fmt.Errorf("more than %d redirects", most)
-	case from.Scheme == "https" && to.Scheme != "https":
-		return errors.New("redirect from https to " + to.Scheme)
-	case isPrivate(to.Hostname()) && !isPrivate(from.Hostname()):
+	if isPrivate(to.Hostname()) && !isPrivate(from.Hostname()) {
 		return fmt.Errorf("redirect from %s into a private network, %s", from.Host, to.Host)
 	}
 	return nil

@@ -32,7 +32,7 @@ func open(t *testing.T) *setup {
 	t.Helper()
 	return &setup{resolvetest.Open(t), t, resolve.Config{
 		Folder: t.TempDir(), Fetcher: fetcher(t), Now: time.Now(),
-		Registry: oci.Remote{Patience: oci.Patience{Pause: time.Millisecond, Attempts: 3, MinimumRate: 1, Window: 500 * time.Millisecond}},
+		Registry: oci.Remote{Patience: fetch.Patience{Pause: time.Millisecond, Attempts: 3, MinimumRate: 1, Window: 500 * time.Millisecond}},
 	}}
 }
 
@@ -43,7 +43,7 @@ func fetcher(t *testing.T) *download.Fetcher {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := download.New(kept, download.Config{Web: fetch.Config{Pause: time.Millisecond, Attempts: 3, MinimumRate: 1, Window: 500 * time.Millisecond}})
+	f := download.New(kept, download.Config{Patience: fetch.Patience{Pause: time.Millisecond, Attempts: 3, MinimumRate: 1, Window: 500 * time.Millisecond}})
 	t.Cleanup(func() { f.Close(); kept.Close() })
 	return f
 }

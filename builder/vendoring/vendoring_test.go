@@ -44,9 +44,9 @@ func vendor(t *testing.T) (*resolvetest.World, vendoring.Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fetcher := download.New(kept, download.Config{Web: fetch.Config{Pause: time.Millisecond}})
+	fetcher := download.New(kept, download.Config{Patience: fetch.Patience{Pause: time.Millisecond}})
 	t.Cleanup(func() { fetcher.Close(); kept.Close() })
-	remote := oci.Remote{Patience: oci.Patience{Pause: time.Millisecond, Attempts: 2}}
+	remote := oci.Remote{Patience: fetch.Patience{Pause: time.Millisecond, Attempts: 2}}
 	lock, err := resolve.Lock(t.Context(), resolve.Config{Recipe: recipe, Folder: folder, Fetcher: fetcher, Now: time.Now(), Registry: remote})
 	if err != nil {
 		t.Fatal(err)

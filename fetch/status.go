@@ -1,8 +1,6 @@
 package fetch
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -18,7 +16,7 @@ func (e permanentError) Unwrap() error { return e.error }
 
 func permanent(err error) error { return permanentError{err} }
 
-// checkStatus sorts the answers: 4xx will not change by asking again, 5xx may.
+// checkStatus is nil for an answer with an accepted status.
 func checkStatus(response *http.Response, accepted ...int) error {
 	for _, code := range accepted {
 		if response.StatusCode == code {
@@ -28,7 +26,14 @@ func checkStatus(response *http.Response, accepted ...int) error {
 			return nil
 		}
 	}
+	return Refusal(response)
+}
+
+// Refusal is the error that an answer stands for which is not what was asked
+// for. Retry knows which of them another attempt would only repeat.
+func Refusal(response *http.Response) error {
 	err := statusError{response.StatusCode, retryAfter(response)}
+	// 4xx will not change by asking again, 5xx may.
 	switch response.StatusCode {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests:
 		return err
@@ -71,38 +76,4 @@ func retryAfter(response *http.Response) time.Duration {
 		return max(0, time.Until(date))
 	}
 	return 0
-}
-
-// retry is the state of a row of attempts.
-type retry struct {
-	left     int
-	pause    time.Duration
-	patience time.Duration
-}
-
-func (c Config) newRetry() retry { return retry{c.Attempts, c.Pause, c.Patience} }
-
-// again waits and reports whether to make another attempt after err.
-func (r *retry) again(ctx context.Context, err error) bool {
-	var final permanentError
-	if r.left--; r.left <= 0 || errors.As(err, &final) || ctx.Err() != nil {
-		return false
-	}
-	pause := r.pause
-	var busy statusError
-	if errors.As(err, &busy) && r.patience > 0 {
-		if busy.after > r.patience {
-			return false
-		}
-		pause = max(pause, busy.after)
-	}
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	r.pause *= 2
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
-	}
 }
