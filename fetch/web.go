@@ -16,8 +16,6 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/cavaliergopher/grab/v3"
-
 	"github.com/proa-os/proa/progress"
 )
 
@@ -105,7 +103,7 @@ func (w *Web) File(ctx context.Context, url string, want Wanted, target string, 
 	if err != nil {
 		return fmt.Errorf("fetching %s: %w", url, err)
 	}
-	d := download{web: w, url: url, target: target, size: want.Size, check: check, sum: sum, told: told{step: step}}
+	d := download{transfer: transfer{url: url, target: target, size: want.Size, check: check, sum: sum}, web: w, told: told{step: step}}
 	anew := false
 	most := int64(0) // that have been there after a failure, and made it forgotten
 	for attempts := w.config.Patience.Retry(); ; {
@@ -141,13 +139,9 @@ var errNoResume = errors.New("server does not go on where it was")
 
 // download is one Web.File.
 type download struct {
-	web    *Web
-	url    string
-	target string
-	size   int64
-	check  hash.Hash
-	sum    []byte
-	told   told
+	transfer
+	web  *Web
+	told told
 
 	noResume bool // the server does not
 }
@@ -168,37 +162,7 @@ func (d *download) run(ctx context.Context) error {
 			return permanent(err)
 		}
 	}
-	plain, err := d.web.config.request(ctx, d.url)
-	if err != nil {
-		return err
-	}
-	request, err := grab.NewRequest(d.target, d.url)
-	if err != nil {
-		return permanent(err)
-	}
-	request = request.WithContext(ctx)
-	request.HTTPRequest.Header = plain.Header
-	request.NoCreateDirectories = true
-	request.IgnoreRemoteTime = true
-	request.Size = d.size
-	d.check.Reset()
-	request.SetChecksum(d.check, d.sum, true)
-
-	client := grab.NewClient()
-	client.HTTPClient = d
-	client.UserAgent = d.web.config.UserAgent
-	client.BufferSize = 128 << 10
-	err = client.Do(request).Err()
-	var file *fs.PathError
-	switch {
-	case errors.Is(err, grab.ErrBadChecksum):
-		return fmt.Errorf("%w", ErrContent)
-	case errors.Is(err, grab.ErrBadLength):
-		return permanent(fmt.Errorf("server sends another length: want %d bytes", d.size))
-	case errors.As(err, &file):
-		return permanent(err) // such as a full disk
-	}
-	return err
+	return d.transfer.run(ctx, d.web.config, d)
 }
 
 // Do implements grab.HTTPClient. What grab wants to know before it goes on
