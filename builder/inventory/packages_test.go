@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -150,12 +151,32 @@ func TestRPMsRecordsAreReadAsRPMDoes(t *testing.T) {
 	}
 }
 
+func TestADatabaseThatHasNoEndIsRefused(t *testing.T) {
+	work := t.TempDir()
+	for name, sql := range map[string]string{
+		"endless":  "CREATE VIEW Packages AS WITH RECURSIVE n(hnum) AS (SELECT 1 UNION ALL SELECT hnum + 1 FROM n) SELECT hnum, x'00' AS blob FROM n WHERE hnum < 0",
+		"repeated": "CREATE TABLE h (blob); CREATE VIEW Packages AS WITH RECURSIVE n(hnum) AS (SELECT 1 UNION ALL SELECT hnum + 1 FROM n) SELECT hnum, h.blob FROM n, h",
+		"computed": "CREATE TABLE Packages (hnum INTEGER PRIMARY KEY, blob BLOB AS (zeroblob(1 << 30)))",
+	} {
+		run(t, work, "sqlite3", name, sql)
+		data, err := os.ReadFile(filepath.Join(work, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := tree.New()
+		put(t, all, "var/lib/rpm/rpmdb.sqlite", text(string(data)))
+		if _, err := Read(t.Context(), all); err == nil || !strings.Contains(err.Error(), "var/lib/rpm/rpmdb.sqlite: Packages ") {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
+
 func TestDamagedRecordsAreErrorsThatNameThem(t *testing.T) {
 	for name, c := range map[string]struct{ content, want string }{
 		"var/lib/dpkg/status":                   {"Package: a\nnonsense\n", "var/lib/dpkg/status: line 2"},
 		"var/lib/dpkg/status.d/x":               {"Package: a\n", "want a name and a version"},
-		"var/lib/rpm/rpmdb.sqlite":              {strings.Repeat("x", 4096), "want a SQLite database"},
-		"usr/lib/sysimage/rpm/rpmdb.sqlite":     {sqliteMagic + strings.Repeat("\xff", 8000), "usr/lib/sysimage/rpm/rpmdb.sqlite: "},
+		"var/lib/rpm/rpmdb.sqlite":              {strings.Repeat("x", 4096), "var/lib/rpm/rpmdb.sqlite: "},
+		"usr/lib/sysimage/rpm/rpmdb.sqlite":     {"SQLite format 3\x00" + strings.Repeat("\xff", 8000), "usr/lib/sysimage/rpm/rpmdb.sqlite: "},
 		"usr/lib/sysimage/../../etc/os-release": {strings.Repeat("x", textMost+1), "want at most"},
 	} {
 		all := tree.New()

@@ -31,7 +31,9 @@ const (
 	tagVersion     tag = 1001
 	tagRelease     tag = 1002
 	tagEpoch       tag = 1003
+	tagSummary     tag = 1004
 	tagInstallTime tag = 1008
+	tagVendor      tag = 1011
 	tagLicense     tag = 1014
 	tagGroup       tag = 1016
 	tagArch        tag = 1022
