@@ -162,3 +162,25 @@ func TestTheLogOfADatabaseCounts(t *testing.T) {
 		t.Errorf("files %q, %v: want the database alone", names, err)
 	}
 }
+
+// TestWhatWasNotInstalledIsNotRemoved has rpm leave out a path, at which
+// somebody has put a file of their own.
+func TestWhatWasNotInstalledIsNotRemoved(t *testing.T) {
+	t.Parallel()
+	base, later := packagesOfRPM(t).base, packagesOfRPM(t).later
+	root := baseRoot(t, "--excludepath", "/usr/share/tool/old", base["tool"])
+	own := "usr/share/tool/old/gone"
+	if err := os.MkdirAll(filepath.Join(root, filepath.Dir(own)), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, own), []byte("mine"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	into := load(t, root)
+	if _, err := add(t, into, later["tool"], later["data"]); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := into.ReadFile(own, 10); string(data) != "mine" {
+		t.Errorf("%q, %v: want the file that no package brought", data, err)
+	}
+}
