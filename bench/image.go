@@ -11,7 +11,7 @@ const imageRecipe = `product: bench
 platform: qemu
 sources:
   - oci: ./image
-`
+` + sizes
 
 // forget empties the cache of what was unpacked, and keeps what was brought.
 const forget = `rm -rf "$PROA_CACHE/unpacked"`

@@ -14,7 +14,12 @@ const (
 	keyring  = "/usr/share/keyrings/debian-archive-keyring.gpg"
 )
 
-// packagesRecipe has the sizes of images/debian.
+// sizes are those of images/debian.
+const sizes = `slots: {root: 900MiB}
+esp: 160MiB
+var: 512MiB
+`
+
 const packagesRecipe = `product: bench
 platform: qemu
 sources:
@@ -24,10 +29,7 @@ sources:
         - {url: %[2]s, suites: [bookworm-security], signedBy: [%[3]s]}
       packages: [%[4]s]
   - dir: overlay
-slots: {root: 900MiB}
-esp: 160MiB
-var: 512MiB
-`
+` + sizes
 
 // packaging builds from locked packages: in full, with the downloads there and
 // nothing unpacked, and again after one file of the overlay has changed.
