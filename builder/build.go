@@ -1,9 +1,11 @@
-// Package builder makes a release from a recipe: the tree of files, the root
-// image and its hash tree, the unified kernel image, the disk image and the
-// manifest that lists them.
+// Package builder makes a release from a recipe and its lock: the tree of files,
+// the root image and its hash tree, the unified kernel image, the disk image,
+// the documents that tell of them, and the manifest that lists all.
 //
-// It needs no privileges, unpacks nothing onto the host's file system and runs
-// nothing from the sources. The same inputs give the same bytes.
+// It needs no privileges, unpacks nothing onto the host's file system, and runs
+// nothing from the sources but scripts that a recipe wants to be run, in a
+// sandbox. What registries and repositories have it takes from the lock. The
+// same inputs give the same bytes.
 package builder
 
 import (

@@ -140,7 +140,7 @@ func (r *recipe) readLock() error {
 		return err
 	}
 	defer file.Close()
-	const most = 64 << 20
+	const most = 4<<20 + 1 // one more than manifests.ParseLock takes
 	data, err := io.ReadAll(io.LimitReader(file, most))
 	if err != nil {
 		return err
