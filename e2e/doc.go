@@ -4,5 +4,7 @@
 //
 // Each test has a disk and a variable store of its own, and ends with the
 // machine on the slot, and the agent with the exit code and the status, that
-// its name promises. They need QEMU, OVMF and mmdebstrap, and fail without.
+// its name promises. The reference images in images/ are locked and built here, too,
+// and one of each kind is booted. They need QEMU, OVMF, mmdebstrap, umoci, skopeo,
+// rpmbuild and createrepo_c, and fail without.
 package e2e

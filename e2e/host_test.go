@@ -30,6 +30,11 @@ type host struct {
 // vars means a blank one. It is off.
 func newHost(t *testing.T, name, disk, vars string) *host {
 	t.Helper()
+	return newHostWith(t, name, disk, vars, machine.MemoryAppliance)
+}
+
+func newHostWith(t *testing.T, name, disk, vars string, memory int) *host {
+	t.Helper()
 	dir := t.TempDir()
 	copied := filepath.Join(dir, "disk.raw")
 	if err := machine.Clone(copied, disk); err != nil {
@@ -42,7 +47,7 @@ func newHost(t *testing.T, name, disk, vars string) *host {
 	if vars != "" {
 		firmware.Vars = vars
 	}
-	m, err := machine.New(machine.Config{Disk: copied, Dir: filepath.Join(dir, "machine"), Firmware: firmware})
+	m, err := machine.New(machine.Config{Disk: copied, Dir: filepath.Join(dir, "machine"), Firmware: firmware, Memory: memory})
 	if err != nil {
 		t.Fatal(err)
 	}
