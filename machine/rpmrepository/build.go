@@ -36,7 +36,7 @@ func (w workshop) build(ctx context.Context, p pack) error {
 	}
 	args := []string{"-bb", "--quiet", "--noclean", "--target", "x86_64", "--buildroot", p.from}
 	for _, define := range []string{
-		"_topdir " + top, "_rpmdir " + w.path("repository", "Packages"), "_dbpath " + w.path("db"), "_buildhost example.org",
+		"_topdir " + top, "_rpmdir " + w.path("repository", "Packages"), "_dbpath " + filepath.Join(top, "db"), "_buildhost example.org",
 		"_binary_payload w3.zstdio", "_build_id_links none", "debug_package %{nil}", "__requires_exclude ^/",
 		// Nothing is installed, stripped or removed: the folder is as it should be.
 		"__spec_install_pre %{___build_pre}", "__os_install_post %{nil}", "__check_files %{nil}",

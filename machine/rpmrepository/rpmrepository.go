@@ -117,6 +117,10 @@ func (w workshop) make(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
+	// rpmbuild would make it, and stumble when another does so at the same time.
+	if err := os.MkdirAll(w.path("repository", "Packages", "x86_64"), 0o755); err != nil {
+		return err
+	}
 	if err := w.addGateway(); err != nil {
 		return err
 	}
