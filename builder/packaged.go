@@ -120,7 +120,7 @@ func (b *build) addPackages(ctx context.Context, s manifests.Source, m manager) 
 		}
 		b.packages = append(b.packages, about)
 	}
-	made, err := configure.Users(b.tree, b.configuration())
+	made, err := configure.Users(ctx, b.tree, b.configuration())
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func TestTheSameAccountsAsUseradd(t *testing.T) {
 	}
 	about := packages.About{Format: packages.RPM, Name: "p", Scripts: []packages.Script{{When: "%pre", Interpreter: "/bin/sh", Text: strings.Join(accountCommands, "\n")}}}
 	c := Config{Packages: []packages.About{about}, Source: "test", Epoch: 1767225600}
-	if _, err := Users(ours, c); err != nil {
+	if _, err := Users(t.Context(), ours, c); err != nil {
 		t.Fatal(err)
 	}
 	report, err := Run(t.Context(), ours, c)
@@ -82,7 +82,7 @@ adduser someone
 `
 	about := packages.About{Format: packages.Deb, Name: "p", Version: "1", Scripts: []packages.Script{{When: "postinst", Interpreter: "/bin/sh", Text: text}}}
 	c := Config{Packages: []packages.About{about}, Source: "test", Epoch: 1767225600}
-	if _, err := Users(ours, c); err != nil {
+	if _, err := Users(t.Context(), ours, c); err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{

@@ -81,7 +81,10 @@ func (w *world) followScripts(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		w.follow(p)
+		w.follow(ctx, p)
+	}
+	if err := ctx.Err(); err != nil {
+		return err // a script may have been left half-way
 	}
 	return w.err
 }

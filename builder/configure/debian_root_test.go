@@ -214,7 +214,7 @@ func (r reference) unpackFiles(t *testing.T, store *content.Store, into *tree.Tr
 
 func configured(t *testing.T, into *tree.Tree, c configure.Config) (configure.UsersReport, configure.Report) {
 	t.Helper()
-	users, err := configure.Users(into, c)
+	users, err := configure.Users(context.Background(), into, c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -80,7 +80,9 @@ func doWrite(w *world, c call) (status, error) {
 			if err != nil {
 				return scripts.Failure, err
 			}
-			text += string(data)
+			if text += string(data); len(text) > maxText {
+				return unknown, notDone("the file becomes too long")
+			}
 		}
 	case c.name == "echo" && !hasFlag(c.args, 'e') && !hasFlag(c.args, 'n'):
 		text = strings.Join(c.args, " ") + "\n"

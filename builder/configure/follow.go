@@ -2,6 +2,7 @@ package configure
 
 import (
 	"cmp"
+	"context"
 	"path"
 	"strings"
 
@@ -31,7 +32,7 @@ var environment = map[string]string{
 }
 
 // follow goes through the scripts of one package.
-func (w *world) follow(p packages.About) {
+func (w *world) follow(ctx context.Context, p packages.About) {
 	w.current = &Scripts{Name: p.Name, Version: p.Version}
 	w.reason, w.noted = "", map[Line]bool{}
 	if p.Format == packages.Deb {
@@ -41,7 +42,7 @@ func (w *world) follow(p packages.About) {
 		for _, s := range p.Scripts {
 			if name, _, _ := strings.Cut(s.When, " "); name == stage.name {
 				w.current.Scripts = append(w.current.Scripts, s.When)
-				w.followOne(s, stage.args)
+				w.followOne(ctx, s, stage.args)
 			}
 		}
 	}
@@ -50,7 +51,7 @@ func (w *world) follow(p packages.About) {
 		case "%triggerprein", "%triggerin", "%filetriggerin", "%transfiletriggerin":
 			w.current.Scripts = append(w.current.Scripts, s.When)
 			w.triggered = true // by other packages and their files, or not
-			w.followOne(s, []string{"1", "1"})
+			w.followOne(ctx, s, []string{"1", "1"})
 			w.triggered = false
 		}
 	}
@@ -59,7 +60,7 @@ func (w *world) follow(p packages.About) {
 	}
 }
 
-func (w *world) followOne(s packages.Script, args []string) {
+func (w *world) followOne(ctx context.Context, s packages.Script, args []string) {
 	w.script, w.umask = s.When, 0o022
 	switch path.Base(strings.Fields(s.Interpreter + " /bin/sh")[0]) {
 	case "sh", "bash", "dash":
@@ -76,7 +77,7 @@ func (w *world) followOne(s packages.Script, args []string) {
 	}
 	parsed, err := scripts.Parse(s.Text)
 	if err == nil {
-		err = parsed.Follow(w, args, environment)
+		err = parsed.Follow(ctx, w, args, environment)
 	}
 	if err != nil {
 		w.noteNotDone(scripts.Command{Text: firstLine(s.Text)}, err.Error())

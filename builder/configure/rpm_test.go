@@ -69,7 +69,7 @@ func TestRPMScriptletsAreDone(t *testing.T) {
 	c := Config{Packages: []packages.About{rpmPackage(), {Format: packages.RPM, Name: "lua", Version: "2", Scripts: []packages.Script{{When: "%pretrans", Interpreter: "<lua>", Text: "posix.symlink()"}, {When: "%post", Interpreter: "/sbin/ldconfig"},
 		{When: "%triggerun -- x", Interpreter: "/bin/sh", Text: "rm -rf /etc/passwd"}, {When: "%transfiletriggerin -- /usr/lib", Interpreter: "/bin/sh", Text: "/sbin/ldconfig"},
 		{When: "%triggerin -- x", Interpreter: "/bin/sh", Text: "touch /etc/triggered"}, {When: "%posttrans -e", Interpreter: "/bin/sh", Text: "touch %{_sysconfdir}/x"}}}}, Source: "test", Epoch: 1767225600}
-	users, err := Users(ours, c)
+	users, err := Users(t.Context(), ours, c)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -92,7 +92,7 @@ func TestScriptsChangeATreeAsTheyWouldAFolder(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			w.follow(about)
+			w.follow(t.Context(), about)
 			for _, l := range w.current.NotDone {
 				t.Errorf("not done: %v", l)
 			}
@@ -179,7 +179,7 @@ func FuzzScripts(f *testing.F) {
 			ours := scriptTree(t)
 			about := packages.About{Format: packages.Deb, Name: "p", Scripts: []packages.Script{{When: "postinst", Interpreter: "/bin/sh", Text: text}}}
 			c := Config{Packages: []packages.About{about}, Source: "test"}
-			if _, err := Users(ours, c); err != nil {
+			if _, err := Users(t.Context(), ours, c); err != nil {
 				return // two of one name, in what was there
 			}
 			report, err := Run(t.Context(), ours, c)

@@ -1,6 +1,7 @@
 package configure
 
 import (
+	"context"
 	"fmt"
 	"path"
 	"strings"
@@ -15,7 +16,7 @@ import (
 // Users makes the users and groups that packages ask for in their scripts and
 // in sysusers.d, and those of Debian's base-passwd. Ids that the tree has are
 // never changed.
-func Users(t *tree.Tree, c Config) (UsersReport, error) {
+func Users(ctx context.Context, t *tree.Tree, c Config) (UsersReport, error) {
 	if c.has(packages.Deb) {
 		if err := debian.Accounts(t, c.Source); err != nil {
 			return UsersReport{}, err
@@ -27,7 +28,10 @@ func Users(t *tree.Tree, c Config) (UsersReport, error) {
 	}
 	w.making = true
 	for _, p := range c.Packages {
-		w.follow(p)
+		w.follow(ctx, p)
+	}
+	if err := ctx.Err(); err != nil {
+		return UsersReport{}, err
 	}
 	if err := w.sysusers(dropin.Files(t, dropin.Folders("sysusers.d"), ".conf")); err != nil {
 		return UsersReport{}, err

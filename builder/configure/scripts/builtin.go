@@ -9,6 +9,9 @@ import (
 // shell itself, or a command for the world.
 func (f *follower) simple(s *simple) (Status, flow) {
 	words := f.expand(s.words)
+	if f.err != nil {
+		return Unknown, exits
+	}
 	if len(words) == 0 {
 		for _, a := range s.assigns {
 			f.set(a.name, f.expandOne(a.value))
@@ -32,8 +35,8 @@ func (f *follower) simple(s *simple) (Status, flow) {
 }
 
 func (f *follower) call(body node, args []Word) (Status, flow) {
-	if f.calls++; f.calls > maxCalls && f.err == nil {
-		f.err = errTooLong
+	if f.calls++; f.calls > maxCalls {
+		f.fail(errTooLong)
 	}
 	saved, frame := f.args, f.doubtFrame
 	f.args = nil

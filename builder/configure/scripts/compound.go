@@ -40,6 +40,9 @@ func (f *follower) branch(b *branch) (Status, flow) {
 	defer func() { f.doubt = entered }()
 	status, unsure := Success, false
 	for i, body := range b.bodies {
+		if !f.spend(1) {
+			return Unknown, exits
+		}
 		is := Success // else
 		if i < len(b.conditions) {
 			var left flow
@@ -67,12 +70,15 @@ func (f *follower) branch(b *branch) (Status, flow) {
 func (f *follower) choice(c *choice) (Status, flow) {
 	subject := f.expandOne(c.subject)
 	for _, a := range c.arms {
+		if !f.spend(1) {
+			return Unknown, exits
+		}
 		if !subject.known {
 			f.maybe(func() { f.list(a.body) })
 			continue
 		}
 		for _, p := range a.patterns {
-			if match(f.pattern(p), subject.text) {
+			if is := f.match(f.pattern(p), subject.text); is && f.err == nil {
 				return f.list(a.body)
 			}
 		}
@@ -94,6 +100,9 @@ func (f *follower) each(e *each) (Status, flow) {
 	}
 	status := Success
 	for _, w := range over {
+		if !f.spend(wordWork) {
+			return Unknown, exits
+		}
 		if !w.Known {
 			f.maybe(func() {
 				f.vars[e.name] = value{w.Text, false}
@@ -127,6 +136,9 @@ func (f *follower) group(g *group) (Status, flow) {
 	}
 	if !g.sub {
 		return run()
+	}
+	if !f.spend(wordWork * (len(f.vars) + len(f.functions))) {
+		return Unknown, exits
 	}
 	vars, args, functions := maps.Clone(f.vars), f.args, maps.Clone(f.functions)
 	status, _ := run()

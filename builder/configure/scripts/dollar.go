@@ -121,8 +121,12 @@ func (p *parser) braceArg(quoted bool) word {
 		case c == '\\':
 			out = append(out, p.escape()...)
 		default:
-			p.pos++
-			out = append(out, part{kind: literal, quoted: quoted, text: string(c)})
+			end := p.pos + 1
+			for end < len(p.text) && strings.IndexByte("\"'$`\\", p.text[end]) < 0 {
+				end++
+			}
+			out = append(out, part{kind: literal, quoted: quoted, text: p.text[p.pos:end]})
+			p.pos = end
 		}
 	}
 	return out

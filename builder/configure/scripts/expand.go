@@ -10,7 +10,12 @@ import (
 func (f *follower) expand(words []word) []Word {
 	var out []Word
 	for _, w := range words {
-		out = append(out, f.fields(w)...)
+		if out = append(out, f.fields(w)...); len(out) > maxWords {
+			f.fail(errTooLong)
+		}
+		if f.err != nil {
+			return nil
+		}
 	}
 	return out
 }
@@ -23,14 +28,23 @@ func (f *follower) fields(w word) []Word {
 	flush := func() {
 		if began {
 			out = append(out, current)
+			f.spend(wordWork)
 		}
 		current, began = Word{Known: true}, false
 	}
+	add := func(text string) {
+		if f.spend(len(current.Text) + len(text)) {
+			current.Text += text
+		}
+	}
 	for i, p := range w {
+		if !f.spend(wordWork) {
+			return nil
+		}
 		switch {
 		case p.kind == literal:
 			began = true
-			current.Text += p.text
+			add(p.text)
 			if !p.quoted && (strings.ContainsAny(p.text, "*?[") && p.text != "[" || i == 0 && strings.HasPrefix(p.text, "~")) {
 				current.Known = false // the names of files
 			}
@@ -40,7 +54,7 @@ func (f *follower) fields(w word) []Word {
 					flush()
 				}
 				began = true
-				current.Text += a.text
+				add(a.text)
 				current.Known = current.Known && a.known
 			}
 			if len(f.args) == 0 && len(w) > 2 {
@@ -53,7 +67,7 @@ func (f *follower) fields(w word) []Word {
 			current.Known = current.Known && v.known
 			if p.quoted || !v.known {
 				began = true
-				current.Text += v.text
+				add(v.text)
 				break
 			}
 			for j, field := range strings.FieldsFunc(v.text, func(r rune) bool { return r == ' ' || r == '\t' || r == '\n' }) {
@@ -61,7 +75,10 @@ func (f *follower) fields(w word) []Word {
 					flush()
 				}
 				began = true
-				current.Text += field
+				add(field)
+				if len(out) > maxWords {
+					break
+				}
 			}
 			if strings.TrimRight(v.text, " \t\n") != v.text {
 				flush()
@@ -83,6 +100,9 @@ func (f *follower) expandOne(w word) value {
 		if p.kind != literal {
 			v = f.value(p)
 		}
+		if !f.spend(wordWork + len(out.text) + len(v.text)) {
+			return value{"…", false}
+		}
 		out.text += v.text
 		out.known = out.known && v.known
 		if len(out.text) > maxWord {
@@ -92,13 +112,19 @@ func (f *follower) expandOne(w word) value {
 	return out
 }
 
-// pattern makes a pattern for match of a word.
+// pattern makes a pattern for match of a word. One that is too long ends all.
 func (f *follower) pattern(w word) string {
 	var out strings.Builder
 	for _, p := range w {
 		v := value{p.text, true}
 		if p.kind != literal {
 			v = f.value(p)
+		}
+		if len(v.text)+out.Len() > maxPattern {
+			f.fail(errTooLong)
+		}
+		if !f.spend(wordWork + len(v.text)) {
+			return ""
 		}
 		if !p.quoted {
 			out.WriteString(v.text)
@@ -136,7 +162,7 @@ func (f *follower) value(p part) value {
 		return v
 	case "#", "##", "%", "%%":
 		if v.known {
-			v.text = trim(v.text, f.pattern(p.arg), p.op)
+			v.text = f.trim(v.text, f.pattern(p.arg), p.op)
 		}
 		return v
 	}
@@ -150,6 +176,9 @@ func (f *follower) parameter(name string) value {
 		for i, a := range f.args {
 			if i > 0 {
 				all.text += " "
+			}
+			if !f.spend(wordWork+len(all.text)+len(a.text)) || len(all.text)+len(a.text) > maxWord {
+				return value{"$" + name, false}
 			}
 			all.text += a.text
 			all.known = all.known && a.known
@@ -176,16 +205,19 @@ func (f *follower) parameter(name string) value {
 }
 
 // trim takes a prefix or a suffix off, the shortest or the longest.
-func trim(text, pattern, op string) string {
+func (f *follower) trim(text, pattern, op string) string {
 	for i := range len(text) + 1 {
 		n := i
+		if f.err != nil {
+			break
+		}
 		if len(op) == 2 {
 			n = len(text) - i
 		}
-		if op[0] == '#' && match(pattern, text[:n]) {
+		if op[0] == '#' && f.match(pattern, text[:n]) {
 			return text[n:]
 		}
-		if op[0] == '%' && match(pattern, text[len(text)-n:]) {
+		if op[0] == '%' && f.match(pattern, text[len(text)-n:]) {
 			return text[:len(text)-n]
 		}
 	}
@@ -193,9 +225,16 @@ func trim(text, pattern, op string) string {
 }
 
 // match is the pattern matching of case: * and ? match any byte, also a slash.
-func match(pattern, text string) bool {
+func (f *follower) match(pattern, text string) bool {
 	p, t, star, mark := 0, 0, -1, 0
 	for t < len(text) {
+		cost := 1
+		if p < len(pattern) && pattern[p] == '[' {
+			cost = wordWork + len(pattern) - p
+		}
+		if !f.spend(cost) {
+			return false
+		}
 		if p < len(pattern) && pattern[p] == '*' {
 			star, mark = p, t
 			p++
@@ -241,6 +280,13 @@ func matchOne(pattern string, c byte) (int, bool) {
 
 // output is what a command prints, where that is known.
 func (f *follower) output(text string) value {
+	if f.nested++; f.nested > maxCalls {
+		f.fail(errTooLong)
+	}
+	defer func() { f.nested-- }()
+	if !f.spend(wordWork + len(text)) {
+		return value{"$()", false}
+	}
 	unknown := value{"$(" + strings.Join(strings.Fields(text), " ") + ")", false}
 	s, err := Parse(text)
 	if err != nil || len(s.body) != 1 {
@@ -276,6 +322,9 @@ func (f *follower) output(text string) value {
 	case len(words) > 1 && words[0].Text == "echo" && !strings.HasPrefix(words[1].Text, "-"):
 		text := words[1].Text
 		for _, w := range words[2:] {
+			if !f.spend(len(text)+len(w.Text)) || len(text)+len(w.Text) > maxWord {
+				return unknown
+			}
 			text += " " + w.Text
 		}
 		return value{text, true}

@@ -1,6 +1,7 @@
 package scripts
 
 import (
+	"context"
 	"errors"
 	"strings"
 )
@@ -71,9 +72,13 @@ type World interface {
 
 // What following a script may cost.
 const (
-	maxSteps = 20_000
-	maxCalls = 20 // functions inside each other
-	maxWord  = 64 << 10
+	maxSteps   = 20_000
+	maxCalls   = 20 // functions inside each other, and substitutions
+	maxWord    = 64 << 10
+	maxPattern = 4 << 10
+	maxWords   = 4 << 10  // of one command
+	maxWork    = 16 << 20 // bytes that are made, matched or read again, and some for each word
+	wordWork   = 16
 )
 
 var errTooLong = errors.New("the script goes on for too long")
@@ -95,6 +100,7 @@ const (
 )
 
 type follower struct {
+	ctx       context.Context
 	script    *Script
 	world     World
 	name      string
@@ -102,20 +108,24 @@ type follower struct {
 	vars      map[string]value
 	functions map[string]node
 	sections  []string // by line
+	lines     []string // without blanks around them
 
 	doubt      int // conditions that are not known, around the command
 	doubtFrame int // the function may have been left before
 	doubtRest  int // the script may have ended before
 	pipe       int
 	calls      int
+	nested     int // substitutions inside each other
 	steps      int
+	work       int
 	err        error
 }
 
 // Follow goes through s as a first installation would, with the given
-// arguments and environment.
-func (s *Script) Follow(w World, args []string, environment map[string]string) error {
-	f := &follower{script: s, world: w, vars: map[string]value{}, functions: map[string]node{}}
+// arguments and environment. A script that goes on for too long, or makes too
+// much of its words, is an error; what has been handed over by then stands.
+func (s *Script) Follow(ctx context.Context, w World, args []string, environment map[string]string) error {
+	f := &follower{ctx: ctx, script: s, world: w, vars: map[string]value{}, functions: map[string]node{}}
 	for _, a := range args {
 		f.args = append(f.args, value{a, true})
 	}
@@ -131,6 +141,7 @@ func (s *Script) Follow(w World, args []string, environment map[string]string) e
 func (f *follower) readSections() {
 	section := ""
 	for _, line := range f.script.lines {
+		f.lines = append(f.lines, strings.TrimSpace(line))
 		if by, ok := strings.CutPrefix(line, "# Automatically added by "); ok {
 			section, _, _ = strings.Cut(by, "/")
 		} else if strings.HasPrefix(line, "# End automatically added section") {
@@ -138,6 +149,24 @@ func (f *follower) readSections() {
 		}
 		f.sections = append(f.sections, section)
 	}
+}
+
+func (f *follower) fail(err error) {
+	if f.err == nil {
+		f.err = err
+	}
+}
+
+// spend notes work, and reports whether to go on.
+func (f *follower) spend(n int) bool {
+	const often = 1 << 20
+	if before := f.work / often; before != (f.work+n)/often && f.ctx.Err() != nil {
+		f.fail(context.Cause(f.ctx))
+	}
+	if f.work += n; f.work > maxWork {
+		f.fail(errTooLong)
+	}
+	return f.err == nil
 }
 
 func (f *follower) certain() bool {
@@ -163,8 +192,11 @@ func (f *follower) list(l list) (Status, flow) {
 }
 
 func (f *follower) node(n node) (Status, flow) {
-	if f.steps++; f.steps > maxSteps && f.err == nil {
-		f.err = errTooLong
+	if f.steps++; f.steps > maxSteps {
+		f.fail(errTooLong)
+	}
+	if f.ctx.Err() != nil {
+		f.fail(context.Cause(f.ctx))
 	}
 	if f.err != nil {
 		return Unknown, exits
@@ -197,8 +229,8 @@ func (f *follower) node(n node) (Status, flow) {
 // hand gives a command to the world.
 func (f *follower) hand(line int, words []Word, redirects []redirect) Status {
 	c := Command{Line: line, Words: words, Certain: f.certain(), Pipe: f.pipe > 0}
-	if line <= len(f.script.lines) {
-		c.Text = strings.TrimSpace(f.script.lines[line-1])
+	if line <= len(f.lines) {
+		c.Text = f.lines[line-1]
 		c.Section = f.sections[line-1]
 	}
 	for _, r := range redirects {
@@ -209,6 +241,9 @@ func (f *follower) hand(line int, words []Word, redirects []redirect) Status {
 			out.Text = Word{text.text, text.known}
 		}
 		c.Redirects = append(c.Redirects, out)
+	}
+	if f.err != nil {
+		return Unknown // its words are not complete
 	}
 	return f.world.Run(c)
 }

@@ -9,6 +9,7 @@ import (
 const (
 	maxScript = 1 << 20 // bytes
 	maxDepth  = 60      // constructs inside each other
+	maxMark   = 1 << 10 // bytes of what ends a here-document
 )
 
 // parser reads a script. Errors end it by panicking with a syntaxError, which

@@ -44,7 +44,7 @@ func follow(t testing.TB, text string) []string {
 		t.Fatalf("%s: %v", text, err)
 	}
 	var r recorder
-	if err := s.Follow(&r, []string{"configure", ""}, map[string]string{"KNOWN": "k v"}); err != nil {
+	if err := s.Follow(t.Context(), &r, []string{"configure", ""}, map[string]string{"KNOWN": "k v"}); err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}
 	return r.lines
@@ -146,7 +146,7 @@ func FuzzFollow(f *testing.F) {
 		var all [2]string
 		for i := range all {
 			var r recorder
-			err := s.Follow(&r, []string{"1", text}, map[string]string{"X": text})
+			err := s.Follow(t.Context(), &r, []string{"1", text}, map[string]string{"X": text})
 			all[i] = fmt.Sprint(err, r.lines)
 		}
 		if all[0] != all[1] {

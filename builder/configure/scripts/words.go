@@ -58,7 +58,9 @@ func (p *parser) bind(all []redirect) {
 			if part.kind != literal {
 				p.fail("want a plain word behind %s", r.op)
 			}
-			m.end += part.text
+			if m.end += part.text; len(m.end) > maxMark {
+				p.fail("the end of a text is longer than %d bytes", maxMark)
+			}
 		}
 		r.text = &word{}
 		p.pending, p.marks = append(p.pending, r), append(p.marks, m)
