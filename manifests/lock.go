@@ -20,7 +20,8 @@ type Lock struct {
 // Locked is what one source stands for on one architecture. Exactly one of
 // File, Image and Packages is there.
 type Locked struct {
-	Source string `json:"source"` // Source.Name
+	Source string `json:"source"`         // Source.Name
+	Path   string `json:"path,omitempty"` // with File: where it is, as the recipe writes it
 	Arch   Arch   `json:"arch"`
 	// Asked is the digest of all that the recipe says about the source, with the
 	// keys it names: when that moves, the lock is no longer for this recipe.
@@ -63,7 +64,10 @@ type LockedPackage struct {
 	URL     string `json:"url"`     // where it was found: an http or https URL, or the recipe's path
 	Size    int64  `json:"size"`    // bytes
 	Digest  Digest `json:"digest"`
-	Asked   bool   `json:"asked,omitempty"` // the recipe names it; others came as dependencies
+	// Repository is the URL of the one of Repositories that it was found in; empty
+	// for a file of the recipe.
+	Repository string `json:"repository,omitempty"`
+	Named      bool   `json:"named,omitempty"` // the recipe names it; others came as dependencies
 }
 
 // ParseLock reads a lock and checks that a build can rely on it.
@@ -97,12 +101,6 @@ func (l Lock) Find(source string, arch Arch, asked Digest) (Locked, bool) {
 	return Locked{}, false
 }
 
-// Path is where a locked File is, as the recipe writes it.
-func (in Locked) Path() string {
-	_, path, _ := strings.Cut(in.Source, " ")
-	return path
-}
-
 func (in Locked) check() error {
 	if _, err := ParseArch(string(in.Arch)); err != nil {
 		return err
@@ -113,8 +111,8 @@ func (in Locked) check() error {
 			kinds++
 		}
 	}
-	word, _, _ := strings.Cut(in.Source, " ")
-	registry := word == "oci" && (Source{OCI: in.Path()}).InRegistry()
+	word, at, _ := strings.Cut(in.Source, " ")
+	registry := word == "oci" && (Source{OCI: at}).InRegistry()
 	switch {
 	case in.Source == "" || in.Asked.IsZero():
 		return fmt.Errorf("want a source and the digest of what it asks for")
@@ -126,10 +124,23 @@ func (in Locked) check() error {
 		return fmt.Errorf("want a file for what is on this machine, and for nothing else")
 	case (word == "deb" || word == "rpm") != (len(in.Packages) > 0):
 		return fmt.Errorf("want packages for deb and rpm, and for nothing else")
+	case (in.File != nil) != (in.Path != "") || in.File != nil && in.Path != at:
+		return fmt.Errorf("path %q: want that of the source where there is a file, and none elsewhere", clip(in.Path))
 	case in.File != nil:
 		return in.File.check("file")
 	case in.Image != nil:
 		return in.Image.check()
+	}
+	return in.checkPackages()
+}
+
+func (in Locked) checkPackages() error {
+	known := map[string]bool{"": true}
+	for i, r := range in.Repositories {
+		if r.URL == "" || r.Digest.IsZero() {
+			return fmt.Errorf("repositories[%d]: want a url and a digest", i)
+		}
+		known[r.URL] = true
 	}
 	for i, p := range in.Packages {
 		if p.Name == "" || p.Version == "" || p.Arch == "" || p.URL == "" {
@@ -138,10 +149,8 @@ func (in Locked) check() error {
 		if p.Size <= 0 || p.Digest.IsZero() {
 			return fmt.Errorf("package %s of %d bytes: want more than 0, and a digest", clip(p.Name), p.Size)
 		}
-	}
-	for i, r := range in.Repositories {
-		if r.URL == "" || r.Digest.IsZero() {
-			return fmt.Errorf("repositories[%d]: want a url and a digest", i)
+		if !known[p.Repository] {
+			return fmt.Errorf("package %s: repository %q: want the url of one in repositories", clip(p.Name), clip(p.Repository))
 		}
 	}
 	return nil

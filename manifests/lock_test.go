@@ -13,8 +13,8 @@ const goodLock = `{"schema": 1, "inputs": [
    "layers": [{"mediaType": "l", "size": 10, "digest": "sha256:` + hex64 + `"}]}},
  {"source": "deb packages", "arch": "amd64", "asked": "sha256:` + hex64 + `",
   "repositories": [{"url": "http://deb.example", "suite": "s", "revision": "r", "digest": "sha256:` + hex64 + `"}],
-  "packages": [{"name": "a", "version": "1:2-3", "arch": "all", "url": "http://deb.example/a.deb", "size": 7, "digest": "sha256:` + hex64 + `", "asked": true}]},
- {"source": "tar root.tar", "arch": "amd64", "asked": "sha256:` + hex64 + `", "file": {"size": 7, "digest": "sha256:` + hex64 + `"}}
+  "packages": [{"name": "a", "version": "1:2-3", "arch": "all", "url": "http://deb.example/a.deb", "size": 7, "digest": "sha256:` + hex64 + `", "repository": "http://deb.example", "named": true}]},
+ {"source": "tar root.tar", "path": "root.tar", "arch": "amd64", "asked": "sha256:` + hex64 + `", "file": {"size": 7, "digest": "sha256:` + hex64 + `"}}
 ]}`
 
 func TestALockIsReadAsItWasWritten(t *testing.T) {
@@ -31,7 +31,7 @@ func TestALockIsReadAsItWasWritten(t *testing.T) {
 		t.Fatalf("%v, %d inputs: want 3", err, len(again.Inputs))
 	}
 	asked := again.Inputs[1].Asked
-	if in, ok := again.Find("deb packages", AMD64, asked); !ok || in.Packages[0].Version != "1:2-3" || !in.Packages[0].Asked {
+	if in, ok := again.Find("deb packages", AMD64, asked); !ok || in.Packages[0].Version != "1:2-3" || !in.Packages[0].Named || in.Packages[0].Repository != "http://deb.example" {
 		t.Errorf("found %+v, %v", in, ok)
 	}
 	if _, ok := again.Find("deb packages", ARM64, asked); ok {
@@ -54,6 +54,10 @@ func TestAFaultyLockIsRefused(t *testing.T) {
 		{`"layers": [{"mediaType": "l", "size": 10, "digest": "sha256:` + hex64 + `"}]`, `"layers": []`, "image of 0 layers"},
 		{`"mediaType": "c"`, `"mediaType": ""`, "want a media type"},
 		{`"url": "http://deb.example", `, `"url": "", `, "repositories[0]: want a url"},
+		{`"repository": "http://deb.example"`, `"repository": "http://other.example"`, `package a: repository "http://other.example"`},
+		{`"path": "root.tar", `, ``, `path "": want that of the source`},
+		{`"path": "root.tar"`, `"path": "other.tar"`, `path "other.tar": want that of the source`},
+		{`"source": "deb packages", `, `"source": "deb packages", "path": "x", `, `path "x": want that of the source`},
 		{`"source": "tar root.tar"`, `"source": ""`, "want a source"},
 		{`"source": "tar root.tar"`, `"source": "dir root.tar"`, "want a file for what is on this machine"},
 		{`"source": "tar root.tar"`, `"source": "deb packages"`, "want a file for what is on this machine"},

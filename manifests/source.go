@@ -36,7 +36,7 @@ type RPM struct {
 type RPMRepository struct {
 	URL      string   `yaml:"url" json:"url" jsonschema:"required,description=The folder that holds repodata: an http or https URL or a path; $arch is replaced (x86_64 or aarch64)"`
 	GPGKey   []string `yaml:"gpgkey" json:"gpgkey" jsonschema:"required,description=Paths of the public keys that repomd.xml and packages must be signed by"`
-	Priority int      `yaml:"priority" json:"priority,omitempty" jsonschema:"description=Of two repositories that have a package the one with the lower number wins (default 99)"`
+	Priority *int     `yaml:"priority" json:"priority,omitempty" jsonschema:"minimum=1,maximum=999,description=Of two repositories that have a package the one with the lower number wins (default 99)"`
 	// Unsigned metadata is still bound to signed packages.
 	UnsignedMetadata bool `yaml:"unsignedMetadata" json:"unsignedMetadata,omitempty" jsonschema:"description=Accept a repomd.xml without a signature; packages must still be signed"`
 }
@@ -165,6 +165,10 @@ func (r *RPM) check(fault func(path, format string, args ...any), at string) {
 		checkLocation(fault, at+".url", repository.URL)
 		if len(repository.GPGKey) == 0 {
 			fault(at+".gpgkey", "%s.gpgkey is missing: name the keys that its packages are signed by", at)
+		}
+		const most = 999
+		if p := repository.Priority; p != nil && (*p < 1 || *p > most) {
+			fault(at+".priority", "%s.priority: %d: want 1 to %d", at, *p, most)
 		}
 	}
 }

@@ -37,7 +37,7 @@ func TestEveryFaultOfAPackageSourceIsNamed(t *testing.T) {
 		_, err := ParseRecipe("r", []byte("product: p\nsources:\n  - "+source+"\n"))
 		return err
 	}
-	for _, good := range []string{deb, rpm, "deb: {packages: [./a.deb]}", "rpm: {packages: [/a.rpm], scripts: sandbox}", "{oci: ghcr.io/a/b, cosign: k.pub}"} {
+	for _, good := range []string{deb, rpm, "deb: {packages: [./a.deb]}", "rpm: {packages: [/a.rpm], scripts: sandbox}", "{oci: ghcr.io/a/b, cosign: k.pub}", strings.Replace(rpm, "gpgkey: [k]", "gpgkey: [k], priority: 1", 1)} {
 		if err := parse(good); err != nil {
 			t.Errorf("%s: %v", good, err)
 		}
@@ -55,6 +55,9 @@ func TestEveryFaultOfAPackageSourceIsNamed(t *testing.T) {
 		{deb, "repositories: [{url: http://deb.example, suites: [s], signedBy: [k]}], ", "", "there are no repositories"},
 		{deb, "packages: [a]", "packages: [a], scripts: run", "want report or sandbox"},
 		{rpm, "gpgkey: [k]", "gpgkey: []", "gpgkey is missing"},
+		{rpm, "gpgkey: [k]", "gpgkey: [k], priority: 0", "sources[0].rpm.repositories[0].priority: 0: want 1 to 999"},
+		{rpm, "gpgkey: [k]", "gpgkey: [k], priority: -5", "priority: -5: want 1 to 999"},
+		{rpm, "gpgkey: [k]", "gpgkey: [k], priority: 1000", "priority: 1000: want 1 to 999"},
 		{rpm, "http://rpm.example/$arch", "rpm.example", "want an http or https URL"},
 		{rpm, "packages: [a]", "packages: [a], colour: red", "unknown key"},
 		{"{oci: ghcr.io/a/b, cosign: k.pub}", "ghcr.io/a/b", "layout", "cosign: goes with oci and a registry only"},

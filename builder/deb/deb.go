@@ -36,17 +36,17 @@ import (
 )
 
 // Describe reads what a .deb file says of itself. Relations are as they are
-// for the architecture of the package, or for that of the host where it fits
-// all. Its URL is the path, and its Repository 0.
-func Describe(ctx context.Context, path string) (packages.Package, error) {
-	p, err := describeFile(ctx, path)
+// for the architecture of the package, or for the one given where it fits all.
+// Its URL is the path, and its Repository 0.
+func Describe(ctx context.Context, path string, arch manifests.Arch) (packages.Package, error) {
+	p, err := describeFile(ctx, path, arch)
 	if err != nil {
 		return packages.Package{}, fmt.Errorf("%s: %w", filepath.Base(path), err)
 	}
 	return p, nil
 }
 
-func describeFile(ctx context.Context, path string) (packages.Package, error) {
+func describeFile(ctx context.Context, path string, all manifests.Arch) (packages.Package, error) {
 	opened, err := open(path)
 	if err != nil {
 		return packages.Package{}, err
@@ -63,7 +63,7 @@ func describeFile(ctx context.Context, path string) (packages.Package, error) {
 	}
 	arch := info.stanza.Value("Architecture")
 	if arch == "all" {
-		arch = string(manifests.HostArch())
+		arch = string(all)
 	}
 	p, err := describe(info.stanza, control.NewParser(arch))
 	if err != nil {

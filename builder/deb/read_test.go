@@ -18,6 +18,7 @@ import (
 	"github.com/proa-os/proa/builder/tarball/tartest"
 	"github.com/proa-os/proa/builder/tree"
 	"github.com/proa-os/proa/builder/tree/treetest"
+	"github.com/proa-os/proa/manifests"
 )
 
 // limits keep a test that fails from filling the disk.
@@ -185,7 +186,7 @@ func TestAPackageOfDpkgDebIsReadWhole(t *testing.T) {
 func TestAFileDescribesItselfAsItsIndexDoes(t *testing.T) {
 	t.Parallel()
 	path := debtest.Build(t, t.TempDir(), "sample", sample, sampleFiles())
-	p, err := deb.Describe(t.Context(), path)
+	p, err := deb.Describe(t.Context(), path, manifests.AMD64)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,8 +198,20 @@ func TestAFileDescribesItselfAsItsIndexDoes(t *testing.T) {
 	if fmt.Sprint(p.Conflicts) != "[{enemy 0 []} {old < 2 0 []}]" || fmt.Sprint(p.Recommends) != "[{r 0 []}]" {
 		t.Errorf("conflicts %v, recommends %v", p.Conflicts, p.Recommends)
 	}
-	if _, err := deb.Describe(t.Context(), write(t, []byte("x"))); err == nil || !strings.Contains(err.Error(), "hostile.deb: not a .deb file") {
+	if _, err := deb.Describe(t.Context(), write(t, []byte("x")), manifests.AMD64); err == nil || !strings.Contains(err.Error(), "hostile.deb: not a .deb file") {
 		t.Errorf("error %v", err)
+	}
+}
+
+func TestRelationsOfAFileAreThoseOfTheArchitectureItIsLockedFor(t *testing.T) {
+	t.Parallel()
+	text := "Package: a\nVersion: 1\nArchitecture: all\nMaintainer: T <t@example.org>\nDescription: x\nDepends: b:amd64, c:arm64\n"
+	path := debtest.Build(t, t.TempDir(), "a", text, map[string]string{"usr/share/a": "a"})
+	for arch, want := range map[manifests.Arch]string{manifests.AMD64: "[{b 0 []} {c:arm64 0 []}]", manifests.ARM64: "[{b:amd64 0 []} {c 0 []}]"} {
+		p, err := deb.Describe(t.Context(), path, arch)
+		if err != nil || fmt.Sprint(p.Requires) != want {
+			t.Errorf("for %s: %v, %v: want %s", arch, p.Requires, err, want)
+		}
 	}
 }
 

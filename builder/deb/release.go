@@ -10,6 +10,7 @@ import (
 
 	"github.com/proa-os/proa/builder/deb/control"
 	"github.com/proa-os/proa/builder/packages"
+	"github.com/proa-os/proa/manifests"
 )
 
 const maxRelease = 16 << 20 // Debian's own have less than 200 KiB
@@ -92,6 +93,10 @@ func fresh(s *control.Stanza, now time.Time) error {
 	}
 	return nil
 }
+
+// Made is when a suite was made, by the Date of its InRelease, which is its
+// Revision in a lock.
+func Made(r manifests.LockedRepository) (time.Time, error) { return parseTime(r.Revision) }
 
 // parseTime reads the dates of Release files: RFC 5322 in UTC.
 func parseTime(text string) (time.Time, error) {

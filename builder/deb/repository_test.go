@@ -51,7 +51,7 @@ func TestARepositoryOfAptIsLoaded(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	own, err := deb.Describe(t.Context(), path)
+	own, err := deb.Describe(t.Context(), path, manifests.AMD64)
 	own.URL, own.Repository = p.URL, p.Repository
 	if err != nil || fmt.Sprintf("%#v", own) != fmt.Sprintf("%#v", p) {
 		t.Errorf("the file says %+v, %v\nthe index says %+v", own, err, p)

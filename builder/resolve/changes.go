@@ -70,7 +70,7 @@ func states(lock manifests.Lock) map[stateKey]state {
 		case in.Image != nil:
 			put(in.Image.Reference, short(in.Image.Manifest.Digest), in.Image.Manifest.Digest)
 		case in.File != nil:
-			put(in.Path(), short(in.File.Digest), in.File.Digest)
+			put(in.Path, short(in.File.Digest), in.File.Digest)
 		}
 		for _, p := range in.Packages {
 			put(p.Name+":"+p.Arch, p.Version, p.Digest)

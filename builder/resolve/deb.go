@@ -8,7 +8,7 @@ import (
 	"github.com/proa-os/proa/manifests"
 )
 
-func (r *resolver) deb(ctx context.Context, source manifests.Deb, locked *manifests.Locked, held map[string]string) error {
+func (r *resolver) deb(ctx context.Context, source manifests.Deb, locked *manifests.Locked, held []manifests.LockedPackage) error {
 	q := newQuestion(packages.Deb, string(locked.Arch), held)
 	q.exclude, q.recommends = source.Exclude, source.Recommends
 	for i, repository := range source.Repositories {
@@ -34,7 +34,10 @@ func (r *resolver) deb(ctx context.Context, source manifests.Deb, locked *manife
 	}
 	items, files := split(source.Packages)
 	for _, file := range files {
-		if err := q.addFile(ctx, file, inFolder(r.Folder, file), deb.Describe); err != nil {
+		err := q.addFile(ctx, file, inFolder(r.Folder, file), func(ctx context.Context, path string) (packages.Package, error) {
+			return deb.Describe(ctx, path, locked.Arch)
+		})
+		if err != nil {
 			return err
 		}
 	}

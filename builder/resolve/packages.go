@@ -20,15 +20,16 @@ type question struct {
 	arch         string // as the format calls it
 	candidates   []packages.Package
 	digests      map[string]manifests.Digest // of candidates that are files on the host, by URL
-	repositories []string                    // what messages call them
+	repositories []string                    // what messages call them; a file's is its path
 	wanted       []packages.Requirement
 	asked        map[string]bool // names that the recipe has
 	exclude      []string
 	recommends   bool
-	held         map[string]string // versions to keep, by name
+	held         []manifests.LockedPackage // files to keep
+	modular      int                       // packages of module streams, which are not among the candidates
 }
 
-func newQuestion(format packages.Format, arch string, held map[string]string) question {
+func newQuestion(format packages.Format, arch string, held []manifests.LockedPackage) question {
 	return question{format: format, arch: arch, held: held, digests: map[string]manifests.Digest{}, asked: map[string]bool{}}
 }
 
@@ -93,18 +94,21 @@ func (r *resolver) answer(ctx context.Context, q question, wanted, asked []packa
 	for _, r := range asked {
 		q.ask(r)
 	}
+	for i := range locked.Repositories {
+		locked.Repositories[i].URL = r.asWritten(locked.Repositories[i].URL)
+	}
+	if err := r.refuseOlder(locked.Repositories); err != nil {
+		return err
+	}
 	chosen, err := r.choose(ctx, q)
 	if err != nil {
 		return err
-	}
-	for i := range locked.Repositories {
-		locked.Repositories[i].URL = r.asWritten(locked.Repositories[i].URL)
 	}
 	locked.Packages, err = r.lockPackages(ctx, q, chosen)
 	return err
 }
 
-// Packages that are on the host, or are to stay at the version they have, win
+// Packages that are on the host, or that are the very files that are locked, win
 // over all others, whatever the priority of their repository.
 const (
 	priorityOnHost = -2
@@ -113,11 +117,7 @@ const (
 
 // choose solves the question.
 func (r *resolver) choose(ctx context.Context, q question) ([]packages.Package, error) {
-	for i, p := range q.candidates {
-		if version, ok := q.held[p.Name]; ok && version == p.Version && p.Priority > priorityHeld {
-			q.candidates[i].Priority = priorityHeld
-		}
-	}
+	r.hold(q)
 	step := r.Progress.Step("choose packages", 0)
 	chosen, err := solver.Solve(ctx, solver.Config{
 		Format:       q.format,
@@ -129,6 +129,9 @@ func (r *resolver) choose(ctx context.Context, q question) ([]packages.Package, 
 		Recommends:   q.recommends,
 	})
 	step.Done(err)
+	if err != nil && q.modular > 0 {
+		err = fmt.Errorf("%w; packages of module streams were left out: %d (which of them go together is not resolved)", err, q.modular)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -137,6 +140,34 @@ func (r *resolver) choose(ctx context.Context, q question) ([]packages.Package, 
 		found[i] = q.candidates[at]
 	}
 	return found, nil
+}
+
+// hold has the files that are to stay win. A name and a version are not enough
+// for that: any repository may offer them, also one that is trusted less.
+func (r *resolver) hold(q question) {
+	byName := map[string][]manifests.LockedPackage{}
+	for _, p := range q.held {
+		byName[p.Name] = append(byName[p.Name], p)
+	}
+	for i, p := range q.candidates {
+		for _, locked := range byName[p.Name] {
+			if p.Priority > priorityHeld && r.same(p, locked) {
+				q.candidates[i].Priority = priorityHeld
+			}
+		}
+	}
+}
+
+// same reports whether a candidate is the file that is locked: by its digest or,
+// where its repository gives another checksum, by the place it has there.
+func (r *resolver) same(p packages.Package, locked manifests.LockedPackage) bool {
+	if p.Version != locked.Version || p.Arch != locked.Arch || p.Size != locked.Size {
+		return false
+	}
+	if digest, err := manifests.ParseDigest(string(p.Checksum)); err == nil {
+		return digest == locked.Digest
+	}
+	return r.asWritten(p.URL) == locked.URL
 }
 
 // lockPackages writes down what was chosen. A package whose repository gives
@@ -156,7 +187,10 @@ func (r *resolver) lockPackages(ctx context.Context, q question, chosen []packag
 		}
 		locked[i] = manifests.LockedPackage{
 			Name: p.Name, Version: p.Version, Arch: p.Arch,
-			URL: r.asWritten(p.URL), Size: p.Size, Digest: digest, Asked: q.asked[p.Name],
+			URL: r.asWritten(p.URL), Size: p.Size, Digest: digest, Named: q.asked[p.Name],
+		}
+		if p.Priority != priorityOnHost {
+			locked[i].Repository = r.asWritten(q.repositories[p.Repository])
 		}
 	}
 	slices.SortFunc(locked, func(a, b manifests.LockedPackage) int {

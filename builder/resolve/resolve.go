@@ -33,6 +33,8 @@ type Config struct {
 	// answers stays as it is, but for what Update names.
 	Previous manifests.Lock
 	Update   Update
+	// AllowOlder accepts repositories that are older than they were in Previous.
+	AllowOlder bool
 
 	Registry oci.Remote        // how registries are asked
 	Progress progress.Reporter // nil: silent
@@ -100,7 +102,7 @@ func (r *resolver) source(ctx context.Context, source manifests.Source, arch man
 	if answered && !update && !r.namesPackageOf(previous) && source.Locked() {
 		return previous, nil
 	}
-	locked := manifests.Locked{Source: source.Name(), Arch: arch, Asked: asked}
+	locked := manifests.Locked{Source: source.Name(), Path: pathOf(source), Arch: arch, Asked: asked}
 	switch {
 	case source.RPM != nil:
 		err = r.rpm(ctx, *source.RPM, &locked, r.held(source, arch, update))
@@ -122,6 +124,14 @@ func location(s manifests.Source) string {
 	return s.OCI
 }
 
+// pathOf is where an archive or a layout folder is.
+func pathOf(s manifests.Source) string {
+	if s.InRegistry() {
+		return ""
+	}
+	return location(s)
+}
+
 func (r *resolver) names(name string) bool {
 	if name == "" || !slices.Contains(r.Update.Names, name) {
 		return false
@@ -138,20 +148,20 @@ func (r *resolver) namesPackageOf(locked manifests.Locked) bool {
 	return found
 }
 
-// held are the packages that stay at the version that they have in the previous
-// lock, also when the recipe asks for others now.
-func (r *resolver) held(source manifests.Source, arch manifests.Arch, update bool) map[string]string {
-	held := map[string]string{}
+// held are the packages that stay the files that they are in the previous lock,
+// also when the recipe asks for others now.
+func (r *resolver) held(source manifests.Source, arch manifests.Arch, update bool) []manifests.LockedPackage {
 	if update {
-		return held
+		return nil
 	}
+	var held []manifests.LockedPackage
 	for _, in := range r.Previous.Inputs {
 		if in.Source != source.Name() || in.Arch != arch {
 			continue
 		}
 		for _, p := range in.Packages {
 			if !r.names(p.Name) {
-				held[p.Name] = p.Version
+				held = append(held, p)
 			}
 		}
 	}

@@ -15,7 +15,7 @@ import (
 // dnf.
 const defaultPriority = 99
 
-func (r *resolver) rpm(ctx context.Context, source manifests.RPM, locked *manifests.Locked, held map[string]string) error {
+func (r *resolver) rpm(ctx context.Context, source manifests.RPM, locked *manifests.Locked, held []manifests.LockedPackage) error {
 	q := newQuestion(packages.RPM, repomd.Arch(locked.Arch), held)
 	q.exclude, q.recommends = source.Exclude, source.Recommends
 	items, files := split(source.Packages)
@@ -64,9 +64,9 @@ func (r *resolver) addRPMRepositories(ctx context.Context, source manifests.RPM,
 		if err != nil {
 			return err
 		}
-		priority := repository.Priority
-		if priority == 0 {
-			priority = defaultPriority
+		priority := defaultPriority
+		if repository.Priority != nil {
+			priority = *repository.Priority
 		}
 		location, err := repomd.Expand(repository.URL, locked.Arch)
 		if err != nil {
@@ -86,6 +86,7 @@ func (r *resolver) addRPMRepositories(ctx context.Context, source manifests.RPM,
 			return err
 		}
 		loaded = append(loaded, found)
+		q.modular += found.Modular
 		locked.Repositories = append(locked.Repositories, found.Locked)
 	}
 	all := q.candidates

@@ -66,7 +66,7 @@ func (c *Config) packages(locked []manifests.LockedPackage) []item {
 // local is an archive of this machine, or the blobs of an image in a layout
 // folder.
 func (c *Config) local(ctx context.Context, in manifests.Locked) ([]item, error) {
-	path := c.inFolder(in.Path())
+	path := c.inFolder(in.Path)
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -78,7 +78,7 @@ func (c *Config) local(ctx context.Context, in manifests.Locked) ([]item, error)
 	if err != nil {
 		return nil, err
 	}
-	image.Reference = in.Path()
+	image.Reference = in.Path
 	c.layouts = append(c.layouts, layout{image, in.Arch})
 	var items []item
 	for _, blob := range oci.Blobs(image) {

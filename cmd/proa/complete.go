@@ -28,7 +28,7 @@ func completeLock(cmd *cobra.Command, args []string, word string) ([]string, cob
 			names = append(names, p.Name)
 		}
 		if in.Image != nil {
-			names = append(names, in.Path())
+			names = append(names, in.Path)
 		}
 	}
 	return names, cobra.ShellCompDirectiveDefault
