@@ -12,8 +12,10 @@ import (
 
 	"github.com/proa-os/proa/builder/oci"
 	"github.com/proa-os/proa/builder/overlay"
+	"github.com/proa-os/proa/builder/resolve"
 	"github.com/proa-os/proa/builder/tarball"
 	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/regular"
 	"github.com/proa-os/proa/signing"
 )
 
@@ -60,6 +62,9 @@ func (b *build) addTar(ctx context.Context, s manifests.Source) error {
 	if info.Mode().IsRegular() || info.IsDir() {
 		return tarball.Add(ctx, b.store, b.tree, tarball.Config{Name: s.Name(), Path: path, Progress: b.Progress})
 	}
+	if b.lockedFile(s) != nil {
+		return fmt.Errorf("%s: %w: %w", s.Name(), resolve.ErrPipe, ErrChanged)
+	}
 	pipe, err := os.Open(path)
 	if err != nil {
 		return err
@@ -89,12 +94,20 @@ func (b *build) onHost(s manifests.Source, written string) string {
 // was vendored.
 func (b *build) imageOnHost(s manifests.Source) (path, ref string) {
 	path = b.onHost(s, s.OCI)
-	if path == b.inFolder(s.OCI) {
+	locked, err := b.locked(s)
+	if err != nil || locked.File == nil {
 		return path, s.Ref
 	}
-	layout := filepath.Join(filepath.Dir(path), "../..")
+	digest := locked.File.Digest.String()
+	if path == b.inFolder(s.OCI) {
+		// Its index may be another one by now: it is read by digest, too.
+		if info, err := os.Stat(path); err == nil && info.IsDir() {
+			return path, digest
+		}
+		return path, s.Ref
+	}
+	layout, _ := b.Cache.Foreign(locked.File.Digest)
 	index, err := os.ReadFile(filepath.Join(layout, "index.json"))
-	digest := "sha256:" + filepath.Base(path)
 	if err == nil && bytes.Contains(index, []byte(digest)) {
 		return layout, digest
 	}
@@ -146,16 +159,9 @@ func overlayEntries(entries []manifests.Entry) []overlay.Entry {
 func (b *build) readTrustRoot() ([]byte, error) {
 	const most = 64 << 10
 	path := b.inFolder(b.Recipe.Update.Root)
-	info, err := os.Stat(path)
+	data, err := regular.Read(path, most)
 	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > most {
-		return nil, fmt.Errorf("%s: want a root.json, a regular file of at most %d bytes", path, most)
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("root.json: %w", err)
 	}
 	if err := signing.CheckTrustRoot(data); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)

@@ -7,7 +7,8 @@ import (
 )
 
 const (
-	documentMost  = 4 << 20 // bytes of a release.json, transport.json or channel
+	// DocumentMost bounds the bytes of a release.json, transport.json or channel.
+	DocumentMost  = 4 << 20
 	artifactsMost = 256
 	blocksMost    = 1 << 32 // 16 TiB of root image
 	// BlockSize is the bytes of a data block and of a hash block.
@@ -191,7 +192,7 @@ func checkIdentity(product string, arch Arch, version Version) error {
 // parseStrict decodes one document of schema 1 that has every field, and each
 // in the one spelling that the document would be written with.
 func parseStrict(data []byte, into any, schema *int) error {
-	if err := CheckJSON(data, documentMost); err != nil {
+	if err := CheckJSON(data, DocumentMost); err != nil {
 		return err
 	}
 	if err := json.Unmarshal(data, into); err != nil {

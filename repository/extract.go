@@ -12,6 +12,7 @@ import (
 
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/progress"
+	"github.com/proa-os/proa/regular"
 )
 
 // ExtractConfig is what Extract needs.
@@ -55,12 +56,12 @@ func Extract(ctx context.Context, cfg ExtractConfig, w io.Writer) (release manif
 
 // decodeRoot decodes chunk by chunk, and compares the whole with the release.
 func (r *repository) decodeRoot(ctx context.Context, release manifests.Release, root manifests.RootZstd, w io.Writer) (err error) {
-	in, size, err := openRegular(filepath.Join(r.Dir, filepath.FromSlash(manifests.ArtifactPath(root.Digest))))
+	in, info, err := regular.Open(filepath.Join(r.Dir, filepath.FromSlash(manifests.ArtifactPath(root.Digest))))
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	if size != root.Size {
+	if size := info.Size(); size != root.Size {
 		return fmt.Errorf("%s of %d bytes, want %d: %w", in.Name(), size, root.Size, ErrBroken)
 	}
 	decoder, err := zstd.NewReader(nil,

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/regular"
 	"github.com/proa-os/proa/signing"
 )
 
@@ -174,7 +175,7 @@ func (r *repository) published(ctx context.Context, release manifests.Release, d
 
 // checkArtifact reads a stored artifact and compares it with its digest.
 func (r *repository) checkArtifact(ctx context.Context, file manifests.FetchFile) error {
-	f, size, err := openRegular(filepath.Join(r.Dir, filepath.FromSlash(manifests.ArtifactPath(file.Digest))))
+	f, info, err := regular.Open(filepath.Join(r.Dir, filepath.FromSlash(manifests.ArtifactPath(file.Digest))))
 	if err != nil {
 		return err
 	}
@@ -183,7 +184,7 @@ func (r *repository) checkArtifact(ctx context.Context, file manifests.FetchFile
 	if _, err := io.Copy(sum, &contextReader{ctx, f}); err != nil {
 		return err
 	}
-	if size != file.Size || manifests.Digest(sum.Sum(nil)) != file.Digest {
+	if info.Size() != file.Size || manifests.Digest(sum.Sum(nil)) != file.Digest {
 		return fmt.Errorf("%s is damaged", f.Name())
 	}
 	return nil

@@ -9,11 +9,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"syscall"
 
 	"github.com/proa-os/proa/durable"
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/progress"
+	"github.com/proa-os/proa/regular"
 )
 
 // releaseFolder is the output folder of a build.
@@ -25,51 +25,28 @@ type releaseFolder struct {
 }
 
 func readReleaseFolder(dir string) (*releaseFolder, error) {
-	f, _, err := openRegular(filepath.Join(dir, manifests.ReleaseFile))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	const most = 4 << 20 // as manifests.ParseRelease
-	text, err := io.ReadAll(io.LimitReader(f, most+1))
+	path := filepath.Join(dir, manifests.ReleaseFile)
+	text, err := regular.Read(path, manifests.DocumentMost)
 	if err != nil {
 		return nil, err
 	}
 	release, err := manifests.ParseRelease(text)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w: %w", f.Name(), ErrBroken, err)
+		return nil, fmt.Errorf("%s: %w: %w", path, ErrBroken, err)
 	}
 	return &releaseFolder{dir, release, text, manifests.DigestOf(text)}, nil
 }
 
-// openRegular opens a file to read; a FIFO or a device is refused, not waited
-// for.
-func openRegular(path string) (*os.File, int64, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, 0, err
-	}
-	info, err := f.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s is not a regular file", path)
-	}
-	if err != nil {
-		f.Close()
-		return nil, 0, err
-	}
-	return f, info.Size(), nil
-}
-
 // open opens an artifact that has the size that the release lists.
 func (r *releaseFolder) open(a manifests.Artifact) (*os.File, error) {
-	f, size, err := openRegular(filepath.Join(r.dir, a.Name))
+	f, info, err := regular.Open(filepath.Join(r.dir, a.Name))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %w", ErrBroken, err)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if size != a.Size {
+	if size := info.Size(); size != a.Size {
 		f.Close()
 		return nil, fmt.Errorf("%s of %d bytes, release.json says %d: %w", f.Name(), size, a.Size, ErrBroken)
 	}

@@ -12,10 +12,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
+
+	tuf "github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"github.com/proa-os/proa/durable"
-	tuf "github.com/theupdateframework/go-tuf/v2/metadata"
+	"github.com/proa-os/proa/regular"
 )
 
 // The endings of key files.
@@ -173,19 +174,11 @@ func ReadPublicKeyFile(path string) (PublicKey, error) {
 }
 
 func readKeyFile(path string) ([]byte, fs.FileMode, error) {
-	// Without O_NONBLOCK, opening a FIFO would wait for ever.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	f, info, err := regular.Open(path)
 	if err != nil {
-		return nil, 0, err
+		return nil, 0, fmt.Errorf("key file %w", err)
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, 0, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, 0, fmt.Errorf("key file %s is not a regular file", path)
-	}
 	content, err := io.ReadAll(io.LimitReader(f, keyFileMost+1))
 	if err != nil {
 		return nil, 0, err

@@ -142,7 +142,7 @@ func TestUnfitKeyFilesAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{fifo, folder, "/dev/zero"} {
-		if _, err := ReadKeyFile(path); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		if _, err := ReadKeyFile(path); err == nil || !strings.Contains(err.Error(), "want a regular file") {
 			t.Errorf("%s: %v", path, err)
 		}
 	}

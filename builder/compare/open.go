@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/proa-os/proa/builder/erofs"
 	"github.com/proa-os/proa/builder/examine"
@@ -16,6 +14,7 @@ import (
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/partitions/diskimage"
+	"github.com/proa-os/proa/regular"
 )
 
 // What can be wrong with what Open is given, for errors.Is.
@@ -40,14 +39,20 @@ func Open(path string, slot partitions.Slot) (s System, close func() error, err 
 		if slot != 0 {
 			return System{}, nil, fmt.Errorf("%s: %w", path, ErrNoSlot)
 		}
-		release, err := readRelease(path)
+		release, err := examine.ReadRelease(path)
+		if errors.Is(err, examine.ErrNoRelease) {
+			err = fmt.Errorf("%s: %w: %w", path, ErrUnknown, err)
+		}
 		if err != nil {
 			return System{}, nil, err
 		}
 		s.Product, s.Version, s.RootHash = release.Product, string(release.Version), release.Root.Hash.String()
 		path = filepath.Join(path, manifests.RootFile)
 	}
-	file, err := openFile(path)
+	file, _, err := regular.OpenDisk(path)
+	if errors.Is(err, regular.ErrKind) {
+		err = fmt.Errorf("%s: %w", path, ErrUnknown)
+	}
 	if err != nil {
 		return System{}, nil, err
 	}
@@ -128,44 +133,4 @@ func identity(t *tree.Tree) (product, version string) {
 		return "", ""
 	}
 	return image.Product, string(image.Version)
-}
-
-// openFile opens what can be read at any place; a FIFO is refused, not waited
-// for.
-func openFile(path string) (*os.File, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	info, err := file.Stat()
-	if err == nil && !info.Mode().IsRegular() && info.Mode().Type() != fs.ModeDevice {
-		err = fmt.Errorf("%s: %w", path, ErrUnknown)
-	}
-	if err != nil {
-		file.Close()
-		return nil, err
-	}
-	return file, nil
-}
-
-func readRelease(folder string) (manifests.Release, error) {
-	path := filepath.Join(folder, manifests.ReleaseFile)
-	file, err := openFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return manifests.Release{}, fmt.Errorf("%s: %w: it has no %s", folder, ErrUnknown, manifests.ReleaseFile)
-	}
-	if err != nil {
-		return manifests.Release{}, err
-	}
-	defer file.Close()
-	const most = 4 << 20 // as manifests.ParseRelease
-	data, err := io.ReadAll(io.LimitReader(file, most+1))
-	if err != nil {
-		return manifests.Release{}, err
-	}
-	release, err := manifests.ParseRelease(data)
-	if err != nil {
-		return manifests.Release{}, fmt.Errorf("%s: %w", path, err)
-	}
-	return release, nil
 }

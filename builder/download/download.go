@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -21,6 +20,7 @@ import (
 	"github.com/proa-os/proa/fetch"
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/progress"
+	"github.com/proa-os/proa/regular"
 )
 
 // Config is how a Fetcher works. The zero value downloads.
@@ -69,7 +69,7 @@ func (f *Fetcher) Close() { f.web.Close() }
 func (f *Fetcher) Get(ctx context.Context, url string, most int64) ([]byte, error) {
 	url = f.mirror(url)
 	if !remote(url) {
-		return readFile(localPath(url), most)
+		return regular.Read(localPath(url), most)
 	}
 	if f.config.Offline {
 		return nil, offline(url)
@@ -133,39 +133,14 @@ func remote(url string) bool {
 
 func localPath(url string) string { return filepath.FromSlash(strings.TrimPrefix(url, "file://")) }
 
-func readFile(path string, most int64) ([]byte, error) {
-	file, err := openRegular(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	data, err := io.ReadAll(io.LimitReader(file, most+1))
-	if err == nil && int64(len(data)) > most {
-		err = fmt.Errorf("%s: want at most %d bytes", path, most)
-	}
-	return data, err
-}
-
-// openRegular does not wait for the writer of a FIFO.
-func openRegular(path string) (*os.File, error) {
-	info, err := os.Stat(path)
-	if err == nil && !info.Mode().IsRegular() {
-		err = &fs.PathError{Op: "open", Path: path, Err: errors.New("want a regular file")}
-	}
-	if err != nil {
-		return nil, err
-	}
-	return os.Open(path)
-}
-
 func copyFile(ctx context.Context, from, to string, size int64) error {
-	in, err := openRegular(from)
+	in, info, err := regular.Open(from)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	if info, err := in.Stat(); err != nil || info.Size() != size {
-		return errors.Join(err, fmt.Errorf("%s: want %d bytes", from, size))
+	if info.Size() != size {
+		return fmt.Errorf("%s: want %d bytes", from, size)
 	}
 	out, err := os.Create(to)
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/proa-os/proa/partitions/cmdline"
 	"github.com/proa-os/proa/partitions/diskimage"
 	"github.com/proa-os/proa/partitions/esp"
+	"github.com/proa-os/proa/regular"
 )
 
 // Description is what was found at a path: a release folder has Release, and
@@ -100,7 +101,10 @@ func Describe(path string) (Description, error) {
 	}
 	d := Description{Path: path}
 	if info.IsDir() {
-		release, err := readRelease(path)
+		release, err := ReadRelease(path)
+		if errors.Is(err, ErrNoRelease) {
+			err = fmt.Errorf("%s: %w: %w", path, ErrUnknown, err)
+		}
 		if err != nil {
 			return Description{}, err
 		}
@@ -141,11 +145,15 @@ func isExecutable(path string) bool {
 	return err == nil && string(magic[:]) == "MZ"
 }
 
-func readRelease(folder string) (manifests.Release, error) {
+// ErrNoRelease is wrapped by the error of a folder that is no release.
+var ErrNoRelease = errors.New("it has no " + manifests.ReleaseFile)
+
+// ReadRelease reads what a release folder says of itself.
+func ReadRelease(folder string) (manifests.Release, error) {
 	path := filepath.Join(folder, manifests.ReleaseFile)
-	data, err := os.ReadFile(path)
+	data, err := regular.Read(path, manifests.DocumentMost)
 	if errors.Is(err, fs.ErrNotExist) {
-		return manifests.Release{}, fmt.Errorf("%s: %w: it has no %s", folder, ErrUnknown, manifests.ReleaseFile)
+		return manifests.Release{}, ErrNoRelease
 	}
 	if err != nil {
 		return manifests.Release{}, err

@@ -74,7 +74,7 @@ func (v *verification) note(name string, err error) {
 }
 
 func (v *verification) release(folder string) error {
-	release, err := readRelease(folder)
+	release, err := ReadRelease(folder)
 	if err != nil {
 		return err
 	}

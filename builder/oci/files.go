@@ -6,13 +6,13 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"syscall"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/proa-os/proa/builder/content"
 	"github.com/proa-os/proa/builder/tarball"
 	"github.com/proa-os/proa/builder/tree"
+	"github.com/proa-os/proa/regular"
 )
 
 // files are the files of a layout or archive by path. What they hold is not
@@ -52,17 +52,8 @@ func openFolder(path string) (files, error) {
 }
 
 func (f folder) open(name string) (io.ReadCloser, int64, error) {
-	// Not blocking, in case somebody put a FIFO there.
-	file, err := f.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	file, info, err := regular.Check(f.root.OpenFile(name, regular.Flags, 0))
 	if err != nil {
-		return nil, 0, err
-	}
-	info, err := file.Stat()
-	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("%s: not a regular file", name)
-	}
-	if err != nil {
-		file.Close()
 		return nil, 0, err
 	}
 	return file, info.Size(), nil

@@ -69,7 +69,7 @@ func TestBlobThatIsNotWhatItsDigestSaysIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = add(t, nil, oci.Config{Path: dir})
-		wantError(t, "FIFO for a blob", err, "not a regular file")
+		wantError(t, "FIFO for a blob", err, "want a regular file")
 		if err := errors.Join(os.Remove(blob), os.WriteFile(blob, whole, 0o644)); err != nil {
 			t.Fatal(err)
 		}

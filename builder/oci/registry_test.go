@@ -208,7 +208,7 @@ func TestAnImageOfARegistryIsTheSameTreeAsItsLayout(t *testing.T) {
 			got, err = add(t, nil, oci.Config{Path: path, Ref: ref, Cache: kept})
 			check(t, name+" as a layout with a cache", got, err, want...)
 		}
-		lock := manifests.Lock{Schema: 1, Inputs: []manifests.Locked{{Source: "oci x", Arch: manifests.AMD64, Asked: manifests.DigestOf(nil), Image: &image}}}
+		lock := manifests.Lock{Schema: 1, Inputs: []manifests.Locked{{Source: "oci registry.example/x", Arch: manifests.AMD64, Asked: manifests.DigestOf(nil), Image: &image}}}
 		if text, err := lock.Encode(); err != nil {
 			t.Error(err)
 		} else if _, err := manifests.ParseLock(text); err != nil {

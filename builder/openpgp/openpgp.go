@@ -19,7 +19,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -28,6 +27,7 @@ import (
 	pgp "github.com/ProtonMail/go-crypto/openpgp/v2"
 
 	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/regular"
 )
 
 // What can be wrong. Where several signatures are wrong in several ways, the
@@ -100,16 +100,9 @@ func Parse(blobs ...[]byte) (*Keyring, error) {
 func Read(paths ...string) (*Keyring, error) {
 	blobs := make([][]byte, 0, len(paths))
 	for _, path := range paths {
-		info, err := os.Stat(path)
+		blob, err := regular.Read(path, maxKeys)
 		if err != nil {
-			return nil, err
-		}
-		if !info.Mode().IsRegular() || info.Size() > maxKeys {
-			return nil, fmt.Errorf("%s: want public keys, a regular file of at most %d bytes", path, maxKeys)
-		}
-		blob, err := os.ReadFile(path)
-		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("public keys: %w", err)
 		}
 		if _, err := Parse(blob); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)

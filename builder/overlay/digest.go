@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -13,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/regular"
 )
 
 // Digest is the digest of all of a folder that Add would put into a tree:
@@ -55,18 +55,12 @@ func (f *folder) about(ctx context.Context, path string, kind fs.FileMode) (stri
 		target, err := f.root.Readlink(path)
 		return "link " + target, err
 	case 0:
-		file, err := f.root.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
+		// It may be something else than it was when the folder was listed.
+		file, info, err := regular.Check(f.root.OpenFile(path, regular.Flags|syscall.O_NOFOLLOW, 0))
 		if err != nil {
 			return "", err
 		}
 		defer file.Close()
-		info, err := file.Stat()
-		if err != nil {
-			return "", err
-		}
-		if !info.Mode().IsRegular() {
-			return "", errors.New("not a regular file any more")
-		}
 		sum := sha256.New()
 		_, err = io.Copy(sum, patient{ctx, file})
 		return fmt.Sprintf("file %v %x", info.Mode()&0o111 != 0, sum.Sum(nil)), err

@@ -24,6 +24,7 @@ import (
 
 	"github.com/proa-os/proa/builder/content"
 	"github.com/proa-os/proa/builder/tree"
+	"github.com/proa-os/proa/regular"
 )
 
 // Config says what to read.
@@ -144,18 +145,11 @@ func (f *folder) add(ctx context.Context, path string, kind fs.FileMode) error {
 // a process can hold open.
 func (f *folder) readFile(ctx context.Context, path string, n *tree.Node) error {
 	// The file may be something else than it was when the folder was listed.
-	file, err := f.root.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
+	file, info, err := regular.Check(f.root.OpenFile(path, regular.Flags|syscall.O_NOFOLLOW, 0))
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return err
-	}
-	if !info.Mode().IsRegular() {
-		return fmt.Errorf("mode %s: want a regular file", info.Mode())
-	}
 	n.Kind, n.Mode = tree.File, 0o644
 	if info.Mode()&0o111 != 0 {
 		n.Mode = 0o755

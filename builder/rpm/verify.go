@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/proa-os/proa/builder/openpgp"
+	"github.com/proa-os/proa/regular"
 )
 
 // Errors that callers may branch on; what openpgp says is wrapped.
@@ -47,11 +48,11 @@ type opened struct {
 // signature of one of the keys has been found good. Keys are nil only where
 // anybody's packages are wanted.
 func open(path string, keys *openpgp.Keyring) (*opened, error) {
-	file, err := os.Open(path)
+	file, info, err := regular.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	o := &opened{file: file}
+	o := &opened{file: file, size: info.Size()}
 	if err := o.readHeaders(keys); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
@@ -59,14 +60,6 @@ func open(path string, keys *openpgp.Keyring) (*opened, error) {
 }
 
 func (o *opened) readHeaders(keys *openpgp.Keyring) error {
-	info, err := o.file.Stat()
-	if err != nil {
-		return err
-	}
-	if !info.Mode().IsRegular() {
-		return errors.New("want a regular file")
-	}
-	o.size = info.Size()
 	var lead [leadSize]byte
 	if n, err := o.file.ReadAt(lead[:], 0); err != nil && (err != io.EOF || n < leadSize) {
 		return fmt.Errorf("not an RPM package: %w", noEOF(err))
