@@ -91,12 +91,13 @@ const expressionsMost = 64
 
 func machineReadable(text string) string {
 	found := map[string]bool{}
-	files, license := "", ""
+	files, license := false, ""
+	others := false // files besides the packaging's
 	end := func() {
-		if files != "" && license != "" && !packagingOnly(files) {
+		if files && license != "" && others && len(found) <= expressionsMost {
 			found[debianExpression(license)] = true
 		}
-		files, license = "", ""
+		files, others, license = false, false, ""
 	}
 	in := ""
 	for line := range strings.Lines(text) {
@@ -106,13 +107,13 @@ func machineReadable(text string) string {
 			end()
 		case line[0] == ' ' || line[0] == '\t':
 			if in == "files" {
-				files += " " + strings.TrimSpace(line)
+				others = others || !packagingOnly(line)
 			}
 		default:
 			key, value, _ := strings.Cut(line, ":")
 			switch in = strings.ToLower(key); in {
 			case "files":
-				files = strings.TrimSpace(value) + " "
+				files, others = true, !packagingOnly(value)
 			case "license":
 				license = strings.TrimSpace(value)
 			}

@@ -188,6 +188,14 @@ func TestDamagedRecordsAreErrorsThatNameThem(t *testing.T) {
 	}
 }
 
+// It would take hours to join the lines of a field one by one.
+func TestALicenceOfManyFilesIsRead(t *testing.T) {
+	text := "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\nFiles:" + strings.Repeat(" a\n", textMost/3) + "License: MIT\n"
+	if got := copyrightLicense(text); got != "MIT" {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestLicencesBecomeSPDXExpressions(t *testing.T) {
 	head := "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n\n"
 	for content, want := range map[string]string{

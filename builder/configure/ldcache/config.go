@@ -14,6 +14,8 @@ const (
 	maxConfig   = 1 << 20
 	maxIncludes = 16 // deep
 	maxFolders  = 4096
+	maxConfigs  = 4096
+	maxLooked   = 4 << 20 // names that patterns are held against
 )
 
 // folder is one that libraries are looked for in.
@@ -31,6 +33,13 @@ func (c *cache) readConfig(at string, depth int) error {
 	}
 	if err != nil {
 		return err
+	}
+	// What is read again adds no folder.
+	if c.read[at] {
+		return nil
+	}
+	if c.read[at] = true; len(c.read) > maxConfigs {
+		return fmt.Errorf("%s: more than %d files", at, maxConfigs)
 	}
 	if depth > maxIncludes {
 		return fmt.Errorf("%s: more than %d files include each other", at, maxIncludes)
@@ -68,6 +77,9 @@ func (c *cache) include(pattern, from string, depth int) error {
 	names, err := c.tree.Children(relative(in))
 	if err != nil {
 		return nil // there is nothing to include
+	}
+	if c.looked += len(names) + 1; c.looked > maxLooked {
+		return fmt.Errorf("%s: its patterns look at more than %d names", from, maxLooked)
 	}
 	for _, name := range names {
 		hidden := strings.HasPrefix(name, ".") && !strings.HasPrefix(last, ".")

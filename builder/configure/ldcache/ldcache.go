@@ -37,7 +37,7 @@ func Write(ctx context.Context, t *tree.Tree, source string) error {
 		if n, ok := t.Resolve(f.linker); !ok || n.Kind != tree.File {
 			continue
 		}
-		c := &cache{tree: t, source: source, family: f, seen: map[*tree.Node]*folder{}}
+		c := &cache{tree: t, source: source, family: f, seen: map[*tree.Node]*folder{}, read: map[string]bool{}}
 		if err := c.write(ctx); err != nil {
 			return fmt.Errorf("index of shared libraries: %w", err)
 		}
@@ -53,6 +53,8 @@ type cache struct {
 	family  family
 	folders []*folder
 	seen    map[*tree.Node]*folder
+	read    map[string]bool // configuration files
+	looked  int
 	entries []entry
 }
 

@@ -185,6 +185,22 @@ func TestTheCacheIsThatOfLdconfig(t *testing.T) {
 	}
 }
 
+// Each file includes all others twice: without a bound, that would be 28 files
+// to the power of 14.
+func TestFilesThatIncludeEachOtherAreReadOnce(t *testing.T) {
+	t.Parallel()
+	dir := root(t, `mkdir -p opt/last; cp `+lib+`/libz.so.1.2.13 opt/last/libmine.so.1
+		for i in $(seq 14); do printf 'include /etc/ld.so.conf.d/*\ninclude /etc/ld.so.conf.d/*\n' > etc/ld.so.conf.d/$i.conf; done
+		echo /opt/last > etc/ld.so.conf.d/z.conf`)
+	if !bytes.Contains(cacheOf(t, load(t, dir)), []byte("/opt/last/libmine.so.1")) {
+		t.Error("the last one is not read")
+	}
+	dir = root(t, `for i in $(seq 3000); do : > etc/ld.so.conf.d/$i; done; for i in $(seq 3000); do echo 'include /etc/ld.so.conf.d/no*'; done >> etc/ld.so.conf`)
+	if err := ldcache.Write(t.Context(), load(t, dir), "test"); err == nil || !strings.Contains(err.Error(), "patterns look at more than") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestATreeWithoutGlibcStaysAsItIs(t *testing.T) {
 	into := tree.New()
 	if err := into.Put("lib/ld-musl-x86_64.so.1", &tree.Node{Source: "test"}); err != nil {

@@ -190,7 +190,10 @@ func (f *follower) parameter(name string) value {
 		return value{"$" + name, false}
 	}
 	if n, err := strconv.Atoi(name); err == nil {
-		if n > len(f.args) {
+		switch {
+		case n < 1: // 00 is the name of the script, too
+			return value{"$" + name, false}
+		case n > len(f.args):
 			return value{"", true}
 		}
 		return f.args[n-1]

@@ -109,6 +109,7 @@ func TestDoubtIsPassedOn(t *testing.T) {
 		`f() { unknown && return; echo in; }; f; echo out`:             {"[unknown]", "[in] maybe", "[out]"},
 		`case $unset in a) echo a;; *) echo b;; esac`:                  {"[a] maybe", "[b] maybe"},
 		`for f in /etc/*; do echo "$f"; done`:                          {"?[$f] maybe"},
+		`echo "${00}"`:                                                 {"?[$00]"},
 		`echo a | echo b`:                                              {"[a] maybe", "[b] maybe"},
 		`while unknown; do echo a; done`:                               {"[unknown] maybe", "[a] maybe"},
 		`echo $((1+1)) ~ *.x`:                                          {"?[$(( ))]?[~]?[*.x]"},
