@@ -33,6 +33,7 @@ import (
 	"github.com/proa-os/proa/builder/tarball"
 	"github.com/proa-os/proa/builder/tree"
 	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/regular"
 )
 
 // Describe reads what a .deb file says of itself. Relations are as they are
@@ -116,14 +117,7 @@ type opened struct {
 }
 
 func open(path string) (opened, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return opened{}, err
-	}
-	if !info.Mode().IsRegular() {
-		return opened{}, errors.New("not a .deb file: want a regular file")
-	}
-	file, err := os.Open(path)
+	file, info, err := regular.Open(path)
 	if err != nil {
 		return opened{}, err
 	}

@@ -10,8 +10,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -20,6 +18,7 @@ import (
 	"github.com/proa-os/proa/builder/packages"
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/progress"
+	"github.com/proa-os/proa/regular"
 )
 
 // Config says what to resolve.
@@ -189,22 +188,14 @@ func Asked(source manifests.Source, folder string) (manifests.Digest, error) {
 	return manifests.DigestOf(text), nil
 }
 
-// readKey reads a public key, a regular file of a bounded size.
+// readKey reads a public key.
 func readKey(path string) ([]byte, error) {
 	const most = 4 << 20 // Debian's keyring with all its signatures has 64 KiB
-	info, err := os.Stat(path)
+	data, err := regular.Read(path, most)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("public key: %w", err)
 	}
-	if !info.Mode().IsRegular() || info.Size() > most {
-		return nil, fmt.Errorf("%s: want a public key, a regular file of at most %d bytes", path, most)
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	return io.ReadAll(io.LimitReader(file, most))
+	return data, nil
 }
 
 func inFolder(folder, path string) string {
