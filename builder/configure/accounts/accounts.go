@@ -55,12 +55,16 @@ type Accounts struct {
 	lines   [files][][]string // by file, split at the colons
 	there   [files]bool
 	changed [files]bool
+
+	byName [files]map[string][]string
+	byID   [files]map[uint32]string // of passwd and group
 }
 
 // Load reads the accounts of a tree. A missing file is an empty one.
 func Load(t *tree.Tree) (*Accounts, error) {
 	a := &Accounts{}
 	for i, path := range paths {
+		a.byName[i], a.byID[i] = map[string][]string{}, map[uint32]string{}
 		data, err := t.ReadFile(path, maxFile)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -70,7 +74,7 @@ func Load(t *tree.Tree) (*Accounts, error) {
 		}
 		a.there[i] = true
 		for line := range strings.Lines(string(data)) {
-			a.lines[i] = append(a.lines[i], strings.Split(strings.TrimSuffix(line, "\n"), ":"))
+			a.append(i, strings.Split(strings.TrimSuffix(line, "\n"), ":"))
 		}
 	}
 	return a, nil
@@ -106,14 +110,26 @@ func (a *Accounts) Store(t *tree.Tree, source string) error {
 	return nil
 }
 
-func (a *Accounts) find(file int, name string) []string {
-	for _, line := range a.lines[file] {
-		if line[0] == name && len(line) >= fields[file] {
-			return line
+// append adds a line. The first one of a name, and of an id, counts.
+func (a *Accounts) append(file int, line []string) {
+	a.lines[file] = append(a.lines[file], line)
+	if len(line) < fields[file] {
+		return
+	}
+	if a.byName[file][line[0]] == nil {
+		a.byName[file][line[0]] = line
+	}
+	if file > group {
+		return
+	}
+	if n, err := id(line[2]); err == nil {
+		if _, known := a.byID[file][n]; !known {
+			a.byID[file][n] = line[0]
 		}
 	}
-	return nil
 }
+
+func (a *Accounts) find(file int, name string) []string { return a.byName[file][name] }
 
 // User finds a user by name.
 func (a *Accounts) User(name string) (User, bool) {
@@ -143,15 +159,8 @@ func (a *Accounts) UserOf(uid uint32) (string, bool) { return a.nameOf(passwd, u
 func (a *Accounts) GroupOf(gid uint32) (string, bool) { return a.nameOf(group, gid) }
 
 func (a *Accounts) nameOf(file int, want uint32) (string, bool) {
-	for _, line := range a.lines[file] {
-		if len(line) < fields[file] {
-			continue
-		}
-		if have, err := id(line[2]); err == nil && have == want {
-			return line[0], true
-		}
-	}
-	return "", false
+	name, known := a.byID[file][want]
+	return name, known
 }
 
 func id(s string) (uint32, error) {
@@ -222,7 +231,7 @@ func (a *Accounts) AddGroup(g Group) error {
 func number(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
 
 func (a *Accounts) add(file int, line ...string) {
-	a.lines[file] = append(a.lines[file], line)
+	a.append(file, line)
 	a.changed[file] = true
 }
 

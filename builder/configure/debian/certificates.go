@@ -20,6 +20,9 @@ const (
 	localFolder       = "usr/local/share/ca-certificates"
 	certificateConfig = "etc/ca-certificates.conf"
 	trusted           = "etc/ssl/certs"
+
+	maxCertificates = 10_000
+	maxBundle       = 64 << 20 // bytes
 )
 
 const certificateHead = `# Certificates of /usr/share/ca-certificates for update-ca-certificates(8) to
@@ -56,18 +59,23 @@ func certificates(t *tree.Tree, source string) error {
 	var bundle bytes.Buffer
 	hashes := map[string]int{}
 	links := map[string]string{} // by file, its link's name
-	for _, file := range append(chosen, local...) {
+	files := append(chosen, local...)
+	if len(files) > maxCertificates {
+		return fmt.Errorf("%d certificates: want at most %d", len(files), maxCertificates)
+	}
+	for _, file := range files {
 		data, err := t.ReadFile(file, maxText)
 		if err != nil {
 			return err
 		}
-		bundle.Write(data)
+		if bundle.Write(data); bundle.Len() > maxBundle {
+			return fmt.Errorf("certificates of more than %d bytes", maxBundle)
+		}
 		if len(data) > 0 && data[len(data)-1] != '\n' {
 			bundle.WriteByte('\n')
 		}
 		links[file] = strings.NewReplacer(" ", "_", "(", "=", ")", "=", ",", "_").Replace(strings.TrimSuffix(path.Base(file), ".crt")) + ".pem"
 	}
-	files := append(chosen, local...)
 	slices.SortFunc(files, func(a, b string) int { return strings.Compare(links[a], links[b]) })
 	for _, file := range files {
 		data, err := t.ReadFile(file, maxText)
@@ -146,13 +154,15 @@ func choose(t *tree.Tree) ([]string, error) {
 		return nil, err
 	}
 	var chosen []string
+	seen := map[string]bool{}
 	for line := range strings.Lines(string(data)) {
 		line = strings.TrimRight(line, "\n")
 		if line == "" || line[0] == '#' || line[0] == '!' {
 			continue
 		}
 		at := path.Join(certificateFolder, line)
-		if n, ok := t.Resolve(at); ok && n.Kind == tree.File && !slices.Contains(chosen, at) {
+		if n, ok := t.Resolve(at); ok && n.Kind == tree.File && !seen[at] {
+			seen[at] = true
 			chosen = append(chosen, at)
 		}
 	}

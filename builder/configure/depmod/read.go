@@ -16,14 +16,12 @@ const maxModule = 256 << 20
 
 // read reads all modules, several at a time.
 func read(ctx context.Context, modules []*module) error {
-	// Nothing is spooled, so that it needs no file.
-	store := content.NewOn(nil, content.Limits{Expanded: maxModule, Ratio: 200, Free: 32 << 20})
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	errs := make([]error, len(modules)) // so that the first module's is returned, not the first one found
 	for i, m := range modules {
 		group.Go(func() error {
-			errs[i] = m.read(ctx, store)
+			errs[i] = m.read(ctx)
 			return nil
 		})
 	}
@@ -36,14 +34,14 @@ func read(ctx context.Context, modules []*module) error {
 	return nil
 }
 
-func (m *module) read(ctx context.Context, store *content.Store) error {
+func (m *module) read(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if m.node.Content.Size > maxModule {
 		return fmt.Errorf("%d bytes: want at most %d", m.node.Content.Size, maxModule)
 	}
-	data, err := m.expanded(ctx, store)
+	data, err := m.expanded(ctx)
 	if err != nil {
 		return err
 	}
@@ -55,7 +53,7 @@ func (m *module) read(ctx context.Context, store *content.Store) error {
 }
 
 // expanded is the module without its compression, which its first bytes tell.
-func (m *module) expanded(ctx context.Context, store *content.Store) ([]byte, error) {
+func (m *module) expanded(ctx context.Context) ([]byte, error) {
 	c := m.node.Content
 	if c.Size == 0 {
 		return nil, nil
@@ -73,7 +71,7 @@ func (m *module) expanded(ctx context.Context, store *content.Store) ([]byte, er
 		_, err := io.ReadFull(c.Open(), data)
 		return data, err
 	}
-	r, err := store.Expand(ctx, c.Open())
+	r, err := content.Expand(ctx, c.Open(), content.Limits{Expanded: maxModule, Ratio: 200, Free: 32 << 20})
 	if err != nil {
 		return nil, err
 	}

@@ -13,8 +13,10 @@ import (
 	"github.com/proa-os/proa/builder/tree"
 )
 
-// maxFile is the size of a snippet, in bytes.
-const maxFile = 1 << 20
+const (
+	maxFile  = 1 << 20 // bytes of a snippet
+	maxLines = 20_000  // of all that are read together
+)
 
 // Line is one line of a snippet that is neither empty nor a comment.
 type Line struct {
@@ -84,6 +86,9 @@ func Read(t *tree.Tree, files ...string) ([]Line, error) {
 			text = strings.TrimSpace(text)
 			if text != "" && text[0] != '#' && text[0] != ';' {
 				lines = append(lines, Line{file, number, text})
+			}
+			if len(lines) > maxLines {
+				return nil, fmt.Errorf("%s: more than %d lines", file, maxLines)
 			}
 		}
 	}

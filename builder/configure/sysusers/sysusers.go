@@ -16,8 +16,20 @@ type maker struct {
 	accounts *accounts.Accounts
 	day      int64
 	spans    []span
+	known    map[key]*Item
+	tried    int // ids
 	result   Result
 }
+
+type key struct {
+	kind byte
+	name string
+}
+
+const (
+	maxItems = 10_000
+	maxTried = 1 << 20 // ids that are looked at, all together
+)
 
 // Result says what was made.
 type Result struct {
@@ -40,6 +52,7 @@ func Make(t *tree.Tree, a *accounts.Accounts, files []string, day int64) (Result
 	m := &maker{tree: t, accounts: a, day: day}
 	specifiers := dropin.NewSpecifiers(t)
 	var groups, users, members []*Item
+	m.known = map[key]*Item{}
 	for _, l := range lines {
 		item, r, err := parse(l, specifiers)
 		switch {
@@ -59,8 +72,12 @@ func Make(t *tree.Tree, a *accounts.Accounts, files []string, day int64) (Result
 		m.spans = []span{systemIDs}
 	}
 	for _, item := range members {
-		users, groups = implied(users, groups, item)
+		users, groups = m.implied(users, groups, item)
 	}
+	if len(users)+len(groups)+len(members) > maxItems {
+		return Result{}, fmt.Errorf("%d users, groups and members: want at most %d", len(users)+len(groups)+len(members), maxItems)
+	}
+	slices.SortFunc(m.spans, func(a, b span) int { return int(int64(b.to) - int64(a.to)) })
 	for _, item := range slices.Concat(groups, users) {
 		if err := m.make(item); err != nil {
 			m.fault(item.Line, err)
@@ -80,30 +97,28 @@ func (m *maker) fault(l dropin.Line, err error) {
 
 // collect keeps the first line of a name.
 func (m *maker) collect(items []*Item, item *Item) []*Item {
-	for _, other := range items {
-		if other.Name != item.Name {
-			continue
-		}
+	k := key{item.Kind, item.Name}
+	if other := m.known[k]; other != nil {
 		if clean(other.Line.Text) != clean(item.Line.Text) {
 			m.fault(item.Line, fmt.Errorf("%s is asked for in %s:%d already", item.Name, other.Line.File, other.Line.Number))
 		}
 		return items
 	}
+	m.known[k] = item
 	return append(items, item)
 }
 
 func clean(s string) string { return strings.Join(strings.Fields(s), " ") }
 
 // implied adds the user and group that a membership speaks of.
-func implied(users, groups []*Item, m *Item) (u, g []*Item) {
-	has := func(items []*Item, name string) bool {
-		return slices.ContainsFunc(items, func(i *Item) bool { return i.Name == name })
+func (m *maker) implied(users, groups []*Item, of *Item) (u, g []*Item) {
+	if user := (key{'u', of.Name}); m.known[user] == nil {
+		m.known[user] = &Item{Line: of.Line, Kind: 'u', Name: of.Name}
+		users = append(users, m.known[user])
 	}
-	if !has(users, m.Name) {
-		users = append(users, &Item{Line: m.Line, Kind: 'u', Name: m.Name})
-	}
-	if !has(users, m.Group) && !has(groups, m.Group) {
-		groups = append(groups, &Item{Line: m.Line, Kind: 'g', Name: m.Group})
+	if group := (key{'g', of.Group}); m.known[key{'u', of.Group}] == nil && m.known[group] == nil {
+		m.known[group] = &Item{Line: of.Line, Kind: 'g', Name: of.Group}
+		groups = append(groups, m.known[group])
 	}
 	return users, groups
 }
@@ -230,10 +245,11 @@ func (m *maker) owner(path string) (*tree.Node, bool) {
 
 // free is the highest id that neither a user nor a group of another name has.
 func (m *maker) free(name string) (uint32, error) {
-	spans := slices.Clone(m.spans)
-	slices.SortFunc(spans, func(a, b span) int { return int(int64(b.to) - int64(a.to)) })
-	for _, s := range spans {
+	for _, s := range m.spans {
 		for id := s.to; id >= s.from && id > 0; id-- {
+			if m.tried++; m.tried > maxTried {
+				return 0, fmt.Errorf("no free id for %s among the first %d", name, maxTried)
+			}
 			user, used := m.accounts.UserOf(id)
 			group, grouped := m.accounts.GroupOf(id)
 			if (!used || user == name) && (!grouped || group == name) {

@@ -1,6 +1,7 @@
 package sysusers_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"slices"
@@ -138,4 +139,29 @@ func FuzzSysusers(f *testing.F) {
 			t.Errorf("made again: %v", again)
 		}
 	})
+}
+
+// With 20,000 lines and a range of 60,000 ids each of these would take hours,
+// if for each id all lines were looked at.
+func TestManyUsersAreMadeOrRefused(t *testing.T) {
+	t.Parallel()
+	for name, lines := range map[string]struct {
+		count int
+		want  string // of the error
+	}{"as many as there may be": {9990, ""}, "more": {10_010, "want at most 10000"}, "far more": {20_010, "more than 20000 lines"}} {
+		var text strings.Builder
+		text.WriteString("r - 1-60000\n")
+		for i := range lines.count {
+			fmt.Fprintf(&text, "u many-%d -\n", i)
+		}
+		into := configuretest.Tree(t, map[string]string{"usr/lib/sysusers.d/a.conf": text.String()})
+		a, err := accounts.Load(into)
+		if err != nil {
+			t.Fatal(err)
+		}
+		result, err := sysusers.Make(into, a, []string{"usr/lib/sysusers.d/a.conf"}, day)
+		if lines.want == "" && (err != nil || len(result.Users) == 0) || lines.want != "" && (err == nil || !strings.Contains(err.Error(), lines.want)) {
+			t.Errorf("%s: %d users, %d faults, %v", name, len(result.Users), len(result.Faults), err)
+		}
+	}
 }

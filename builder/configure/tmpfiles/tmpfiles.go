@@ -22,8 +22,12 @@ type maker struct {
 	tree   *tree.Tree
 	owners *tree.Owners
 	source string
+	walks  int
 	result Result
 }
+
+// maxWalks is how many lines may go through the whole tree.
+const maxWalks = 256
 
 // Apply does what the given files (dropin.Files of tmpfiles.d) ask for.
 func Apply(t *tree.Tree, files []string, source string) (Result, error) {
@@ -38,13 +42,19 @@ func Apply(t *tree.Tree, files []string, source string) (Result, error) {
 	m := &maker{tree: t, owners: owners, source: source}
 	specifiers := dropin.NewSpecifiers(t)
 	var items []*item
+	taken := map[string]bool{}
 	for _, l := range lines {
 		switch i, err := parse(l, specifiers); {
 		case errors.Is(err, dropin.ErrMachine): // a boot does it
 		case err != nil:
 			m.result.Faults = append(m.result.Faults, l.Fault("%v", err))
 		case i != nil:
-			items = m.collect(items, i)
+			// The first line that says what a path is counts.
+			if i.takes() && taken[i.path] && !i.force {
+				continue
+			}
+			taken[i.path] = taken[i.path] || i.takes()
+			items = append(items, i)
 		}
 	}
 	// What is around comes before what is inside.
@@ -57,16 +67,6 @@ func Apply(t *tree.Tree, files []string, source string) (Result, error) {
 		}
 	}
 	return m.result, nil
-}
-
-// collect keeps the first line that says what a path is.
-func (m *maker) collect(items []*item, i *item) []*item {
-	for _, other := range items {
-		if i.takes() && other.takes() && other.path == i.path && !i.force {
-			return items
-		}
-	}
-	return append(items, i)
 }
 
 func (m *maker) apply(i *item) error {
@@ -207,6 +207,9 @@ func (m *maker) adjust(i *item) error {
 	}
 	if n, ok := m.tree.Resolve(pattern); ok && !recursive {
 		return m.keep(&item{line: i.line, kind: i.kind, path: i.path, mode: i.mode, mask: i.mask, user: i.user, group: i.group, once: i.once}, n)
+	}
+	if m.walks++; m.walks > maxWalks {
+		return fmt.Errorf("more than %d patterns and lines of type Z", maxWalks)
 	}
 	depth := strings.Count(pattern, "/")
 	return m.tree.Walk(func(at string, n *tree.Node) error {

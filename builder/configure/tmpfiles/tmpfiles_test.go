@@ -186,3 +186,15 @@ func FuzzTmpfiles(f *testing.F) {
 		}
 	})
 }
+
+func TestLinesThatGoThroughTheWholeTreeAreCounted(t *testing.T) {
+	t.Parallel()
+	into := configuretest.Tree(t, map[string]string{"usr/lib/tmpfiles.d/a.conf": strings.Repeat("Z /var/* 0700\n", 300)})
+	if result := apply(t, into); len(result.Faults) != 300-256 || !strings.Contains(result.Faults[0].Reason, "more than 256") {
+		t.Errorf("%d faults: %v", len(result.Faults), result.Faults[:min(1, len(result.Faults))])
+	}
+	into = configuretest.Tree(t, map[string]string{"usr/lib/tmpfiles.d/a.conf": strings.Repeat("d /a\n", 20_001)})
+	if _, err := tmpfiles.Apply(into, []string{"usr/lib/tmpfiles.d/a.conf"}, "test"); err == nil || !strings.Contains(err.Error(), "more than 20000 lines") {
+		t.Errorf("error %v", err)
+	}
+}
