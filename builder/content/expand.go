@@ -72,10 +72,15 @@ type Expanded struct {
 	close  func()
 }
 
-// Expand recognises the compression of r and undoes it, within the store's
-// limits. It works in the background, at most 1 MiB ahead of the reader, so
-// that a cancelled ctx ends a Read at once even while r blocks.
+// Expand is the function of that name, within the store's limits.
 func (s *Store) Expand(ctx context.Context, r io.Reader) (*Expanded, error) {
+	return Expand(ctx, r, s.limits)
+}
+
+// Expand recognises the compression of r and undoes it, within limits. It works
+// in the background, at most 1 MiB ahead of the reader, so that a cancelled ctx
+// ends a Read at once even while r blocks.
+func Expand(ctx context.Context, r io.Reader, limits Limits) (*Expanded, error) {
 	counted := &counter{r: r}
 	buffered := bufio.NewReaderSize(counted, 256<<10)
 	head, err := peek(ctx, buffered, SniffLen)
@@ -108,7 +113,7 @@ func (s *Store) Expand(ctx context.Context, r io.Reader) (*Expanded, error) {
 	if err != nil {
 		return nil, fmt.Errorf("expanding %s: %w", format, noEOF(err))
 	}
-	e.ahead = newReadAhead(ctx, &meter{r: plain, from: counted, format: format, limits: s.limits}, e.close)
+	e.ahead = newReadAhead(ctx, &meter{r: plain, from: counted, format: format, limits: limits}, e.close)
 	return e, nil
 }
 

@@ -4,7 +4,7 @@
 // Files that can be read in place are opened through the store (Open) and stay
 // where they are. Everything else is copied once (Spool) into one temporary
 // file that has no name, so that no way of dying leaves it behind. Streams are
-// expanded through the store, too (Expand), which bounds what comes out.
+// expanded (Expand) within bounds, those of the store or others.
 //
 // Close the store when the build has ended; contents are not readable then.
 package content

@@ -35,12 +35,7 @@ func parseIndex(ctx context.Context, path string, plain int64, fn func(*control.
 	if plain > 0 {
 		limits.Expanded = min(plain, maxIndex)
 	}
-	store, err := content.NewBounded(os.TempDir(), limits)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	expanded, err := store.Expand(ctx, file)
+	expanded, err := content.Expand(ctx, file, limits)
 	if err != nil {
 		return err
 	}

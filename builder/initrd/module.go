@@ -2,13 +2,12 @@ package initrd
 
 import (
 	"bytes"
-	"compress/gzip"
+	"context"
 	"fmt"
 	"io"
 	"path"
 
-	"github.com/klauspost/compress/zstd"
-	"github.com/ulikunitz/xz"
+	"github.com/proa-os/proa/builder/content"
 )
 
 // mostModule is the largest module taken, in bytes: a bound for what a small
@@ -19,44 +18,36 @@ const mostModule = 64 << 20
 // has no decoder, and together they compress better) and otherwise unchanged,
 // with the signature at its end.
 func readModule(files Files, folder, file string) ([]byte, error) {
-	content, err := files.ReadFile(folder + "/" + file)
+	packed, err := files.ReadFile(folder + "/" + file)
 	if err != nil {
 		return nil, fmt.Errorf("reading module %s: %w", file, err)
 	}
-	if content, err = unpack(path.Ext(file), content); err != nil {
+	module, err := unpack(path.Ext(file), packed)
+	if err != nil {
 		return nil, fmt.Errorf("unpacking module %s: %w", file, err)
 	}
-	if !bytes.HasPrefix(content, []byte("\x7fELF")) {
-		return nil, fmt.Errorf("module %s starts with %.4q: want an ELF file", file, content)
+	if !bytes.HasPrefix(module, []byte("\x7fELF")) {
+		return nil, fmt.Errorf("module %s starts with %.4q: want an ELF file", file, module)
 	}
-	return content, nil
+	return module, nil
 }
 
-func unpack(suffix string, content []byte) ([]byte, error) {
-	var r io.Reader
-	var err error
-	switch suffix {
-	case ".ko":
-		return content, nil
-	case ".gz":
-		r, err = gzip.NewReader(bytes.NewReader(content))
-	case ".xz":
-		r, err = xz.NewReader(bytes.NewReader(content))
-	case ".zst":
-		var d *zstd.Decoder
-		if d, err = zstd.NewReader(bytes.NewReader(content), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(mostModule)); err == nil {
-			defer d.Close()
-			r = d
-		}
-	default:
+func unpack(suffix string, packed []byte) ([]byte, error) {
+	if suffix == ".ko" {
+		return packed, nil
+	}
+	want, known := map[string]content.Format{".gz": content.Gzip, ".xz": content.XZ, ".zst": content.Zstd}[suffix]
+	if !known {
 		return nil, fmt.Errorf("suffix %q: want .ko, .ko.gz, .ko.xz or .ko.zst", suffix)
 	}
+	// Without a context: what is in memory blocks nobody.
+	r, err := content.Expand(context.Background(), bytes.NewReader(packed), content.Limits{Expanded: mostModule, Ratio: 200, Free: 32 << 20})
 	if err != nil {
 		return nil, err
 	}
-	unpacked, err := io.ReadAll(io.LimitReader(r, mostModule+1))
-	if err == nil && len(unpacked) > mostModule {
-		err = fmt.Errorf("more than %d bytes", mostModule)
+	defer r.Close()
+	if r.Format != want {
+		return nil, fmt.Errorf("it is %s, want %s", r.Format, want)
 	}
-	return unpacked, err
+	return io.ReadAll(r)
 }

@@ -194,9 +194,7 @@ func read(ctx context.Context, fetcher packages.Fetcher, r record, most int64, p
 		return err
 	}
 	defer file.Close()
-	// Nothing is spooled; the store only bounds what comes out.
-	store := content.NewOn(nil, content.Limits{Expanded: most, Ratio: 1000, Free: 256 << 20})
-	expanded, err := store.Expand(ctx, file)
+	expanded, err := content.Expand(ctx, file, content.Limits{Expanded: most, Ratio: 1000, Free: 256 << 20})
 	if err != nil {
 		return fmt.Errorf("%s: %w", r.url, err)
 	}
