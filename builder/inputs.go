@@ -8,8 +8,12 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
+	"maps"
+	"os"
 	"slices"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sync/errgroup"
 
@@ -32,13 +36,14 @@ type inputDigests struct {
 
 	mu    sync.Mutex
 	found map[int][]provenance.Input // by the index of the source; others by -1
+	files map[string]fs.FileInfo     // archives that are read where they are, as they were before
 }
 
 // digestInputs begins to digest what is on this machine.
 func (b *build) digestInputs(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	b.background.Go(func() { <-ctx.Done(); group.Wait() })
-	b.inputs = &inputDigests{group: group, streams: map[string]hash.Hash{}, found: map[int][]provenance.Input{}}
+	b.inputs = &inputDigests{group: group, streams: map[string]hash.Hash{}, found: map[int][]provenance.Input{}, files: map[string]fs.FileInfo{}}
 	b.inputs.addFile("proa-init", b.Init)
 	if b.Agent != nil {
 		b.inputs.addFile("proa-agent", b.Agent.Program)
@@ -46,6 +51,11 @@ func (b *build) digestInputs(ctx context.Context) error {
 	for i, s := range b.Recipe.Sources {
 		if s.Tar == "-" {
 			continue
+		}
+		if path := b.inFolder(s.Tar + s.OCI); s.Tar != "" || s.OCI != "" && !s.InRegistry() {
+			if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+				b.inputs.files[path] = info
+			}
 		}
 		group.Go(func() error {
 			found, err := b.digestSource(ctx, s)
@@ -93,16 +103,47 @@ func (b *build) digestSource(ctx context.Context, s manifests.Source) ([]provena
 		return append(found, provenance.Inputs(vendored)...), nil
 	}
 	file, err := resolve.Digest(ctx, s, b.Arch, b.Folder)
-	if errors.Is(err, resolve.ErrPipe) {
+	want := b.lockedFile(s)
+	switch {
+	case errors.Is(err, resolve.ErrPipe) && want == nil:
 		return found, nil
-	}
-	if err != nil {
+	case errors.Is(err, resolve.ErrPipe):
+		return nil, fmt.Errorf("%w: %w", err, ErrChanged)
+	case err != nil:
 		return nil, err
-	}
-	if locked, err := b.locked(s); err == nil && *locked.File != file {
-		return nil, fmt.Errorf("%s: %w: %s", file.Digest, ErrChanged, locked.File.Digest)
+	case want != nil && *want != file:
+		return nil, fmt.Errorf("%s: %w: %s", file.Digest, ErrChanged, want.Digest)
 	}
 	return append(found, provenance.Input{Name: s.Name(), Digest: file.Digest}), nil
+}
+
+// lockedFile is what the lock says of an archive or layout folder; nil where
+// it says nothing.
+func (b *build) lockedFile(s manifests.Source) *manifests.FetchFile {
+	locked, err := b.locked(s)
+	if err != nil {
+		return nil
+	}
+	return locked.File
+}
+
+// unchanged makes sure that archives, which are digested in one read and built
+// from another, were the same in both: since before the first of them, nobody
+// has written to their files or put others in their place.
+func (in *inputDigests) unchanged() error {
+	for _, path := range slices.Sorted(maps.Keys(in.files)) {
+		was := in.files[path]
+		is, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		a, _ := was.Sys().(*syscall.Stat_t)
+		b, _ := is.Sys().(*syscall.Stat_t)
+		if !os.SameFile(was, is) || a.Size != b.Size || a.Mtim != b.Mtim || a.Ctim != b.Ctim {
+			return fmt.Errorf("%s was changed while it was read", path)
+		}
+	}
+	return nil
 }
 
 // cause is why a step came to err: an archive that is not the one that was
@@ -133,6 +174,9 @@ func (in *inputDigests) digestStream(s manifests.Source, r io.Reader) io.Reader 
 // recipe.
 func (b *build) allInputs() ([]provenance.Input, error) {
 	if err := b.inputs.group.Wait(); err != nil {
+		return nil, err
+	}
+	if err := b.inputs.unchanged(); err != nil {
 		return nil, err
 	}
 	var all []provenance.Input

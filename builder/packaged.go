@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
@@ -17,6 +18,7 @@ import (
 	"github.com/proa-os/proa/builder/packages"
 	"github.com/proa-os/proa/builder/resolve"
 	"github.com/proa-os/proa/builder/rpm"
+	"github.com/proa-os/proa/builder/rpm/repomd"
 	"github.com/proa-os/proa/manifests"
 )
 
@@ -38,22 +40,27 @@ func (b *build) locked(s manifests.Source) (manifests.Locked, error) {
 
 // manager is how one format of packages is opened and put into the tree.
 type manager struct {
-	source    string
-	unpacking string // the kind of what the cache keeps
+	source   string
+	opener   func(p manifests.LockedPackage) (opener, error)
+	makeRoom func(ctx context.Context, payloads []packages.Payload) (gone []packages.Recorded, err error)
+	prepare  func() error
+	replaces func(later, earlier *packages.About, path string) bool
+	record   func(payloads []packages.Payload) error
+}
+
+// opener opens a package. Unpacking is what the cache calls the outcome.
+type opener struct {
+	unpacking string
 	open      func(ctx context.Context, store *content.Store, path string) (packages.Payload, error)
-	makeRoom  func(ctx context.Context, payloads []packages.Payload) (gone []packages.Recorded, err error)
-	prepare   func() error
-	replaces  func(later, earlier *packages.About, path string) bool
-	record    func(payloads []packages.Payload) error
 }
 
 func (b *build) debManager(s manifests.Source) manager {
+	open := opener{"deb 1", func(ctx context.Context, store *content.Store, path string) (packages.Payload, error) {
+		return deb.Read(ctx, store, path, s.Name())
+	}}
 	return manager{
-		source:    s.Name(),
-		unpacking: "deb 1",
-		open: func(ctx context.Context, store *content.Store, path string) (packages.Payload, error) {
-			return deb.Read(ctx, store, path, s.Name())
-		},
+		source: s.Name(),
+		opener: func(manifests.LockedPackage) (opener, error) { return open, nil },
 		makeRoom: func(_ context.Context, payloads []packages.Payload) ([]packages.Recorded, error) {
 			return deb.MakeRoom(b.tree, payloads)
 		},
@@ -63,22 +70,20 @@ func (b *build) debManager(s manifests.Source) manager {
 	}
 }
 
-// addRPM also verifies signatures as packages are opened: what the cache keeps
-// was verified with the keys in its kind.
+// addRPM also verifies signatures as packages are opened.
 func (b *build) addRPM(ctx context.Context, s manifests.Source) error {
-	var paths []string
-	for _, key := range s.Keys() {
-		paths = append(paths, b.inFolder(key))
-	}
-	keys, err := openpgp.Read(paths...)
+	openers, err := b.rpmOpeners(s)
 	if err != nil {
 		return err
 	}
 	return b.addPackages(ctx, s, manager{
-		source:    s.Name(),
-		unpacking: "rpm 1 " + keys.Digest().Hex()[:16],
-		open: func(ctx context.Context, store *content.Store, path string) (packages.Payload, error) {
-			return rpm.Read(ctx, store, path, rpm.ReadConfig{Keys: keys, Source: s.Name()})
+		source: s.Name(),
+		opener: func(p manifests.LockedPackage) (opener, error) {
+			o, ok := openers[p.Repository]
+			if !ok {
+				return o, fmt.Errorf("from %q: the recipe names no keys for that", p.Repository)
+			}
+			return o, nil
 		},
 		makeRoom: func(ctx context.Context, payloads []packages.Payload) ([]packages.Recorded, error) {
 			return rpm.MakeRoom(ctx, b.tree, payloads)
@@ -87,6 +92,36 @@ func (b *build) addRPM(ctx context.Context, s manifests.Source) error {
 		replaces: func(_, _ *packages.About, _ string) bool { return false },
 		record:   func(payloads []packages.Payload) error { return rpm.WriteDatabase(b.tree, payloads, b.Epoch) },
 	})
+}
+
+// rpmOpeners open packages by the keys of their own repository, whose URL finds
+// them; files of the recipe have none. What the cache keeps was verified with
+// the keys in its kind.
+func (b *build) rpmOpeners(s manifests.Source) (map[string]opener, error) {
+	paths := map[string][]string{}
+	for _, key := range s.RPM.GPGKeys {
+		paths[""] = append(paths[""], b.inFolder(key))
+	}
+	for _, repository := range s.RPM.Repositories {
+		at, err := repomd.Expand(repository.URL, b.Arch)
+		if err != nil {
+			return nil, err
+		}
+		for _, key := range repository.GPGKey {
+			paths[at] = append(paths[at], b.inFolder(key))
+		}
+	}
+	openers := map[string]opener{}
+	for _, at := range slices.Sorted(maps.Keys(paths)) {
+		keys, err := openpgp.Read(paths[at]...)
+		if err != nil {
+			return nil, err
+		}
+		openers[at] = opener{"rpm 1 " + keys.Digest().Hex()[:32], func(ctx context.Context, store *content.Store, path string) (packages.Payload, error) {
+			return rpm.Read(ctx, store, path, rpm.ReadConfig{Keys: keys, Source: s.Name()})
+		}}
+	}
+	return openers, nil
 }
 
 // addPackages puts the packages of a source into the tree, where they replace
@@ -174,12 +209,16 @@ func (b *build) openPackages(ctx context.Context, locked []manifests.LockedPacka
 }
 
 func (b *build) openPackage(ctx context.Context, p manifests.LockedPackage, m manager) (packages.Payload, error) {
-	unpacked, err := b.Cache.Unpacked(ctx, b.store, p.Digest, m.unpacking, func(ctx context.Context, into *content.Store) (cache.Unpacked, error) {
+	opener, err := m.opener(p)
+	if err != nil {
+		return packages.Payload{}, err
+	}
+	unpacked, err := b.Cache.Unpacked(ctx, b.store, p.Digest, opener.unpacking, func(ctx context.Context, into *content.Store) (cache.Unpacked, error) {
 		path, err := b.bring(ctx, p)
 		if err != nil {
 			return cache.Unpacked{}, err
 		}
-		payload, err := m.open(ctx, into, path)
+		payload, err := opener.open(ctx, into, path)
 		if err != nil {
 			return cache.Unpacked{}, err
 		}

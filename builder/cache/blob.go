@@ -32,7 +32,11 @@ type Bring func(ctx context.Context, partial string) error
 
 // Blob is where the blob with the given digest is, if it is there.
 func (c *Cache) Blob(d manifests.Digest) (path string, ok bool) {
-	path, err := c.find(context.Background(), d, -1)
+	ctx := context.Background()
+	path, err := c.find(d, -1)
+	if _, foreign := c.Foreign(d); errors.Is(err, fs.ErrNotExist) && foreign {
+		path, err = c.Fill(ctx, manifests.FetchFile{Size: -1, Digest: d}, func(context.Context, string) error { return fs.ErrNotExist })
+	}
 	return path, err == nil
 }
 
@@ -40,7 +44,7 @@ func (c *Cache) Blob(d manifests.Digest) (path string, ok bool) {
 // there. It checks size and digest of what bring brought. Of several callers,
 // also in other processes, one brings it and the others wait.
 func (c *Cache) Fill(ctx context.Context, want manifests.FetchFile, bring Bring) (path string, err error) {
-	path, err = c.find(ctx, want.Digest, want.Size)
+	path, err = c.find(want.Digest, want.Size)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return path, err
 	}
@@ -49,7 +53,10 @@ func (c *Cache) Fill(ctx context.Context, want manifests.FetchFile, bring Bring)
 		return "", err
 	}
 	defer release()
-	path, err = c.find(ctx, want.Digest, want.Size)
+	path, err = c.find(want.Digest, want.Size)
+	if errors.Is(err, fs.ErrNotExist) {
+		path, err = c.take(ctx, want)
+	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return path, err
 	}
@@ -79,7 +86,7 @@ func (c *Cache) FillBy(ctx context.Context, by packages.Checksum, size int64, br
 	defer release()
 	alias := filepath.Join(c.dir, aliases, digits)
 	if d, err = readAlias(alias); err == nil {
-		path, err = c.find(ctx, d, size)
+		path, err = c.find(d, size)
 		if !errors.Is(err, fs.ErrNotExist) {
 			used(alias)
 			return path, d, err
@@ -104,19 +111,7 @@ func readAlias(path string) (manifests.Digest, error) {
 
 // find is where the blob is; size may be -1. The error is fs.ErrNotExist where
 // it has to be brought.
-func (c *Cache) find(ctx context.Context, d manifests.Digest, size int64) (string, error) {
-	c.mu.Lock()
-	readOnly := c.readOnly
-	c.mu.Unlock()
-	for _, dir := range readOnly {
-		path := filepath.Join(dir, blobs, d.Hex())
-		switch err := c.checkForeign(ctx, path, d); {
-		case err == nil:
-			return path, nil
-		case !errors.Is(err, fs.ErrNotExist):
-			return "", err
-		}
-	}
+func (c *Cache) find(d manifests.Digest, size int64) (string, error) {
 	path := c.blobPath(d)
 	switch got, err := statRegular(path); {
 	case err != nil:
@@ -127,35 +122,6 @@ func (c *Cache) find(ctx context.Context, d manifests.Digest, size int64) (strin
 	}
 	used(path)
 	return path, nil
-}
-
-// checkForeign checks a blob of a read-only folder, once.
-func (c *Cache) checkForeign(ctx context.Context, path string, d manifests.Digest) error {
-	c.mu.Lock()
-	known := c.checked[path]
-	c.mu.Unlock()
-	if known {
-		return nil
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
-		return errors.Join(err, fmt.Errorf("%s: want a regular file", path))
-	}
-	sum := sha256.New()
-	if err := copyTo(ctx, sum, file); err != nil {
-		return fmt.Errorf("reading %s: %w", path, err)
-	}
-	if manifests.Digest(sum.Sum(nil)) != d {
-		return fmt.Errorf("%s: %w", path, ErrContent)
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.checked[path] = true
-	return nil
 }
 
 // bring has the blob brought and gives it its name. Its key is held. A check

@@ -56,7 +56,6 @@ type Cache struct {
 
 	mu       sync.Mutex // guards what follows
 	readOnly []string
-	checked  map[string]bool // paths of read-only blobs whose digest was right
 }
 
 const (
@@ -84,7 +83,7 @@ func Open(dir string) (*Cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the cache: %w", err)
 	}
-	c := &Cache{dir: dir, lock: lock, checked: map[string]bool{}}
+	c := &Cache{dir: dir, lock: lock}
 	if err := c.enter(); err != nil {
 		lock.Close()
 		return nil, err
@@ -116,8 +115,8 @@ func (c *Cache) Close() error {
 func (c *Cache) Dir() string { return c.dir }
 
 // AddReadOnly adds an OCI layout, or any folder with blobs/sha256/HEX, whose
-// blobs are looked for before those of the cache. It is never written to. It
-// is foreign: each blob is checked when it is first taken.
+// blobs are taken before any is brought. It is never written to. It is foreign:
+// each blob is copied into the cache, and checked there.
 func (c *Cache) AddReadOnly(dir string) error {
 	info, err := os.Stat(filepath.Join(dir, blobs))
 	if err == nil && !info.IsDir() {

@@ -202,7 +202,7 @@ func TestForeignBlobsAreCheckedWhenTheyAreTaken(t *testing.T) {
 	}
 	var times atomic.Int32
 	path, err := c.Fill(t.Context(), wantOf(good), write(good, &times))
-	if err != nil || filepath.Dir(path) != filepath.Join(vendor, "blobs/sha256") || times.Load() > 0 {
+	if err != nil || filepath.Dir(path) != filepath.Join(c.Dir(), "blobs/sha256") || times.Load() > 0 {
 		t.Errorf("path %s, %v, brought %d times", path, err, times.Load())
 	}
 	if _, err := c.Fill(t.Context(), wantOf(bad), write(bad, &times)); !errors.Is(err, cache.ErrContent) || !strings.Contains(err.Error(), vendor) {
@@ -210,6 +210,41 @@ func TestForeignBlobsAreCheckedWhenTheyAreTaken(t *testing.T) {
 	}
 	if _, ok := c.Blob(manifests.DigestOf(bad)); ok {
 		t.Error("a damaged blob was taken")
+	}
+	// What was taken stays what it was.
+	if err := errors.Join(os.Remove(filepath.Join(vendor, "blobs/sha256", filepath.Base(path))), os.WriteFile(filepath.Join(vendor, "blobs/sha256", filepath.Base(path)), bad, 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	mustRead(t, path, good)
+	again, ok := c.Blob(manifests.DigestOf(good))
+	if !ok {
+		t.Fatal("it is gone")
+	}
+	mustRead(t, again, good)
+}
+
+func TestAForeignPipeIsNotWaitedFor(t *testing.T) {
+	c := open(t, t.TempDir())
+	vendor, data := t.TempDir(), []byte("good")
+	path := filepath.Join(vendor, "blobs/sha256", manifests.DigestOf(data).Hex())
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), syscall.Mkfifo(path, 0o644), c.AddReadOnly(vendor)); err != nil {
+		t.Fatal(err)
+	}
+	var times atomic.Int32
+	if _, err := c.Fill(t.Context(), wantOf(data), write(data, &times)); err == nil || !strings.Contains(err.Error(), path) || times.Load() != 0 {
+		t.Errorf("error %v: want one that names the pipe", err)
+	}
+}
+
+func TestAForeignBlobIsReadAsFarAsItShouldGo(t *testing.T) {
+	c := open(t, t.TempDir())
+	vendor, data := t.TempDir(), []byte("good")
+	path := filepath.Join(vendor, "blobs/sha256", manifests.DigestOf(data).Hex())
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, data, 0o644), os.Truncate(path, 1<<40), c.AddReadOnly(vendor)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Fill(t.Context(), wantOf(data), nil); !errors.Is(err, cache.ErrContent) {
+		t.Errorf("error %v", err)
 	}
 }
 

@@ -154,7 +154,7 @@ func (c Config) copy(ctx context.Context, it item) error {
 		return err
 	}
 	defer to.Discard()
-	if _, err := io.Copy(to, io.LimitReader(from, it.file.Size+1)); err != nil {
+	if _, err := io.Copy(to, untilDone{ctx, io.LimitReader(from, it.file.Size+1)}); err != nil {
 		return err
 	}
 	// What was copied is checked, not what was read: a file of the host may
@@ -163,6 +163,20 @@ func (c Config) copy(ctx context.Context, it item) error {
 		return err
 	}
 	return to.Commit(target, 0o644)
+}
+
+// untilDone is a reader that ends with its context.
+type untilDone struct {
+	ctx context.Context
+	io.Reader
+}
+
+// Read implements io.Reader.
+func (r untilDone) Read(p []byte) (int, error) {
+	if r.ctx.Err() != nil {
+		return 0, context.Cause(r.ctx)
+	}
+	return r.Reader.Read(p)
 }
 
 // removeOthers removes blobs that the lock does not name.

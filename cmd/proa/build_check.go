@@ -10,6 +10,7 @@ import (
 	"github.com/proa-os/proa/builder"
 	"github.com/proa-os/proa/builder/examine"
 	"github.com/proa-os/proa/cmd/internal/cli"
+	"github.com/proa-os/proa/manifests"
 )
 
 // exitOtherwise says that a release that was built once more came out
@@ -62,6 +63,8 @@ func printCheck(cmd *cobra.Command, folder string, c builder.Check) error {
 	} else {
 		out := &linePrinter{w: cmd.OutOrStdout()}
 		switch {
+		case c.Same && c.Signatures:
+			out.print("%s: the same, byte for byte, but for the signatures of %s", folder, manifests.ProvenanceFile)
 		case c.Same:
 			out.print("%s: the same, byte for byte", folder)
 		case len(c.Artifacts) == 0:

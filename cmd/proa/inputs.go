@@ -91,6 +91,8 @@ type recipe struct {
 	folder string         // its paths are relative to it
 	lock   manifests.Lock // the zero value when there is none
 	locked bool           // there is a lock
+
+	allowOlder bool // repositories may have gone back
 }
 
 func (r recipe) lockPath() string { return filepath.Join(r.folder, manifests.LockFile) }
@@ -161,14 +163,15 @@ func (r *recipe) readLock() error {
 // writes the lock unless nothing changed or write is false.
 func (r *recipe) relock(cmd *cobra.Command, in inputs, update resolve.Update, write bool) (changes []resolve.Change, wrote bool, err error) {
 	next, err := resolve.Lock(cmd.Context(), resolve.Config{
-		Recipe:   r.Recipe,
-		Folder:   r.folder,
-		Fetcher:  in.fetcher,
-		Now:      time.Now(),
-		Previous: r.lock,
-		Update:   update,
-		Registry: in.registry,
-		Progress: cli.Progress(cmd),
+		Recipe:     r.Recipe,
+		Folder:     r.folder,
+		Fetcher:    in.fetcher,
+		Now:        time.Now(),
+		Previous:   r.lock,
+		Update:     update,
+		AllowOlder: r.allowOlder,
+		Registry:   in.registry,
+		Progress:   cli.Progress(cmd),
 	})
 	if err != nil {
 		return nil, false, err

@@ -23,6 +23,7 @@ type lockOptions struct {
 	inputOptions
 	update bool
 	dryRun bool
+	older  bool
 }
 
 func newLockCommand() *cobra.Command {
@@ -54,6 +55,7 @@ line, the recipe or the lock is wrong.`,
 	flags := cmd.Flags()
 	flags.BoolVar(&o.update, "update", false, "take the newest of all sources, or of those that are named")
 	flags.BoolVarP(&o.dryRun, "dry-run", "n", false, "print what would change, and write nothing")
+	flags.BoolVar(&o.older, "allow-older", false, "let repositories go back to a state before that in the lock")
 	cmd.ValidArgsFunction = completeLock
 	return cmd
 }
@@ -73,6 +75,7 @@ func (o lockOptions) run(cmd *cobra.Command, args []string) error {
 	}
 	defer in.Close()
 	update := resolve.Update{All: o.update && len(names) == 0, Names: names}
+	r.allowOlder = o.older
 	changes, wrote, err := r.relock(cmd, in, update, !o.dryRun)
 	if err != nil {
 		return inputHint(err)
@@ -137,7 +140,10 @@ func printChanges(w io.Writer, path string, changes []resolve.Change, wrote bool
 // inputHint adds what can be done about inputs that do not come.
 func inputHint(err error) error {
 	var unknown *resolve.UnknownError
+	var older *resolve.OlderError
 	switch {
+	case errors.As(err, &older):
+		return cli.Hint(err, "a mirror may be behind, or somebody keeps updates back; 'proa lock --allow-older' takes it as it is")
 	case errors.As(err, &unknown):
 		return cli.Hint(err, "names are those in "+manifests.LockFile+", or of sources as the recipe writes them")
 	case errors.Is(err, cache.ErrOffline):
