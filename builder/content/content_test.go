@@ -77,6 +77,34 @@ func TestSpooledContentsReadBackWhileOthersAreWritten(t *testing.T) {
 	wait.Wait()
 }
 
+func TestContentsAreReadAtTheMomentTheyAreWritten(t *testing.T) {
+	store := newStore(t, content.DefaultLimits())
+	const size = 100_000
+	for i := range byte(100) {
+		data := noise(i, size)
+		c, err := store.Spool(t.Context(), bytes.NewReader(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wait sync.WaitGroup
+		for range 4 {
+			wait.Go(func() {
+				for range 1000 {
+					var b [100]byte
+					if n, err := c.At.ReadAt(b[:], c.Offset+size-100); err != nil || !bytes.Equal(b[:n], data[size-100:]) {
+						t.Errorf("content %d: %d bytes, %v: want its last 100", i, n, err)
+						return
+					}
+				}
+			})
+		}
+		if _, err := store.Spool(t.Context(), bytes.NewReader(make([]byte, 1<<20))); err != nil {
+			t.Error(err)
+		}
+		wait.Wait()
+	}
+}
+
 // TestSpoolOfWhatIsSpooled is what an image in a compressed archive does.
 func TestSpoolOfWhatIsSpooled(t *testing.T) {
 	store := newStore(t, content.DefaultLimits())

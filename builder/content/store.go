@@ -211,6 +211,9 @@ func (p *spool) ReadAt(b []byte, offset int64) (int, error) {
 			return n, err
 		}
 	}
+	if n == len(b) { // the rest was written just now
+		return n, nil
+	}
 	if from := offset + int64(n) - written; from < int64(len(s.pending)) {
 		n += copy(b[n:], s.pending[from:])
 	}
