@@ -9,6 +9,7 @@ import (
 	"github.com/spdx/tools-golang/spdx/v2/common"
 
 	"github.com/proa-os/proa/builder/inventory"
+	"github.com/proa-os/proa/builder/packages"
 )
 
 // notInID is what SPDX identifiers do not have (SPDX 2.3, section 7.2).
@@ -50,13 +51,13 @@ func (d *document) packageURL(p inventory.Package) string {
 		url += escape(strings.ToLower(distribution)) + "/"
 	}
 	version, epoch := p.Version, ""
-	if p.Format == inventory.RPM {
+	if p.Format == packages.RPM {
 		if before, after, ok := strings.Cut(version, ":"); ok {
 			epoch, version = before, after
 		}
 	}
 	name := p.Name
-	if p.Format == inventory.Deb {
+	if p.Format == packages.Deb {
 		name = strings.ToLower(name)
 	}
 	url += escape(name) + "@" + escape(version)

@@ -9,13 +9,11 @@
 package sbom
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
 	"time"
 
-	spdxjson "github.com/spdx/tools-golang/json"
 	"github.com/spdx/tools-golang/spdx/v2/common"
 	"github.com/spdx/tools-golang/spdx/v2/v2_3"
 
@@ -76,11 +74,10 @@ func Write(ctx context.Context, w io.Writer, c Config) error {
 	d.addPrograms()
 	d.addInputs()
 	d.addSystem()
-	out := bufio.NewWriterSize(w, 1<<20)
-	if err := spdxjson.Write(d.finish(), out, spdxjson.EscapeHTML(false), spdxjson.Indent(" ")); err != nil {
-		return err
+	if d.err != nil {
+		return d.err
 	}
-	return out.Flush()
+	return d.write(w)
 }
 
 // document is one document under way.
@@ -94,7 +91,18 @@ type document struct {
 	unowned   map[common.ElementID]bool
 	spdx      v2_3.Document
 	contained []common.ElementID // packages
+	relations []relation
+	err       error
 }
+
+// relation is one relationship; a document has many.
+type relation struct {
+	kind string
+	a, b common.ElementID
+}
+
+// maxRelations bounds how often packages may list the files of others.
+const maxRelations = 4 << 20
 
 // file is one regular file under one name.
 type file struct {
@@ -114,28 +122,19 @@ func (d *document) addFiles() error {
 		d.byNode[n] = append(d.byNode[n], len(d.files))
 		d.files = append(d.files, f)
 		d.unowned[f.id] = true
-		d.spdx.Files = append(d.spdx.Files, &v2_3.File{
-			FileName:           "./" + path,
-			FileSPDXIdentifier: f.id,
-			Checksums: []common.Checksum{
-				{Algorithm: common.SHA1, Value: fmt.Sprintf("%x", f.sums.SHA1)},
-				{Algorithm: common.SHA256, Value: fmt.Sprintf("%x", f.sums.SHA256)},
-			},
-			LicenseConcluded:   noAssertion,
-			LicenseInfoInFiles: []string{noAssertion},
-			FileCopyrightText:  noAssertion,
-		})
 		return nil
 	})
 }
 
-func (d *document) relate(a common.ElementID, relation string, b common.ElementID) {
-	d.spdx.Relationships = append(d.spdx.Relationships, &v2_3.Relationship{
-		RefA:         common.DocElementID{ElementRefID: a},
-		RefB:         common.DocElementID{ElementRefID: b},
-		Relationship: relation,
-	})
+func (d *document) relate(a common.ElementID, kind string, b common.ElementID) {
+	if len(d.relations) == maxRelations {
+		d.err = errTooMany
+		return
+	}
+	d.relations = append(d.relations, relation{kind, a, b})
 }
+
+var errTooMany = fmt.Errorf("bill of materials: more than %d relationships", maxRelations)
 
 // addSystem makes the package that all others are in. It holds the files that
 // nobody else brought.
@@ -159,12 +158,6 @@ func (d *document) addSystem() {
 		d.relate(systemID, common.TypeRelationshipContains, id)
 	}
 	d.spdx.Packages = append([]*v2_3.Package{system}, d.spdx.Packages...)
-	describes := &v2_3.Relationship{
-		RefA:         common.DocElementID{ElementRefID: documentID},
-		RefB:         common.DocElementID{ElementRefID: systemID},
-		Relationship: common.TypeRelationshipDescribe,
-	}
-	d.spdx.Relationships = append([]*v2_3.Relationship{describes}, d.spdx.Relationships...)
 }
 
 func (d *document) finish() *v2_3.Document {

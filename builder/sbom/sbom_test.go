@@ -19,6 +19,7 @@ import (
 	"github.com/spdx/tools-golang/spdxlib"
 
 	"github.com/proa-os/proa/builder/inventory"
+	"github.com/proa-os/proa/builder/packages"
 	"github.com/proa-os/proa/builder/tree"
 	"github.com/proa-os/proa/manifests"
 )
@@ -59,10 +60,10 @@ func config(t testing.TB) Config {
 		Inventory: inventory.Inventory{
 			OS: map[string]string{"ID": "debian", "VERSION_ID": "12"},
 			Packages: []inventory.Package{
-				{Format: inventory.Deb, Name: "alpha", Version: "1:2.0-3+b1", Arch: "amd64", Source: "alphasrc", SourceV: "1:2.0-3", License: "GPL-2.0-or-later AND LicenseRef-public-domain",
+				{Format: packages.Deb, Name: "alpha", Version: "1:2.0-3+b1", Arch: "amd64", Source: "alphasrc", SourceV: "1:2.0-3", License: "GPL-2.0-or-later AND LicenseRef-public-domain",
 					Supplier: "A \"B\" <a@b.example>", Homepage: "https://alpha.example", Files: []string{"bin", "bin/alpha2", "usr/share/alpha", "usr/share/alpha/data", "not/there"}},
-				{Format: inventory.RPM, Name: "beta", Version: "3:1.0~rc1-2", Arch: "noarch", License: "MIT OR LicenseRef-e OR LicenseRef-a OR LicenseRef-c OR LicenseRef-b OR LicenseRef-d"},
-				{Format: inventory.RPM, Name: "beta", Version: "3:1.0~rc1-2", Arch: "noarch", License: "MIT OR LicenseRef-e OR LicenseRef-a OR LicenseRef-c OR LicenseRef-b OR LicenseRef-d"},
+				{Format: packages.RPM, Name: "beta", Version: "3:1.0~rc1-2", Arch: "noarch", License: "MIT OR LicenseRef-e OR LicenseRef-a OR LicenseRef-c OR LicenseRef-b OR LicenseRef-d"},
+				{Format: packages.RPM, Name: "beta", Version: "3:1.0~rc1-2", Arch: "noarch", License: "MIT OR LicenseRef-e OR LicenseRef-a OR LicenseRef-c OR LicenseRef-b OR LicenseRef-d"},
 			},
 			Programs: []inventory.Program{{Path: "usr/bin/program", Go: "go1.26.1", Main: inventory.Module{Path: "example.org/program", Version: "(devel)"},
 				Deps: []inventory.Module{{Path: "example.org/Dep", Version: "v1.2.3", Sum: "h1:x="}}}},
