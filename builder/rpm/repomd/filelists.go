@@ -61,9 +61,14 @@ func (r *Repository) AddFiles(ctx context.Context, paths []string) error {
 	return nil
 }
 
+// maxAdded is how many files AddFiles adds to all packages together.
+const maxAdded = 4 << 20
+
 func (r *Repository) parseFilelists(in io.Reader, wanted map[string]string) error {
 	s := newScanner(in)
 	at := -1 // the package that is being read, if it is ours
+	has, added := map[string]bool{}, 0
+	seen := make([]bool, len(r.Packages))
 	for {
 		start, err := s.next()
 		if err == io.EOF {
@@ -78,8 +83,14 @@ func (r *Repository) parseFilelists(in io.Reader, wanted map[string]string) erro
 		case start && s.depth == 2:
 			id, _ := s.attr("pkgid")
 			var known bool
-			if at, known = r.byID[string(id)]; !known {
+			if at, known = r.byID[string(id)]; !known || seen[at] {
 				at = -1
+				continue
+			}
+			seen[at] = true
+			clear(has)
+			for _, path := range r.Packages[at].Files {
+				has[path] = true
 			}
 		case !start && s.depth == 3 && at >= 0 && string(s.name) == "file":
 			path, ok := wanted[string(s.raw)]
@@ -88,8 +99,13 @@ func (r *Repository) parseFilelists(in io.Reader, wanted map[string]string) erro
 					path, ok = wanted[text]
 				}
 			}
-			if p := &r.Packages[at]; ok && !slices.Contains(p.Files, path) {
+			if ok && !has[path] {
+				has[path] = true
+				p := &r.Packages[at]
 				p.Files = append(p.Files, path)
+				if added++; added > maxAdded {
+					return fmt.Errorf("packages have the files that are asked for more than %d times", maxAdded)
+				}
 			}
 		}
 	}
