@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/proa-os/proa/builder/inventory"
+	"github.com/proa-os/proa/builder/packages"
 	"github.com/proa-os/proa/builder/tree"
 )
 
@@ -80,12 +81,12 @@ type Named struct {
 
 // Package is a change of a package.
 type Package struct {
-	Change Change           `json:"change"`
-	Format inventory.Format `json:"format"`
-	Name   string           `json:"name"`
-	Arch   string           `json:"arch"`
-	Old    string           `json:"old,omitempty"` // version
-	New    string           `json:"new,omitempty"`
+	Change Change          `json:"change"`
+	Format packages.Format `json:"format"`
+	Name   string          `json:"name"`
+	Arch   string          `json:"arch"`
+	Old    string          `json:"old,omitempty"` // version
+	New    string          `json:"new,omitempty"`
 }
 
 // File is a change of one name in the tree.

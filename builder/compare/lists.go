@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/proa-os/proa/builder/inventory"
-	"github.com/proa-os/proa/builder/packages/version"
+	"github.com/proa-os/proa/builder/packages"
 	"github.com/proa-os/proa/manifests"
 )
 
@@ -16,7 +16,7 @@ import (
 // system only are added or removed.
 func comparePackages(old, new []inventory.Package) []Package {
 	type key struct {
-		format     inventory.Format
+		format     packages.Format
 		name, arch string
 	}
 	versions := map[key]*[2][]string{}
@@ -34,7 +34,7 @@ func comparePackages(old, new []inventory.Package) []Package {
 		gone, come := without(v[0], v[1]), without(v[1], v[0])
 		if len(gone) == 1 && len(come) == 1 {
 			change := Upgraded
-			if compareVersions(k.format, gone[0], come[0]) > 0 {
+			if k.format.Compare(gone[0], come[0]) > 0 {
 				change = Downgraded
 			}
 			changes = append(changes, Package{change, k.format, k.name, k.arch, gone[0], come[0]})
@@ -62,13 +62,6 @@ func without(all, others []string) []string {
 		}
 	}
 	return rest
-}
-
-func compareVersions(format inventory.Format, a, b string) int {
-	if format == inventory.RPM {
-		return version.RPM(a, b)
-	}
-	return version.Debian(a, b)
 }
 
 // compareMaps is what changed between two maps, sorted by key.

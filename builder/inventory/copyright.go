@@ -8,6 +8,7 @@ import (
 	"github.com/google/licensecheck"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/proa-os/proa/builder/packages"
 	"github.com/proa-os/proa/builder/tree"
 )
 
@@ -18,7 +19,7 @@ const copyrightFormat = "www.debian.org/doc/packaging-manuals/copyright-format/1
 // readLicenses finds out the licences of Debian packages, which say them in
 // usr/share/doc/NAME/copyright only. Many packages share one file.
 func (r *reader) readLicenses(ctx context.Context, find func(context.Context, []string) ([]string, error)) error {
-	var packages []*Package
+	var found []*Package
 	index := map[*tree.Node]int{}
 	var texts []string
 	which := map[*Package]int{}
@@ -26,7 +27,7 @@ func (r *reader) readLicenses(ctx context.Context, find func(context.Context, []
 		p := &r.found.Packages[i]
 		name := "usr/share/doc/" + p.Name + "/copyright"
 		n, ok := r.tree.Resolve(name)
-		if p.Format != Deb || !ok || n.Kind != tree.File || n.Content.Size > textMost {
+		if p.Format != packages.Deb || !ok || n.Kind != tree.File || n.Content.Size > textMost {
 			continue
 		}
 		if _, known := index[n]; !known {
@@ -37,14 +38,14 @@ func (r *reader) readLicenses(ctx context.Context, find func(context.Context, []
 			index[n] = len(texts)
 			texts = append(texts, text)
 		}
-		packages = append(packages, p)
+		found = append(found, p)
 		which[p] = index[n]
 	}
 	licenses, err := find(ctx, texts)
 	if err != nil {
 		return err
 	}
-	for _, p := range packages {
+	for _, p := range found {
 		p.License = licenses[which[p]]
 	}
 	return nil

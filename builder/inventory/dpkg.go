@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/proa-os/proa/builder/packages"
 	"github.com/proa-os/proa/builder/tree"
 )
 
@@ -56,8 +57,8 @@ func (r *reader) readDpkg(context.Context) error {
 	return nil
 }
 
-func sortPackages(packages []Package) {
-	slices.SortStableFunc(packages, func(a, b Package) int {
+func sortPackages(all []Package) {
+	slices.SortStableFunc(all, func(a, b Package) int {
 		for _, order := range []int{
 			strings.Compare(string(a.Format), string(b.Format)), strings.Compare(a.Name, b.Name),
 			strings.Compare(a.Arch, b.Arch), strings.Compare(a.Version, b.Version),
@@ -73,7 +74,7 @@ func sortPackages(packages []Package) {
 // parseStatus reads the installed packages of a status file: paragraphs of
 // deb822(5).
 func parseStatus(text string) ([]Package, error) {
-	var packages []Package
+	var all []Package
 	fields := map[string]string{}
 	end := func() error {
 		defer clear(fields)
@@ -82,7 +83,7 @@ func parseStatus(text string) ([]Package, error) {
 			return nil
 		}
 		p := Package{
-			Format: Deb, Name: fields["package"], Version: fields["version"], Arch: fields["architecture"],
+			Format: packages.Deb, Name: fields["package"], Version: fields["version"], Arch: fields["architecture"],
 			Supplier: fields["maintainer"], Homepage: fields["homepage"], Summary: fields["description"],
 		}
 		if p.Name == "" || p.Version == "" || strings.ContainsAny(p.Name, "/ ") {
@@ -93,7 +94,7 @@ func parseStatus(text string) ([]Package, error) {
 		} else {
 			p.SourceV = strings.Trim(version, "()")
 		}
-		if packages = append(packages, p); len(packages) > packagesMost {
+		if all = append(all, p); len(all) > packagesMost {
 			return fmt.Errorf("more than %d packages", packagesMost)
 		}
 		return nil
@@ -117,16 +118,16 @@ func parseStatus(text string) ([]Package, error) {
 			fields[strings.ToLower(key)] = strings.TrimSpace(value)
 		}
 	}
-	return packages, end()
+	return all, end()
 }
 
 // readLists adds the files of packages: info/NAME.list, with the architecture
 // in the name where several of one package can be installed, or the md5sums
 // beside a file of status.d.
-func (r *reader) readLists(folder, status string, packages []Package) error {
+func (r *reader) readLists(folder, status string, all []Package) error {
 	total := int64(0)
-	for i := range packages {
-		p := &packages[i]
+	for i := range all {
+		p := &all[i]
 		info := path.Join(folder, "info", p.Name)
 		name := r.first(info+":"+p.Arch+".list", info+".list")
 		sums := false

@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/proa-os/proa/builder/packages"
 	"github.com/proa-os/proa/builder/tree"
 )
 
@@ -38,28 +39,19 @@ type Kernel struct {
 	Options map[string]string `json:"-"`                // the configuration: "CONFIG_EROFS_FS" is "m"; what is not set is not there
 }
 
-// Format is where a package is recorded, in the words of a package URL's type.
-type Format string
-
-// The formats.
-const (
-	Deb Format = "deb"
-	RPM Format = "rpm"
-)
-
 // Package is one installed package.
 type Package struct {
-	Format   Format   `json:"format"`
-	Name     string   `json:"name"`
-	Version  string   `json:"version"` // as the format writes it, with the epoch if there is one
-	Arch     string   `json:"arch"`
-	Source   string   `json:"source,omitempty"`        // name of the source package; empty when it is Name
-	SourceV  string   `json:"sourceVersion,omitempty"` // empty when it is Version
-	License  string   `json:"license,omitempty"`       // an SPDX expression, with LicenseRef- for what SPDX has no id for; empty when unclear
-	Supplier string   `json:"supplier,omitempty"`
-	Homepage string   `json:"homepage,omitempty"`
-	Summary  string   `json:"summary,omitempty"`
-	Files    []string `json:"-"` // paths in the tree, as the package has them, without leading slash; directories, too
+	Format   packages.Format `json:"format"` // where it is recorded, and a package URL's type
+	Name     string          `json:"name"`
+	Version  string          `json:"version"` // as the format writes it, with the epoch if there is one
+	Arch     string          `json:"arch"`
+	Source   string          `json:"source,omitempty"`        // name of the source package; empty when it is Name
+	SourceV  string          `json:"sourceVersion,omitempty"` // empty when it is Version
+	License  string          `json:"license,omitempty"`       // an SPDX expression, with LicenseRef- for what SPDX has no id for; empty when unclear
+	Supplier string          `json:"supplier,omitempty"`
+	Homepage string          `json:"homepage,omitempty"`
+	Summary  string          `json:"summary,omitempty"`
+	Files    []string        `json:"-"` // paths in the tree, as the package has them, without leading slash; directories, too
 }
 
 // Module is a Go module.

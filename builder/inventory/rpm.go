@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/proa-os/proa/builder/packages"
 	"github.com/proa-os/proa/builder/rpm"
 	"github.com/proa-os/proa/builder/tree"
 )
@@ -37,7 +38,7 @@ func (r *reader) readRPM(ctx context.Context) error {
 
 func rpmPackage(from rpm.Installed) Package {
 	p := Package{
-		Format: RPM, Name: from.Name, Version: from.Version, Arch: from.Arch,
+		Format: packages.RPM, Name: from.Name, Version: from.Version, Arch: from.Arch,
 		License: rpmExpression(from.License), Supplier: from.Vendor, Summary: from.Summary, Files: from.Files,
 	}
 	p.Source, p.SourceV = sourceOf(from.Source)

@@ -6,6 +6,14 @@ import (
 	"github.com/proa-os/proa/builder/packages/version"
 )
 
+// Compare orders two versions; see version.Debian and version.RPM.
+func (f Format) Compare(a, b string) int {
+	if f == Deb {
+		return version.Debian(a, b)
+	}
+	return version.RPM(a, b)
+}
+
 // Satisfies reports whether what is provided (have) satisfies what is wanted;
 // their names are equal.
 func (f Format) Satisfies(have, want Relation) bool {

@@ -113,7 +113,7 @@ func (u *universe) sorted(chosen []int32) []int {
 		if c := strings.Compare(p.Arch, q.Arch); c != 0 {
 			return c
 		}
-		if c := u.compare(p.Version, q.Version); c != 0 {
+		if c := u.Format.Compare(p.Version, q.Version); c != 0 {
 			return c
 		}
 		return int(a - b)

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/proa-os/proa/builder/packages"
-	"github.com/proa-os/proa/builder/packages/version"
 )
 
 // universe is all candidates, indexed. Packages are indices into
@@ -141,13 +140,6 @@ func (u *universe) replaced(p int32, o packages.Relation) []int32 {
 	return all
 }
 
-func (u *universe) compare(a, b string) int {
-	if u.Format == packages.Deb {
-		return version.Debian(a, b)
-	}
-	return version.RPM(a, b)
-}
-
 // providers is the usable packages that satisfy a relation, the most preferred
 // first.
 func (u *universe) providers(r packages.Relation) []int32 {
@@ -205,7 +197,7 @@ func (u *universe) prefer(name string, a, b int32) int {
 	return cmp.Or(
 		last(u.obsoleted[a], u.obsoleted[b]), first, second,
 		cmp.Compare(len(p.Name), len(q.Name)), strings.Compare(p.Name, q.Name),
-		u.compare(q.Version, p.Version), cmp.Compare(p.Repository, q.Repository),
+		u.Format.Compare(q.Version, p.Version), cmp.Compare(p.Repository, q.Repository),
 		last(p.Arch != u.Arch, q.Arch != u.Arch), strings.Compare(p.URL, q.URL), strings.Compare(string(p.Checksum), string(q.Checksum)),
 	)
 }

@@ -45,7 +45,7 @@ func (s *story) nearest(name string) (string, bool) {
 	var best provision
 	found := false
 	for _, p := range s.provided[name] {
-		if p.as.Op != packages.Any && (!found || s.compare(p.as.Version, best.as.Version) > 0) {
+		if p.as.Op != packages.Any && (!found || s.Format.Compare(p.as.Version, best.as.Version) > 0) {
 			best, found = p, true
 		}
 	}
