@@ -9,29 +9,59 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/proa-os/proa/builder/content"
+	"github.com/proa-os/proa/builder/tree"
 )
 
 // maxModule is the size of one module, expanded, in bytes.
 const maxModule = 256 << 20
+
+// maxKept is what all modules say of themselves, in bytes: a kernel's say some
+// 20 MiB.
+const maxKept = 512 << 20
 
 // read reads all modules, several at a time.
 func read(ctx context.Context, modules []*module) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	errs := make([]error, len(modules)) // so that the first module's is returned, not the first one found
+	first := map[*tree.Node]*module{}
 	for i, m := range modules {
+		if first[m.node] != nil {
+			continue
+		}
+		first[m.node] = m
 		group.Go(func() error {
 			errs[i] = m.read(ctx)
 			return nil
 		})
 	}
 	group.Wait()
-	for i, err := range errs {
-		if err != nil {
-			return fmt.Errorf("module %s: %w", modules[i].path, err)
+	kept := 0
+	for i, m := range modules {
+		if errs[i] != nil {
+			return fmt.Errorf("module %s: %w", m.path, errs[i])
+		}
+		if same := first[m.node]; same != m { // a hard link
+			m.info, m.exports, m.needs = same.info, same.exports, same.needs
+		} else if kept += m.size(); kept > maxKept {
+			return fmt.Errorf("module %s: with it, modules say more than %d bytes", m.path, maxKept)
 		}
 	}
 	return nil
+}
+
+// size is about how many bytes are kept of what the module says.
+func (m *module) size() int {
+	n := 0
+	for _, f := range m.info {
+		n += 32 + len(f.key) + len(f.value)
+	}
+	for _, list := range [][]string{m.exports, m.needs} {
+		for _, name := range list {
+			n += 16 + len(name)
+		}
+	}
+	return n
 }
 
 func (m *module) read(ctx context.Context) error {
