@@ -3,7 +3,6 @@ package deb_test
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/proa-os/proa/builder/deb"
 	"github.com/proa-os/proa/builder/deb/debtest"
 	"github.com/proa-os/proa/builder/openpgp"
+	"github.com/proa-os/proa/builder/openpgp/pgptest"
 	"github.com/proa-os/proa/builder/packages"
 	"github.com/proa-os/proa/builder/packages/packagestest"
 	"github.com/proa-os/proa/manifests"
@@ -24,15 +24,7 @@ type signer struct {
 
 func newSigner(t testing.TB) signer {
 	t.Helper()
-	home, err := os.MkdirTemp("", "gpg") // the socket's path must be short
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := signer{t, home}
-	t.Cleanup(func() {
-		exec.Command("gpgconf", "--homedir", home, "--kill", "all").Run()
-		os.RemoveAll(home)
-	})
+	s := signer{t, pgptest.Home(t)}
 	for _, name := range []string{"archive@example.org", "stranger@example.org"} {
 		s.gpg("", "--quick-generate-key", name, "ed25519", "sign", "never")
 	}
@@ -41,7 +33,7 @@ func newSigner(t testing.TB) signer {
 
 func (s signer) gpg(stdin string, args ...string) []byte {
 	s.t.Helper()
-	return tool(s.t, []byte(stdin), "gpg", append([]string{"--homedir", s.home, "--batch", "--quiet", "--pinentry-mode", "loopback", "--passphrase", ""}, args...)...)
+	return pgptest.Run(s.t, s.home, stdin, args...)
 }
 
 func (s signer) keys(name string) *openpgp.Keyring {

@@ -1,14 +1,12 @@
 package openpgp_test
 
 import (
-	"bytes"
-	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/proa-os/proa/builder/openpgp"
+	"github.com/proa-os/proa/builder/openpgp/pgptest"
 )
 
 // gpg is a GnuPG home with keys of its own.
@@ -19,16 +17,7 @@ type gpg struct {
 
 func newGPG(t testing.TB) gpg {
 	t.Helper()
-	home, err := os.MkdirTemp("", "gpg") // the socket's path must be short
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := gpg{t, home}
-	t.Cleanup(func() {
-		exec.Command("gpgconf", "--homedir", home, "--kill", "all").Run()
-		os.RemoveAll(home)
-	})
-	return g
+	return gpg{t, pgptest.Home(t)}
 }
 
 // made is when keys are made; signed, when documents are signed.
@@ -39,17 +28,8 @@ var (
 
 func (g gpg) run(at time.Time, stdin string, args ...string) []byte {
 	g.t.Helper()
-	args = append([]string{"--homedir", g.home, "--batch", "--no-tty", "--quiet", "--pinentry-mode", "loopback", "--passphrase", "",
-		"--trust-model", "always", "--faked-system-time", at.Format("20060102T150405!")}, args...)
-	cmd := exec.Command("gpg", args...)
-	cmd.Stdin = strings.NewReader(stdin)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		g.t.Fatalf("gpg %v: %v\n%s", args, err, stderr.Bytes())
-	}
-	return out
+	args = append([]string{"--trust-model", "always", "--faked-system-time", at.Format("20060102T150405!")}, args...)
+	return pgptest.Run(g.t, g.home, stdin, args...)
 }
 
 // key makes a key that certifies and signs.

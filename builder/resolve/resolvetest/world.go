@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/proa-os/proa/builder/oci/ocitest"
+	"github.com/proa-os/proa/builder/openpgp/pgptest"
 )
 
 // World is one server and what it serves.
@@ -39,15 +40,7 @@ type Manners func(w http.ResponseWriter, r *http.Request, server http.Handler)
 // Open starts a server for the time of the test. The archives are empty.
 func Open(t testing.TB) *World {
 	t.Helper()
-	home, err := os.MkdirTemp("", "gpg") // the path of gpg's socket must be short
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := &World{Dir: t.TempDir(), home: home}
-	t.Cleanup(func() {
-		exec.Command("gpgconf", "--homedir", home, "--kill", "all").Run()
-		os.RemoveAll(home)
-	})
+	w := &World{Dir: t.TempDir(), home: pgptest.Home(t)}
 	w.Key, w.Stranger = w.newKey(t, "world"), w.newKey(t, "stranger")
 	w.serve(t)
 	return w
@@ -102,8 +95,7 @@ func (w *World) newKey(t testing.TB, name string) string {
 
 func (w *World) gpg(t testing.TB, stdin string, args ...string) []byte {
 	t.Helper()
-	all := append([]string{"--homedir", w.home, "--batch", "--quiet", "--no-tty", "--yes", "--pinentry-mode", "loopback", "--passphrase", ""}, args...)
-	return tool(t, "", stdin, "gpg", all...)
+	return pgptest.Run(t, w.home, stdin, args...)
 }
 
 func tool(t testing.TB, dir, stdin, name string, args ...string) []byte {

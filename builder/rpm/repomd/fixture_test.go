@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/proa-os/proa/builder/openpgp"
+	"github.com/proa-os/proa/builder/openpgp/pgptest"
 	"github.com/proa-os/proa/builder/packages"
 	"github.com/proa-os/proa/builder/packages/packagestest"
 	"github.com/proa-os/proa/builder/rpm/repomd"
@@ -68,11 +69,11 @@ var built = sync.OnceValues(func() (string, error) {
 	for _, args := range [][]string{
 		{"rpmbuild", "-bb", "--quiet", "--target", "x86_64", "--define", "_topdir " + dir + "/top", "--define", "_rpmdir " + dir + "/repo/Packages",
 			"--define", "_build_id_links none", dir + "/tool.spec"},
-		gpg(home, "--quick-generate-key", "trusted", "ed25519", "sign", "never"),
+		pgptest.Command(home, "--quick-generate-key", "trusted", "ed25519", "sign", "never"),
 		{"createrepo_c", "--quiet", dir + "/repo"},
-		gpg(home, "--local-user", "trusted", "--armor", "--detach-sign", dir+"/repo/repodata/repomd.xml"),
-		gpg(home, "--quick-generate-key", "other", "ed25519", "sign", "never"),
-		gpg(home, "--faked-system-time", "20200101T000000!", "--quick-generate-key", "old", "ed25519", "sign", "1y"),
+		pgptest.Command(home, "--local-user", "trusted", "--armor", "--detach-sign", dir+"/repo/repodata/repomd.xml"),
+		pgptest.Command(home, "--quick-generate-key", "other", "ed25519", "sign", "never"),
+		pgptest.Command(home, "--faked-system-time", "20200101T000000!", "--quick-generate-key", "old", "ed25519", "sign", "1y"),
 	} {
 		if err == nil {
 			var out []byte
@@ -84,14 +85,10 @@ var built = sync.OnceValues(func() (string, error) {
 	return dir, err
 })
 
-func gpg(home string, args ...string) []string {
-	return append([]string{"gpg", "--homedir", home, "--batch", "--quiet", "--no-tty", "--yes", "--pinentry-mode", "loopback", "--passphrase", ""}, args...)
-}
-
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if dir, _ := built(); dir != "" {
-		exec.Command("gpgconf", "--homedir", filepath.Join(dir, "gnupg"), "--kill", "all").Run()
+		pgptest.End(filepath.Join(dir, "gnupg"))
 		os.RemoveAll(dir)
 	}
 	os.Exit(code)
@@ -139,7 +136,7 @@ func (r *repository) path(name string) string { return filepath.Join(r.dir, name
 
 func (r *repository) sign(key string, more ...string) {
 	r.t.Helper()
-	args := gpg(r.home, append(more, "--local-user", key, "--armor", "--detach-sign", r.path("repodata/repomd.xml"))...)
+	args := pgptest.Command(r.home, append(more, "--local-user", key, "--armor", "--detach-sign", r.path("repodata/repomd.xml"))...)
 	r.run(args[0], args[1:]...)
 }
 
@@ -169,7 +166,7 @@ func (r *repository) list(kind string) string {
 
 func (r *repository) config() repomd.Config {
 	r.t.Helper()
-	args := gpg(r.home, "--export", "trusted", "old")
+	args := pgptest.Command(r.home, "--export", "trusted", "old")
 	keys, err := openpgp.Parse(r.run(args[0], args[1:]...))
 	if err != nil {
 		r.t.Fatal(err)
