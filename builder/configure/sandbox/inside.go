@@ -57,7 +57,8 @@ func enter() error {
 	if err := mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return err
 	}
-	if err := mount("sandbox", root, "tmpfs", unix.MS_NODEV|unix.MS_NOSUID, "mode=0755"); err != nil {
+	// Together, scripts can fill half of the host's memory.
+	if err := mount("sandbox", root, "tmpfs", unix.MS_NODEV|unix.MS_NOSUID, "mode=0755,size=40%"); err != nil {
 		return err
 	}
 	unix.Umask(0)
@@ -87,7 +88,7 @@ func enter() error {
 		}
 	}
 	for _, at := range []string{"/run", "/tmp"} {
-		if err := mount("sandbox", root+at, "tmpfs", unix.MS_NODEV|unix.MS_NOSUID, ""); err != nil {
+		if err := mount("sandbox", root+at, "tmpfs", unix.MS_NODEV|unix.MS_NOSUID, "size=5%"); err != nil {
 			return err
 		}
 	}

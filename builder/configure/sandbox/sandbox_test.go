@@ -242,6 +242,7 @@ func TestHostileScriptsAreContained(t *testing.T) {
 		"! bash -c 'echo x > /dev/tcp/127.0.0.1/" + port + "'", "! test -e /dev/kmsg", "! test -e /dev/sda", "! test -e /sys/kernel",
 		"! perl -e 'kill 9, 1; exit 1'", "grep -q '^NoNewPrivs:.1' /proc/self/status", "grep -q '^Seccomp:.2' /proc/self/status",
 		"test $(ls /proc | grep -c '^[0-9]') -lt 10", "test $(ls -A /dev | wc -l) = 10", "echo x > /dev/null",
+		"test $(grep '^sandbox ' /proc/mounts | grep -c 'size=') = 3", // no file system has its size by default
 	}
 	var script strings.Builder
 	for i, check := range checks {
