@@ -1,6 +1,7 @@
 package debian
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -76,6 +77,18 @@ func TestCertificatesOfTheImageAreTrustedToo(t *testing.T) {
 	}
 	if err := certificates(configuretest.Tree(t, map[string]string{"usr/share/ca-certificates/x.crt": "no certificate"}), "test"); err == nil || !strings.Contains(err.Error(), "x.crt") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestTooManyCertificatesAreRefused(t *testing.T) {
+	into := tree.New()
+	for i := range maxCertificates + 1 {
+		if err := into.Put(fmt.Sprintf("%s/%d.crt", localFolder, i), &tree.Node{Source: "test"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := certificates(into, "test"); err == nil || !strings.Contains(err.Error(), "want at most") {
+		t.Errorf("error %v", err)
 	}
 }
 
