@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"strings"
@@ -153,13 +154,13 @@ func (s Side) title() string {
 // Text writes the difference for a terminal; long lists are cut, with a count
 // of what is not shown.
 func (d Difference) Text(w io.Writer) error {
-	out := &printer{w: w}
-	out.print("old  %s: image %s, %d files, %d packages", d.Old.title(), bytesText(d.Old.Image), d.Old.Files, d.Old.Packages)
-	out.print("new  %s: image %s, %d files, %d packages", d.New.title(), bytesText(d.New.Image), d.New.Files, d.New.Packages)
-	out.print("size %s", signed(d.New.Image-d.Old.Image))
+	out := bufio.NewWriter(w)
+	fmt.Fprintf(out, "old  %s: image %s, %d files, %d packages\n", d.Old.title(), bytesText(d.Old.Image), d.Old.Files, d.Old.Packages)
+	fmt.Fprintf(out, "new  %s: image %s, %d files, %d packages\n", d.New.title(), bytesText(d.New.Image), d.New.Files, d.New.Packages)
+	fmt.Fprintf(out, "size %s\n", signed(d.New.Image-d.Old.Image))
 	if d.Equal() {
-		out.print("\nnothing differs")
-		return out.err
+		fmt.Fprintf(out, "\nnothing differs\n")
+		return out.Flush()
 	}
 	for _, s := range d.sections() {
 		if len(s.lines) == 0 {
@@ -169,29 +170,29 @@ func (d Difference) Text(w io.Writer) error {
 		if s.alert {
 			mark = "!! "
 		}
-		out.print("\n%s%s", mark, s.title)
+		fmt.Fprintf(out, "\n%s%s\n", mark, s.title)
 		for _, line := range s.lines[:min(shown, len(s.lines))] {
-			out.print("  %s", printable(line))
+			fmt.Fprintf(out, "  %s\n", printable(line))
 		}
 		if more := len(s.lines) - shown; more > 0 {
-			out.print("  … and %d more (all of them: --json)", more)
+			fmt.Fprintf(out, "  … and %d more (all of them: --json)\n", more)
 		}
 	}
-	return out.err
+	return out.Flush()
 }
 
 // Markdown writes the difference for a pull request.
 func (d Difference) Markdown(w io.Writer) error {
-	out := &printer{w: w}
-	out.print("## %s → %s\n", cell(d.Old.title()), cell(d.New.title()))
-	out.print("| | old | new | change |\n|---|---:|---:|---:|")
-	out.print("| root image | %s | %s | %s |", bytesText(d.Old.Image), bytesText(d.New.Image), signed(d.New.Image-d.Old.Image))
-	out.print("| contents | %s | %s | %s |", bytesText(d.Old.Bytes), bytesText(d.New.Bytes), signed(d.New.Bytes-d.Old.Bytes))
-	out.print("| files | %d | %d | %+d |", d.Old.Files, d.New.Files, d.New.Files-d.Old.Files)
-	out.print("| packages | %d | %d | %+d |", d.Old.Packages, d.New.Packages, d.New.Packages-d.Old.Packages)
+	out := bufio.NewWriter(w)
+	fmt.Fprintf(out, "## %s → %s\n\n", cell(d.Old.title()), cell(d.New.title()))
+	fmt.Fprintf(out, "| | old | new | change |\n|---|---:|---:|---:|\n")
+	fmt.Fprintf(out, "| root image | %s | %s | %s |\n", bytesText(d.Old.Image), bytesText(d.New.Image), signed(d.New.Image-d.Old.Image))
+	fmt.Fprintf(out, "| contents | %s | %s | %s |\n", bytesText(d.Old.Bytes), bytesText(d.New.Bytes), signed(d.New.Bytes-d.Old.Bytes))
+	fmt.Fprintf(out, "| files | %d | %d | %+d |\n", d.Old.Files, d.New.Files, d.New.Files-d.Old.Files)
+	fmt.Fprintf(out, "| packages | %d | %d | %+d |\n", d.Old.Packages, d.New.Packages, d.New.Packages-d.Old.Packages)
 	if d.Equal() {
-		out.print("\nNothing differs.")
-		return out.err
+		fmt.Fprintf(out, "\nNothing differs.\n")
+		return out.Flush()
 	}
 	for _, s := range d.sections() {
 		if len(s.lines) == 0 {
@@ -201,20 +202,20 @@ func (d Difference) Markdown(w io.Writer) error {
 		if s.alert {
 			mark = "⚠️ "
 		}
-		out.print("\n<details%s><summary>%s%s</summary>\n\n```diff", open(s), mark, html(s.title))
+		fmt.Fprintf(out, "\n<details%s><summary>%s%s</summary>\n\n```diff\n", open(s), mark, html(s.title))
 		for _, line := range s.lines[:min(shown, len(s.lines))] {
 			// In a diff block "!" is shown as a change.
 			if strings.HasPrefix(line, "~ ") {
 				line = "!" + line[1:]
 			}
-			out.print("%s", strings.ReplaceAll(printable(line), "```", "'''"))
+			fmt.Fprintf(out, "%s\n", strings.ReplaceAll(printable(line), "```", "'''"))
 		}
 		if more := len(s.lines) - shown; more > 0 {
-			out.print("# … and %d more", more)
+			fmt.Fprintf(out, "# … and %d more\n", more)
 		}
-		out.print("```\n\n</details>")
+		fmt.Fprintf(out, "```\n\n</details>\n")
 	}
-	return out.err
+	return out.Flush()
 }
 
 // open unfolds what should be read at once.
@@ -230,15 +231,3 @@ func cell(s string) string {
 }
 
 func html(s string) string { return strings.NewReplacer("&", "&amp;", "<", "&lt;").Replace(s) }
-
-// printer prints lines and remembers the first error.
-type printer struct {
-	w   io.Writer
-	err error
-}
-
-func (p *printer) print(format string, args ...any) {
-	if p.err == nil {
-		_, p.err = fmt.Fprintf(p.w, format+"\n", args...)
-	}
-}
