@@ -1,7 +1,6 @@
 package configure
 
 import (
-	"fmt"
 	"path"
 	"strings"
 
@@ -180,8 +179,5 @@ func newCall(c scripts.Command) (call, bool) {
 // put makes or replaces what is at a path.
 func (w *world) put(at string, n *tree.Node) error {
 	n.Source = w.config.Source
-	if err := w.tree.Put(at, n); err != nil {
-		return fmt.Errorf("%w", err)
-	}
-	return nil
+	return w.tree.Put(at, n)
 }
