@@ -14,6 +14,26 @@ func (f Format) Compare(a, b string) int {
 	return version.RPM(a, b)
 }
 
+// Text is a requirement as the format writes it.
+func (f Format) Text(r Requirement) string {
+	if r.Joined == Plain {
+		return r.Relation.String()
+	}
+	var parts []string
+	for _, a := range r.Args {
+		parts = append(parts, f.Text(a))
+	}
+	if f == Deb && r.Joined == Or {
+		return strings.Join(parts, " | ")
+	}
+	word := " " + [...]string{And: "and", Or: "or", If: "if", Unless: "unless", With: "with", Without: "without"}[r.Joined] + " "
+	text := strings.Join(parts, word)
+	if conditional := r.Joined == If || r.Joined == Unless; conditional && len(parts) == 3 {
+		text = parts[0] + word + parts[1] + " else " + parts[2]
+	}
+	return "(" + text + ")"
+}
+
 // Satisfies reports whether what is provided (have) satisfies what is wanted;
 // their names are equal.
 func (f Format) Satisfies(have, want Relation) bool {

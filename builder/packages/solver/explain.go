@@ -67,11 +67,11 @@ func (s *story) tell() *Unsolvable {
 	}
 	if len(s.reasons) == 0 { // only conditions, which no sentence fits better
 		for _, f := range s.wanted {
-			s.add(s.words(f.text), "%s is asked for", s.words(f.text))
+			s.add(s.Format.Text(f.text), "%s is asked for", s.Format.Text(f.text))
 		}
 		for _, r := range s.rules {
 			if r.f != nil {
-				s.add(s.name(r.by)+s.words(r.f.text), "%s", s.says(r))
+				s.add(s.name(r.by)+s.Format.Text(r.f.text), "%s", s.says(r))
 			}
 		}
 	}
@@ -138,7 +138,7 @@ func (s *story) collide(r rule, p int32, its, w *want) {
 	}
 	what := s.label(p)
 	if r.f.text.Relation.Op != 0 && r.f.text.Relation.Name == s.name(p) {
-		what = s.words(r.f.text)
+		what = s.Format.Text(r.f.text)
 	}
 	chain := ""
 	if its != nil {
@@ -173,7 +173,7 @@ func (s *story) twice(slot string) {
 	concerns := func(p int32) bool { return s.slot(p) == slot }
 	for _, f := range s.wanted {
 		if slices.ContainsFunc(f.set, concerns) {
-			claim(s.words(f.text) + " is asked for")
+			claim(s.Format.Text(f.text) + " is asked for")
 		}
 	}
 	told := map[string]bool{}
@@ -183,7 +183,7 @@ func (s *story) twice(slot string) {
 		}
 		if key := s.name(r.by) + r.f.text.Relation.Name; !told[key] {
 			told[key] = true
-			claim(s.label(r.by) + " needs " + s.words(r.f.text))
+			claim(s.label(r.by) + " needs " + s.Format.Text(r.f.text))
 		}
 	}
 	if len(claims) > 1 {

@@ -11,14 +11,14 @@ import (
 // missing tells that no package satisfies w.
 func (s *story) missing(w *want) {
 	r := w.f.text.Relation
-	key := fmt.Sprint("missing ", s.name(w.by), " ", s.words(packages.Requirement{Relation: packages.Relation{Name: r.Name}, Joined: w.f.text.Joined, Args: w.f.text.Args}))
+	key := fmt.Sprint("missing ", s.name(w.by), " ", s.Format.Text(packages.Requirement{Relation: packages.Relation{Name: r.Name}, Joined: w.f.text.Joined, Args: w.f.text.Args}))
 	chain := s.chain(w.up, w.by)
 	bare := r.Name
 	if s.Format == packages.Deb {
 		bare = s.withoutQualifier(bare)
 	}
 	if w.f.text.Joined != packages.Plain {
-		s.add(key, "nothing provides %s, which %s%s", s.words(w.f.text), s.needs(w), chain)
+		s.add(key, "nothing provides %s, which %s%s", s.Format.Text(w.f.text), s.needs(w), chain)
 		return
 	}
 	if best, found := s.nearest(bare); found {
@@ -34,9 +34,9 @@ func (s *story) missing(w *want) {
 	case excluded:
 		s.add(key, "excluded: %s, which %s%s", bare, s.needs(w), chain)
 	case foreign:
-		s.add(key, "nothing provides %s for %s, which %s%s", s.words(w.f.text), s.Arch, s.needs(w), chain)
+		s.add(key, "nothing provides %s for %s, which %s%s", s.Format.Text(w.f.text), s.Arch, s.needs(w), chain)
 	default:
-		s.add(key, "nothing provides %s, which %s%s", s.words(w.f.text), s.needs(w), chain)
+		s.add(key, "nothing provides %s, which %s%s", s.Format.Text(w.f.text), s.needs(w), chain)
 	}
 }
 
@@ -76,9 +76,9 @@ func (s *story) needs(w *want) string {
 // asks starts a sentence about w: "a needs b >= 2".
 func (s *story) asks(w *want) string {
 	if w.by < 0 {
-		return s.words(w.f.text) + " is asked for"
+		return s.Format.Text(w.f.text) + " is asked for"
 	}
-	return s.label(w.by) + " needs " + s.words(w.f.text)
+	return s.label(w.by) + " needs " + s.Format.Text(w.f.text)
 }
 
 // chain says in parentheses how p came to be needed, from what was asked for:
@@ -112,7 +112,7 @@ func (s *story) says(r rule) string {
 	if r.conflict {
 		verb = "conflicts with"
 	}
-	return s.label(r.by) + " " + verb + " " + s.words(r.f.text)
+	return s.label(r.by) + " " + verb + " " + s.Format.Text(r.f.text)
 }
 
 func (s *story) name(p int32) string {
@@ -131,26 +131,4 @@ func (s *story) label(p int32) string {
 		}
 	}
 	return c.Name
-}
-
-// words is a requirement as its format writes it.
-func (s *story) words(r packages.Requirement) string {
-	if r.Joined == packages.Plain {
-		return r.Relation.String()
-	}
-	var parts []string
-	for _, a := range r.Args {
-		parts = append(parts, s.words(a))
-	}
-	if s.Format == packages.Deb && r.Joined == packages.Or {
-		return strings.Join(parts, " | ")
-	}
-	word := [...]string{packages.And: "and", packages.Or: "or", packages.If: "if", packages.Unless: "unless", packages.With: "with", packages.Without: "without"}[r.Joined]
-	text := strings.Join(parts[:min(2, len(parts))], " "+word+" ")
-	if conditional := r.Joined == packages.If || r.Joined == packages.Unless; conditional && len(parts) == 3 {
-		text += " else " + parts[2]
-	} else if len(parts) > 2 {
-		text = strings.Join(parts, " "+word+" ")
-	}
-	return "(" + text + ")"
 }

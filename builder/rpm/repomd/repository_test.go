@@ -14,7 +14,6 @@ import (
 	"github.com/proa-os/proa/builder/packages"
 	"github.com/proa-os/proa/builder/packages/packagestest"
 	"github.com/proa-os/proa/builder/rpm/repomd"
-	"github.com/proa-os/proa/builder/rpm/richdeps"
 	"github.com/proa-os/proa/manifests"
 )
 
@@ -93,7 +92,7 @@ func relations(all []packages.Relation) (texts []string) {
 
 func requirements(all []packages.Requirement) (texts []string) {
 	for _, r := range all {
-		texts = append(texts, richdeps.String(r))
+		texts = append(texts, packages.RPM.Text(r))
 	}
 	return texts
 }

@@ -161,23 +161,3 @@ func name(c packages.Connective) string {
 	}
 	return ""
 }
-
-// String is the requirement as RPM writes it. Parse reads it again.
-func String(r packages.Requirement) string {
-	if r.Joined == packages.Plain {
-		return r.Relation.String()
-	}
-	var b strings.Builder
-	b.WriteByte('(')
-	for i, arg := range r.Args {
-		switch {
-		case i == 2 && (r.Joined == packages.If || r.Joined == packages.Unless):
-			b.WriteString(" else ")
-		case i > 0:
-			b.WriteString(" " + name(r.Joined) + " ")
-		}
-		b.WriteString(String(arg))
-	}
-	b.WriteByte(')')
-	return b.String()
-}

@@ -139,7 +139,7 @@ func TestRequirementOfAttributes(t *testing.T) {
 		{"a\n", "", "", "", "", ""},
 	} {
 		r, err := Requirement(c.name, c.flags, c.epoch, c.version, c.release)
-		if got := String(r); err == nil && got != c.want || err != nil && c.want != "" {
+		if got := packages.RPM.Text(r); err == nil && got != c.want || err != nil && c.want != "" {
 			t.Errorf("%+v: %q, %v", c, got, err)
 		}
 	}
@@ -157,7 +157,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		text := String(r)
+		text := packages.RPM.Text(r)
 		again, err := Parse(text)
 		if err != nil || !reflect.DeepEqual(again, r) {
 			t.Errorf("%q is %+v, its text %q is %+v, %v", s, r, text, again, err)
