@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/proa-os/proa/builder/configure/configuretest"
 	"github.com/proa-os/proa/builder/configure/depmod"
 	"github.com/proa-os/proa/builder/tree"
 	"github.com/proa-os/proa/machine/debian"
@@ -94,40 +95,6 @@ func run(t *testing.T, name string, args ...string) string {
 	return string(out)
 }
 
-// load is the folder as a tree.
-func load(t *testing.T, dir string) *tree.Tree {
-	t.Helper()
-	into := tree.New()
-	err := filepath.WalkDir(dir, func(at string, d os.DirEntry, err error) error {
-		if err != nil || at == dir {
-			return err
-		}
-		n := &tree.Node{Kind: tree.Directory, Mode: 0o755, Source: "test"}
-		switch {
-		case d.Type()&os.ModeSymlink != 0:
-			target, err := os.Readlink(at)
-			if err != nil {
-				return err
-			}
-			n = &tree.Node{Kind: tree.Symlink, Mode: 0o777, Source: "test", Target: target}
-		case d.Type().IsRegular():
-			data, err := os.ReadFile(at)
-			if err != nil {
-				return err
-			}
-			n = &tree.Node{Mode: 0o644, Source: "test"}
-			if len(data) > 0 {
-				n.Content = tree.Content{At: bytes.NewReader(data), Size: int64(len(data))}
-			}
-		}
-		return into.Put(strings.TrimPrefix(at, dir+"/"), n)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return into
-}
-
 // compare wants the tree's index to be what depmod makes in the folder.
 func compare(t *testing.T, into *tree.Tree, dir, release string) {
 	t.Helper()
@@ -178,7 +145,7 @@ func write(t *testing.T, into *tree.Tree) {
 func TestTheIndexOfARealKernelIsThatOfDepmod(t *testing.T) {
 	t.Parallel()
 	dir, release := root(t)
-	into := load(t, dir)
+	into := configuretest.Read(t, dir)
 	write(t, into)
 	compare(t, into, dir, release)
 	if lines := strings.Count(string(file(t, into, "usr/lib/modules/"+release+"/modules.dep")), "\n"); lines < 500 {
@@ -191,7 +158,7 @@ func TestModulesWithoutAnOrderComeAsWithDepmod(t *testing.T) {
 	dir, release := root(t)
 	folder := filepath.Join(dir, "usr/lib/modules", release)
 	run(t, "sh", "-c", `cd "$1" && sed -n '1~3p' modules.order > o && mv o modules.order && rm modules.builtin*`, "sh", folder)
-	into := load(t, dir)
+	into := configuretest.Read(t, dir)
 	write(t, into)
 	compare(t, into, dir, release)
 }
@@ -202,7 +169,7 @@ func TestCompressedModulesAreRead(t *testing.T) {
 	folder := filepath.Join(dir, "usr/lib/modules", release)
 	run(t, "sh", "-c", `cd "$1" &&
 		find kernel/fs -name '*.ko' | xargs -P2 -n50 xz -f -0 --check=crc32 && find kernel/net -name '*.ko' | xargs -P2 -n50 zstd -q --rm -f`, "sh", folder)
-	into := load(t, dir)
+	into := configuretest.Read(t, dir)
 	write(t, into)
 	compare(t, into, dir, release)
 	dep := string(file(t, into, "usr/lib/modules/"+release+"/modules.dep"))
@@ -217,10 +184,10 @@ func TestGzippedModulesSayTheSame(t *testing.T) { // Debian's depmod does not re
 	t.Parallel()
 	dir, release := root(t, "kernel/crypto", "kernel/lib")
 	folder := filepath.Join(dir, "usr/lib/modules", release)
-	plain := load(t, dir)
+	plain := configuretest.Read(t, dir)
 	write(t, plain)
 	run(t, "sh", "-c", `cd "$1" && find kernel -name '*.ko' | xargs -P2 -n50 gzip -f -1`, "sh", folder)
-	zipped := load(t, dir)
+	zipped := configuretest.Read(t, dir)
 	write(t, zipped)
 	for _, name := range []string{"modules.dep", "modules.symbols.bin", "modules.alias.bin"} {
 		at := path.Join("usr/lib/modules", release, name)
@@ -252,7 +219,7 @@ func TestUpdatesOverridesAndSearchOrdersCountAsWithDepmod(t *testing.T) {
 			if err := os.WriteFile(dir+"/etc/depmod.d/x.conf", []byte(conf), 0o644); err != nil {
 				t.Fatal(err)
 			}
-			into := load(t, dir)
+			into := configuretest.Read(t, dir)
 			write(t, into)
 			compare(t, into, dir, release)
 		})
@@ -263,7 +230,7 @@ func TestAnIndexThatListsTheModulesStays(t *testing.T) {
 	t.Parallel()
 	dir, release := root(t, "kernel/fs/fuse", "kernel/lib")
 	run(t, "depmod", "-b", dir, release)
-	into := load(t, dir)
+	into := configuretest.Read(t, dir)
 	at := path.Join("usr/lib/modules", release, "modules.dep")
 	before, _ := into.Lookup(at)
 	write(t, into)
@@ -324,7 +291,7 @@ func TestModulesOfOtherMachinesAreRead(t *testing.T) {
 	run(t, "mkdir", "-p", dir+"/usr/lib/modules/1.0/kernel")
 	run(t, "ln", "-s", "usr/lib", dir+"/lib")
 	run(t, "cp", "testdata/module64.ko", "testdata/module32be.ko", dir+"/usr/lib/modules/1.0/kernel")
-	into := load(t, dir)
+	into := configuretest.Read(t, dir)
 	if err := into.Put("usr/lib/modules/1.0/modules.order", &tree.Node{Source: "test"}); err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/proa-os/proa/builder/configure/configuretest"
 	"github.com/proa-os/proa/builder/configure/ldcache"
 	"github.com/proa-os/proa/builder/tree"
 	"github.com/proa-os/proa/machine/debian"
@@ -64,41 +65,6 @@ func root(t *testing.T, script string) string {
 	run(t, "cp", "-a", from, dir)
 	run(t, "sh", "-ec", `cd "$1"; `+script, "sh", dir)
 	return dir
-}
-
-func load(t *testing.T, dir string) *tree.Tree {
-	t.Helper()
-	into := tree.New()
-	inodes := map[string]*tree.Node{}
-	err := filepath.WalkDir(dir, func(at string, d os.DirEntry, err error) error {
-		if err != nil || at == dir {
-			return err
-		}
-		n := &tree.Node{Kind: tree.Directory, Mode: 0o755, Source: "test"}
-		switch {
-		case d.Type()&os.ModeSymlink != 0:
-			target, err := os.Readlink(at)
-			if err != nil {
-				return err
-			}
-			n = &tree.Node{Kind: tree.Symlink, Mode: 0o777, Source: "test", Target: target}
-		case d.Type().IsRegular():
-			data, err := os.ReadFile(at)
-			if err != nil {
-				return err
-			}
-			n = &tree.Node{Mode: 0o644, Source: "test"}
-			if len(data) > 0 {
-				n.Content = tree.Content{At: bytes.NewReader(data), Size: int64(len(data))}
-			}
-			inodes[at] = n
-		}
-		return into.Put(strings.TrimPrefix(at, dir+"/"), n)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return into
 }
 
 func cacheOf(t *testing.T, into *tree.Tree) []byte {
@@ -168,7 +134,7 @@ func TestTheCacheIsThatOfLdconfig(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := root(t, script)
-			into := load(t, dir)
+			into := configuretest.Read(t, dir)
 			got := cacheOf(t, into)
 			run(t, "ldconfig", "-r", dir)
 			want, err := os.ReadFile(dir + "/etc/ld.so.cache")
@@ -178,7 +144,7 @@ func TestTheCacheIsThatOfLdconfig(t *testing.T) {
 			if !bytes.Equal(got, want) {
 				t.Errorf("the caches differ: %d bytes, want %d\n%s\nwant\n%s", len(got), len(want), printed(t, got), printed(t, want))
 			}
-			if is, want := links(t, into), links(t, load(t, dir)); is != want {
+			if is, want := links(t, into), links(t, configuretest.Read(t, dir)); is != want {
 				t.Errorf("links\n%s\nwant\n%s", is, want)
 			}
 		})
@@ -192,11 +158,11 @@ func TestFilesThatIncludeEachOtherAreReadOnce(t *testing.T) {
 	dir := root(t, `mkdir -p opt/last; cp `+lib+`/libz.so.1.2.13 opt/last/
 		for i in $(seq 14); do printf 'include /etc/ld.so.conf.d/*\ninclude /etc/ld.so.conf.d/*\n' > etc/ld.so.conf.d/$i.conf; done
 		echo /opt/last > etc/ld.so.conf.d/z.conf`)
-	if !bytes.Contains(cacheOf(t, load(t, dir)), []byte("/opt/last/libz.so.1")) {
+	if !bytes.Contains(cacheOf(t, configuretest.Read(t, dir)), []byte("/opt/last/libz.so.1")) {
 		t.Error("the last one is not read")
 	}
 	dir = root(t, `for i in $(seq 3000); do : > etc/ld.so.conf.d/$i; done; for i in $(seq 3000); do echo 'include /etc/ld.so.conf.d/no*'; done >> etc/ld.so.conf`)
-	if err := ldcache.Write(t.Context(), load(t, dir), "test"); err == nil || !strings.Contains(err.Error(), "patterns look at more than") {
+	if err := ldcache.Write(t.Context(), configuretest.Read(t, dir), "test"); err == nil || !strings.Contains(err.Error(), "patterns look at more than") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -225,7 +191,7 @@ func TestTheLevelOfTheInstructionSetCounts(t *testing.T) {
 		}
 		run(t, "as", source, "-o", source+".o")
 		run(t, "ld", "-shared", "-soname", "libneeds.so.1", "-z", level, source+".o", "-o", file)
-		into := load(t, dir)
+		into := configuretest.Read(t, dir)
 		got := cacheOf(t, into)
 		run(t, "ldconfig", "-r", dir)
 		want, err := os.ReadFile(dir + "/etc/ld.so.cache")
