@@ -205,7 +205,7 @@ func add(t *testing.T, into *tree.Tree, paths ...string) ([]packages.Recorded, e
 	t.Helper()
 	var payloads []packages.Payload
 	for _, path := range paths {
-		p, err := rpm.Read(t.Context(), newStore(t), path, rpm.ReadConfig{AllowUnsigned: true, Source: "rpm"})
+		p, err := rpm.Read(t.Context(), newStore(t), path, rpm.Unsigned(rpm.ReadConfig{Source: "rpm"}))
 		if err != nil {
 			t.Fatal(err)
 		}

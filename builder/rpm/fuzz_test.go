@@ -51,7 +51,7 @@ func FuzzRead(f *testing.F) {
 				t.Fatal(err)
 			}
 			defer store.Close()
-			p, err := Read(t.Context(), store, path, ReadConfig{AllowUnsigned: true})
+			p, err := Read(t.Context(), store, path, ReadConfig{unsigned: true})
 			if err != nil {
 				return
 			}
@@ -120,7 +120,7 @@ func FuzzDatabase(f *testing.F) {
 		if err := os.WriteFile(path, seed, 0o600); err != nil {
 			f.Fatal(err)
 		}
-		p, err := Read(f.Context(), store, path, ReadConfig{AllowUnsigned: true})
+		p, err := Read(f.Context(), store, path, ReadConfig{unsigned: true})
 		if err != nil {
 			f.Fatal(err)
 		}

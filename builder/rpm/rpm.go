@@ -30,9 +30,10 @@ import (
 
 // ReadConfig says how a package is read.
 type ReadConfig struct {
-	Keys          *openpgp.Keyring // one of them must have signed the package
-	AllowUnsigned bool             // with no Keys: nobody has to vouch for the package
-	Source        string           // which source brings it, for what it puts into a tree
+	Keys   *openpgp.Keyring // required: one of them must have signed the package
+	Source string           // which source brings it, for what it puts into a tree
+
+	unsigned bool // with no Keys: nobody has to vouch for the package; for tests of what is behind signatures
 }
 
 var errNoKeys = errors.New("no keys are given that the package must be signed by")
@@ -48,7 +49,7 @@ func Read(ctx context.Context, store *content.Store, path string, config ReadCon
 }
 
 func read(ctx context.Context, store *content.Store, path string, config ReadConfig) (p packages.Payload, err error) {
-	if config.Keys == nil && !config.AllowUnsigned {
+	if config.Keys == nil && !config.unsigned {
 		return p, errNoKeys
 	}
 	o, err := open(path, config.Keys)

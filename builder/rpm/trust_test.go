@@ -95,10 +95,10 @@ func TestNoKeysMeansNoPackage(t *testing.T) {
 		t.Error("a package was described without keys")
 	}
 	unsigned := write(t, small().Build(nil))
-	if _, err := rpm.Read(t.Context(), newStore(t), unsigned, rpm.ReadConfig{AllowUnsigned: true}); err != nil {
+	if _, err := rpm.Read(t.Context(), newStore(t), unsigned, rpm.Unsigned(rpm.ReadConfig{})); err != nil {
 		t.Errorf("unsigned, as allowed: %v", err)
 	}
-	if _, err := rpm.Read(t.Context(), newStore(t), unsigned, rpm.ReadConfig{AllowUnsigned: true, Keys: ours().ring(t)}); !errors.Is(err, rpm.ErrUnsigned) {
+	if _, err := rpm.Read(t.Context(), newStore(t), unsigned, rpm.Unsigned(rpm.ReadConfig{Keys: ours().ring(t)})); !errors.Is(err, rpm.ErrUnsigned) {
 		t.Errorf("unsigned with keys: error %v", err)
 	}
 }

@@ -1,0 +1,7 @@
+package rpm
+
+// Unsigned is c without a demand for signatures.
+func Unsigned(c ReadConfig) ReadConfig {
+	c.unsigned = true
+	return c
+}
