@@ -10,6 +10,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/proa-os/proa/builder/capabilities"
 	"github.com/proa-os/proa/builder/packages"
 	"github.com/proa-os/proa/builder/tree"
 )
@@ -182,7 +183,7 @@ func (r *reader) readFiles(context.Context) error {
 			r.found.SetID = append(r.found.SetID, SetID{path, n.Mode, n.UID, n.GID})
 		}
 		if value, ok := n.Xattrs["security.capability"]; ok {
-			r.found.Capabilities = append(r.found.Capabilities, Capability{path, capabilityText(value)})
+			r.found.Capabilities = append(r.found.Capabilities, Capability{path, capabilities.Text(value)})
 		}
 		if seen[n] {
 			return nil

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/proa-os/proa/builder/capabilities"
 	"github.com/proa-os/proa/builder/content"
 	"github.com/proa-os/proa/builder/overlay"
 	"github.com/proa-os/proa/builder/tree"
@@ -167,7 +168,7 @@ func TestCapabilitiesAreWrittenAsGetcapDoes(t *testing.T) {
 		"\x01":                             "unreadable 01",
 		"\x01\x00\x00\x02\x00\x04\x00\x00": "unreadable 0100000200040000",
 	} {
-		if got := capabilityText(value); got != want {
+		if got := capabilities.Text(value); got != want {
 			t.Errorf("%x: %q, want %q", value, got, want)
 		}
 	}
@@ -175,5 +176,5 @@ func TestCapabilitiesAreWrittenAsGetcapDoes(t *testing.T) {
 
 func FuzzCapability(f *testing.F) {
 	f.Add("\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")
-	f.Fuzz(func(_ *testing.T, value string) { capabilityText(value) })
+	f.Fuzz(func(_ *testing.T, value string) { capabilities.Text(value) })
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/proa-os/proa/builder/capabilities"
 	"github.com/proa-os/proa/builder/packages"
 	"github.com/proa-os/proa/builder/tree"
 )
@@ -103,7 +104,7 @@ func readFiles(h *header) ([]*file, error) {
 			// Device numbers of 16 bits, as Linux once had them.
 			device: tree.Device{Major: uint32(rdevs[i]>>8) & 0xff, Minor: uint32(rdevs[i]) & 0xff},
 		}
-		if f.caps, err = capabilityXattr(caps[i]); err == nil {
+		if f.caps, err = capabilities.Value(caps[i]); err == nil {
 			err = f.check()
 		}
 		if err != nil {

@@ -1,4 +1,4 @@
-package rpm
+package capabilities
 
 import (
 	"encoding/hex"
@@ -23,7 +23,7 @@ func TestCapabilitiesAreThoseOfSetcap(t *testing.T) {
 		"":  "",
 		"=": "",
 	} {
-		got, err := capabilityXattr(text)
+		got, err := Value(text)
 		if err != nil || hex.EncodeToString([]byte(got)) != want {
 			t.Errorf("%q: %x, %v: want %s", text, got, err, want)
 		}
@@ -31,7 +31,7 @@ func TestCapabilitiesAreThoseOfSetcap(t *testing.T) {
 	for _, text := range []string{
 		"cap_net_raw", "cap_chown=ep cap_kill+i", "cap_chown=x", "+ep", "cap_chown,=ep", ",=p", "cap_chown=ep [rootid=5]", "=cap_chown", "cap_chown = ep",
 	} {
-		if got, err := capabilityXattr(text); err == nil {
+		if got, err := Value(text); err == nil {
 			t.Errorf("%q: %x: want an error", text, got)
 		}
 	}
@@ -42,7 +42,7 @@ func FuzzCapabilities(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if got, err := capabilityXattr(text); err == nil && len(got) != 0 && len(got) != 20 {
+		if got, err := Value(text); err == nil && len(got) != 0 && len(got) != 20 {
 			t.Errorf("%q: %x", text, got)
 		}
 	})

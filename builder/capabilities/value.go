@@ -1,4 +1,6 @@
-package rpm
+// Package capabilities turns the capabilities of a file, in words, into the
+// value of its extended attribute, and back.
+package capabilities
 
 import (
 	"encoding/binary"
@@ -7,9 +9,9 @@ import (
 	"strings"
 )
 
-// capabilities are Linux's by their number (capabilities(7),
+// names are Linux's capabilities by their number (capabilities(7),
 // include/uapi/linux/capability.h).
-var capabilities = [...]string{
+var names = [...]string{
 	"cap_chown", "cap_dac_override", "cap_dac_read_search", "cap_fowner", "cap_fsetid", "cap_kill", "cap_setgid",
 	"cap_setuid", "cap_setpcap", "cap_linux_immutable", "cap_net_bind_service", "cap_net_broadcast", "cap_net_admin",
 	"cap_net_raw", "cap_ipc_lock", "cap_ipc_owner", "cap_sys_module", "cap_sys_rawio", "cap_sys_chroot",
@@ -20,20 +22,17 @@ var capabilities = [...]string{
 }
 
 const (
-	allCapabilities = 1<<len(capabilities) - 1
-	maxCapsText     = 4096
-
-	vfsCapRevision2 = 0x02000000
-	vfsCapEffective = 1
+	all     = 1<<len(names) - 1
+	maxText = 4096
 )
 
-// capabilityXattr is the value of the extended attribute security.capability,
+// Value is the value of the extended attribute security.capability,
 // vfs_cap_data of revision 2, for capabilities in the words of
 // cap_from_text(3): "cap_net_raw,cap_net_admin=ep". Text without capabilities
 // gives an empty value.
-func capabilityXattr(text string) (string, error) {
-	if len(text) > maxCapsText {
-		return "", fmt.Errorf("capabilities of %d bytes: want at most %d", len(text), maxCapsText)
+func Value(text string) (string, error) {
+	if len(text) > maxText {
+		return "", fmt.Errorf("capabilities of %d bytes: want at most %d", len(text), maxText)
 	}
 	sets := map[rune]uint64{}
 	for _, clause := range strings.Fields(text) {
@@ -45,13 +44,13 @@ func capabilityXattr(text string) (string, error) {
 	if permitted|inheritable == 0 && effective == 0 {
 		return "", nil
 	}
-	magic := uint32(vfsCapRevision2)
+	magic := uint32(revision2)
 	if effective != 0 {
 		// The kernel has one bit for all: cap_set_file(3) refuses the same.
 		if effective != permitted|inheritable {
 			return "", fmt.Errorf("capabilities %q: want effective none or all that are permitted or inheritable", text)
 		}
-		magic |= vfsCapEffective
+		magic |= effectiveBit
 	}
 	var out []byte
 	for _, word := range []uint32{magic, uint32(permitted), uint32(inheritable), uint32(permitted >> 32), uint32(inheritable >> 32)} {
@@ -67,12 +66,12 @@ func applyClause(sets map[rune]uint64, clause string) error {
 	if at < 0 {
 		return fmt.Errorf("%q has none of = + -", clause)
 	}
-	names, rest := clause[:at], clause[at:]
-	mask, err := capabilityMask(names)
+	list, rest := clause[:at], clause[at:]
+	mask, err := maskOf(list)
 	if err != nil {
 		return err
 	}
-	if names == "" && rest[0] != '=' {
+	if list == "" && rest[0] != '=' {
 		return fmt.Errorf("%q changes nothing: want names before %c", clause, rest[0])
 	}
 	var op rune
@@ -96,14 +95,14 @@ func applyClause(sets map[rune]uint64, clause string) error {
 	return nil
 }
 
-// capabilityMask are the capabilities of a list of names; no name means all.
-func capabilityMask(names string) (uint64, error) {
-	if names == "" || strings.EqualFold(names, "all") {
-		return allCapabilities, nil
+// maskOf are the capabilities of a list of names; no name means all.
+func maskOf(list string) (uint64, error) {
+	if list == "" || strings.EqualFold(list, "all") {
+		return all, nil
 	}
 	var mask uint64
-	for name := range strings.SplitSeq(names, ",") {
-		number := slices.Index(capabilities[:], strings.ToLower(name))
+	for name := range strings.SplitSeq(list, ",") {
+		number := slices.Index(names[:], strings.ToLower(name))
 		if number < 0 {
 			return 0, fmt.Errorf("%q is not a capability of Linux", name)
 		}
