@@ -72,10 +72,6 @@ type install struct {
 	defaultInstance string
 }
 
-func (i install) empty() bool {
-	return len(i.wantedBy)+len(i.requiredBy)+len(i.upheldBy)+len(i.alias)+len(i.also) == 0
-}
-
 // find is the path of a unit's file; masked says that it is a link to
 // /dev/null or empty.
 func find(t *tree.Tree, n Name) (file string, masked, ok bool) {
