@@ -28,6 +28,10 @@ func (p *parser) operand(depth int) (packages.Requirement, error) {
 	p.skipSpace()
 	if !strings.HasPrefix(p.rest, "(") {
 		r, err := p.plain()
+		if text := r.Name + r.Version; err == nil && depth > 0 && strings.Count(text, "(") != strings.Count(text, ")") {
+			// Its blank ends the word, not its parentheses, and the next might not be one.
+			err = fmt.Errorf("%q inside of parentheses: its own are not closed", shorten(text))
+		}
 		return packages.Requirement{Relation: r}, err
 	}
 	if depth == maxDepth {
