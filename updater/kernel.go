@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions"
@@ -21,7 +20,12 @@ import (
 	"github.com/proa-os/proa/updater/ukifile"
 )
 
-func (s *session) espPath(name string) string { return filepath.Join(s.esp, filepath.FromSlash(name)) }
+// kernelPaths are where the target slot's kernel image is or is to be, and
+// beside it the name under which it is written, which no loader takes.
+func (i *installation) kernelPaths() (final, temporary string, err error) {
+	final, err = i.control.KernelPath(i.target.Slot)
+	return final, filepath.Join(filepath.Dir(final), filepath.Base(esp.TempUKIPath(i.target.Slot))), err
+}
 
 func (i *installation) downloadPath() string { return filepath.Join(i.host.State, "uki.download") }
 
@@ -77,9 +81,13 @@ func (i *installation) checkUKI(f hostfs.File) error {
 // the one of the target slot goes first, and for the download.
 func (i *installation) checkSpace(size int64) error {
 	const slack = 1 << 20
+	final, temporary, err := i.kernelPaths()
+	if err != nil {
+		return err
+	}
 	given := int64(0)
-	for _, name := range []string{esp.UKIPath(i.target.Slot), esp.TempUKIPath(i.target.Slot)} {
-		if info, err := os.Stat(i.espPath(name)); err == nil {
+	for _, name := range []string{final, temporary} {
+		if info, err := os.Stat(name); err == nil {
 			given += info.Size()
 		}
 	}
@@ -105,12 +113,15 @@ func (i *installation) checkSpace(size int64) error {
 // copyUKI is step 8: under a name that the loader passes over, checked in the
 // buffer that is written, and again as it is on the medium.
 func (i *installation) copyUKI(context.Context) (err error) {
+	_, name, err := i.kernelPaths()
+	if err != nil {
+		return err
+	}
 	from, err := i.FS.Open(i.downloadPath())
 	if err != nil {
 		return err
 	}
 	defer from.Close()
-	name := i.espPath(esp.TempUKIPath(i.target.Slot))
 	to, err := i.FS.Create(name)
 	if err != nil {
 		return err
@@ -139,7 +150,7 @@ func (i *installation) copyUKI(context.Context) (err error) {
 	if err := to.Drop(0, want.Size); err != nil {
 		return err
 	}
-	return i.demandUKI(esp.TempUKIPath(i.target.Slot))
+	return i.demandUKI(name)
 }
 
 // copyHashed copies size bytes in pieces of 1 MiB.
@@ -162,45 +173,48 @@ func copyHashed(to io.WriterAt, from io.ReaderAt, size int64) (manifests.Digest,
 
 // renameUKI is step 9.
 func (i *installation) renameUKI(context.Context) error {
-	temporary := i.espPath(esp.TempUKIPath(i.target.Slot))
-	if err := i.FS.Rename(temporary, i.espPath(esp.UKIPath(i.target.Slot))); err != nil {
+	final, temporary, err := i.kernelPaths()
+	if err != nil {
+		return err
+	}
+	if err := i.FS.Rename(temporary, final); err != nil {
 		return errors.Join(err, i.FS.Remove(temporary))
 	}
-	if err := i.FS.SyncDir(i.espPath(esp.UKIFolder)); err != nil {
+	if err := i.FS.SyncDir(filepath.Dir(final)); err != nil {
 		return err
 	}
 	if err := i.FS.SyncFS(i.esp); err != nil {
 		return err
 	}
-	if err := i.demandUKI(esp.UKIPath(i.target.Slot)); err != nil {
+	if err := i.demandUKI(final); err != nil {
 		return err
 	}
-	names, err := i.FS.List(i.espPath(esp.UKIFolder))
-	if err != nil {
+	if err := i.reload(); err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(names, func(name string) bool {
-		slot, ok := partitions.SlotOfUKI(name)
-		return ok && slot == i.target.Slot
-	}) {
-		return fmt.Errorf("the boot partition did not keep %s", i.target.Slot.UKI())
+	if !i.boot.Has(i.target.Slot) {
+		return fmt.Errorf("the boot partition did not keep %s", filepath.Base(final))
 	}
 	os.Remove(i.downloadPath()) // a leftover is used or replaced next time
-	return i.reload()
+	return nil
 }
 
 // demandUKI reads a file of the boot partition back.
-func (i *installation) demandUKI(name string) error {
-	same, err := fileHas(i.FS, i.espPath(name), i.offer.Transport.UKI)
+func (i *installation) demandUKI(path string) error {
+	same, err := fileHas(i.FS, path, i.offer.Transport.UKI)
 	if err == nil && !same {
-		err = fmt.Errorf("the boot partition did not keep %s as it was written", name)
+		err = fmt.Errorf("the boot partition did not keep %s as it was written", filepath.Base(path))
 	}
 	return err
 }
 
 // hasUKI reports whether the slot's UKI is the offered one.
 func (i *installation) hasUKI(slot partitions.Slot) (bool, error) {
-	return fileHas(i.FS, i.espPath(esp.UKIPath(slot)), i.offer.Transport.UKI)
+	path, err := i.control.KernelPath(slot)
+	if err != nil {
+		return false, err
+	}
+	return fileHas(i.FS, path, i.offer.Transport.UKI)
 }
 
 // fileHas reports whether a file is there and has the size and digest.

@@ -6,7 +6,6 @@ import (
 
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/partitions/cmdline"
-	"github.com/proa-os/proa/partitions/esp"
 	"github.com/proa-os/proa/partitions/verity"
 	"github.com/proa-os/proa/progress"
 	"github.com/proa-os/proa/updater/journal"
@@ -157,7 +156,11 @@ func (s *session) recoverWithoutJournal(ctx context.Context, armed bool, note fu
 
 // installedRoot is the root that the slot's UKI on the boot partition names.
 func (s *session) installedRoot(slot partitions.Slot) (verity.Root, error) {
-	f, err := s.FS.Open(s.espPath(esp.UKIPath(slot)))
+	path, err := s.control.KernelPath(slot)
+	if err != nil {
+		return verity.Root{}, err
+	}
+	f, err := s.FS.Open(path)
 	if err != nil {
 		return verity.Root{}, err
 	}

@@ -26,7 +26,7 @@ type session struct {
 	facts   facts
 	disk    *disk
 	esp     string // the boot partition's folder
-	control *bootcontrol.OneShot
+	control bootcontrol.Control
 	boot    bootcontrol.State // as of open or the last reload
 
 	journal  *journal.Journal

@@ -12,6 +12,14 @@ import "github.com/proa-os/proa/partitions"
 
 // Control is a backend.
 type Control interface {
+	// Name is what status calls the backend: "oneshot", "counted", "grub" or "uboot".
+	Name() string
+	// KernelPath is where the slot's complete kernel image is, armed or not, as a
+	// path of the host; without one, where it is to be put.
+	KernelPath(slot partitions.Slot) (string, error)
+	// RemoveTemporary removes what an interrupted installation left on the boot
+	// partition.
+	RemoveTemporary() error
 	// State is what the firmware and the loader would do now.
 	State() (State, error)
 	// Disarm ends every pending trial and removes what the slot would boot from,

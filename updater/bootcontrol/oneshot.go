@@ -29,6 +29,14 @@ type OneShot struct {
 
 func (o *OneShot) path(name string) string { return filepath.Join(o.ESP, filepath.FromSlash(name)) }
 
+// Name implements Control.
+func (o *OneShot) Name() string { return "oneshot" }
+
+// KernelPath implements Control.
+func (o *OneShot) KernelPath(slot partitions.Slot) (string, error) {
+	return o.path(esp.UKIPath(slot)), nil
+}
+
 // State implements Control.
 func (o *OneShot) State() (State, error) {
 	var s State
@@ -225,8 +233,7 @@ func (o *OneShot) Rollback() error {
 	return o.Vars.Delete(efivars.LoaderEntryDefault)
 }
 
-// RemoveTemporary removes what an interrupted installation left on the boot
-// partition.
+// RemoveTemporary implements Control.
 func (o *OneShot) RemoveTemporary() error {
 	err := o.clean(func(string) bool { return false })
 	if errors.Is(err, fs.ErrNotExist) {
