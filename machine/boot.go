@@ -42,6 +42,12 @@ type Boot struct {
 	Log    string    // path of the serial console's log
 	Start  time.Time // of power-on
 
+	// The logs of Config.Record, else "": raw files in the format of the kernel's
+	// dm-log-writes, with sectors of 512 bytes. They are sparse, and longer than
+	// what is in them: the first entry that is all zero ends one.
+	DiskWrites     string
+	VariableWrites string // also "" in a direct boot
+
 	process *os.Process
 	cut     atomic.Bool
 	ended   chan struct{} // closed when QEMU is gone; guards the next two
@@ -63,6 +69,11 @@ func start(ctx context.Context, m *Machine, n int) (*Boot, error) {
 		Start:  time.Now(),
 		ended:  make(chan struct{}),
 	}
+	if m.config.Record {
+		if err := b.makeWriteLogs(m.config); err != nil {
+			return nil, err
+		}
+	}
 	guestHost, guestQEMU, err := socketPair("guest channel")
 	if err != nil {
 		return nil, err
@@ -76,7 +87,7 @@ func start(ctx context.Context, m *Machine, n int) (*Boot, error) {
 	defer qmpQEMU.Close()
 
 	var complaints bytes.Buffer
-	cmd := exec.CommandContext(ctx, qemu, m.arguments(b.Log)...)
+	cmd := exec.CommandContext(ctx, qemu, m.arguments(b)...)
 	cmd.Stdout, cmd.Stderr = &complaints, &complaints
 	cmd.ExtraFiles = []*os.File{guestQEMU, qmpQEMU}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -52,6 +52,10 @@ type Config struct {
 	// guest has user networking in any case: it is 10.0.2.15/24, its gateway
 	// 10.0.2.2 is the host's loopback.
 	Forwards []Forward
+	// Record makes each boot log every write, flush and discard of the disk and
+	// of the variable store, in the order in which QEMU completed them: see
+	// Boot.DiskWrites and Boot.VariableWrites.
+	Record bool
 	// Arguments are more arguments for QEMU.
 	Arguments []string
 }

@@ -19,28 +19,32 @@ const (
 //
 // There is no bootindex: OVMF would drop the Boot#### entries that do not
 // match it, and with them the second entry that proa relies on.
-func (m *Machine) arguments(log string) []string {
+func (m *Machine) arguments(b *Boot) []string {
 	c := m.config
 	args := []string{
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-		"-machine", "q35,hpet=off",
+		"-machine", "q35,hpet=off" + b.pflash(),
 		"-accel", c.Accel,
 		"-cpu", "qemu64,+rdrand", // rdrand: the kernel's random numbers are ready at once
 		"-m", strconv.Itoa(c.Memory),
 		"-smp", strconv.Itoa(c.CPUs),
-		"-chardev", "file,id=serial,path=" + escape(log), "-serial", "chardev:serial",
+		"-chardev", "file,id=serial,path=" + escape(b.Log), "-serial", "chardev:serial",
 		"-chardev", fmt.Sprintf("socket,id=qmp,fd=%d", qmpFD), "-mon", "chardev=qmp,mode=control",
 		"-device", "virtio-serial-pci",
 		"-chardev", fmt.Sprintf("socket,id=guest,fd=%d", guestFD),
 		"-device", "virtserialport,chardev=guest,name=" + PortName,
-		"-drive", "if=none,id=disk,format=raw,cache=writeback,discard=unmap,file=" + escape(c.Disk),
 		"-device", "virtio-blk-pci,drive=disk",
 		"-netdev", "user,id=net" + c.forwards(),
 		"-device", "virtio-net-pci,netdev=net,romfile=",
 	}
+	if c.Record {
+		args = append(args, b.recorded(m)...)
+	} else {
+		args = append(args, "-drive", "if=none,id=disk,format=raw,cache=writeback,discard=unmap,file="+escape(c.Disk))
+	}
 	if c.Kernel != nil {
 		args = append(args, "-kernel", c.Kernel.Image, "-initrd", c.Kernel.Initrd, "-append", c.Kernel.CommandLine)
-	} else {
+	} else if !c.Record {
 		args = append(args,
 			"-drive", "if=pflash,unit=0,format=raw,readonly=on,file="+escape(c.Firmware.Code),
 			"-drive", "if=pflash,unit=1,format=raw,file="+escape(m.Variables()))
