@@ -136,6 +136,7 @@ func Build(ctx context.Context, c Config) (manifests.Release, error) {
 		{"read sources", b.readSources},
 		{"configure tree", b.configureTree},
 		{"complete tree", b.completeTree},
+		{"describe state", b.describeState},
 		{"describe tree", b.describeTree},
 		{"make initrd", b.makeInitrd},
 		{"write root image", b.writeRoot},

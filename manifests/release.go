@@ -39,9 +39,10 @@ const (
 
 	SBOMFile       = "sbom.spdx.json"  // what the root image is made of: SPDX 2.3
 	ProvenanceFile = "provenance.json" // what it was made from: SLSA provenance v1 in a DSSE envelope
+	StateFile      = "state.json"      // what it expects of /etc and /var: a State
 	ScriptsFile    = "scripts.json"    // package scripts that did not run, and what was done in their stead
 )
 
 // Documents are the artifacts that tell of a release; no host needs them to
 // run it. Not every release has each.
-func Documents() []string { return []string{SBOMFile, ProvenanceFile, ScriptsFile} }
+func Documents() []string { return []string{SBOMFile, ProvenanceFile, StateFile, ScriptsFile} }

@@ -50,6 +50,7 @@ default the current one. The output folder holds:
   release.json     the manifest: every artifact by size and SHA-256
   sbom.spdx.json   what the root is made of, as SPDX 2.3
   provenance.json  what it was made from: SLSA provenance in a DSSE envelope
+  state.json       what the release expects of /etc and /var
   scripts.json     package scripts, and what was done in their stead
 
 The folder appears whole or not at all. The same inputs give the same bytes. No
