@@ -15,18 +15,19 @@ import (
 const JournalSocket = "/run/systemd/journal/socket"
 
 const (
-	valueMost  = 4 << 10 // bytes of one field's value
-	fieldsMost = 32      // fields of an event beside the fixed ones
-	patience   = time.Second
+	valueMost  = 4 << 10     // bytes of one field's value
+	fieldsMost = 32          // fields of an event beside the fixed ones
+	patience   = time.Second // for a journald that does not read
 )
 
 // Journal is a Sink that writes to the systemd journal at socket. What cannot
 // be delivered goes to fallback.
-func Journal(socket string, fallback Sink) Sink { return &journal{socket, fallback} }
+func Journal(socket string, fallback Sink) Sink { return &journal{socket, fallback, patience} }
 
 type journal struct {
 	socket   string
 	fallback Sink
+	patience time.Duration
 }
 
 // Event opens the socket anew: events are rare, and journald may have been
@@ -43,7 +44,7 @@ func (j *journal) send(e Event) error {
 		return err
 	}
 	defer conn.Close()
-	if err := conn.SetWriteDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetWriteDeadline(time.Now().Add(j.patience)); err != nil {
 		return err
 	}
 	_, err = conn.Write(datagram(e))

@@ -90,7 +90,8 @@ agent.yaml says.`},
     @PROA_REASON@`},
 	Committed: {"committed", "03b3a4e5608d4e008f78567bb85dafbd", Notice, "Release committed",
 		`Release @PROA_VERSION@ in slot @PROA_SLOT@ proved healthy and leads from now on. If its
-health fails before @PROA_UNTIL@, the machine still goes back.`},
+health fails within the time that "watch" in agent.yaml says, the machine still
+goes back.`},
 	WatchPassed: {"watch-passed", "45c508b218a446049ef7bf60522e23fb", Info, "Watch ended well",
 		`Release @PROA_VERSION@ stayed healthy for the time that was set after its commit. It
 does not go back by itself any more.`},
@@ -108,7 +109,7 @@ with the last lines of the failed boot where there are any.`},
 
 "proa-agent unblock" lifts that. A newer release is not concerned.`},
 	Unblocked: {"unblocked", "edd9c5a14ecd45f29d0b295ee5f4075f", Notice, "Release no longer blocked",
-		`Release @PROA_VERSION@ may be installed on this host again.`},
+		`A release that was blocked may be installed on this host again.`},
 	Recovered: {"recovered", "38db6efdc46d4d8bbb2ebaa19b5fbb26", Notice, "Tidied up after an interruption",
 		`Something was interrupted, by a power cut for example, and has been put in
 order:
