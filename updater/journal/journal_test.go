@@ -178,6 +178,56 @@ func TestManyBlockedReleasesFit(t *testing.T) {
 	}
 }
 
+// An older agent must be able to read what a newer one wrote: the machine may
+// go back to it.
+func TestRecordOfANewerAgentIsRead(t *testing.T) {
+	raw, err := json.Marshal(sample(1))
+	check(t, err)
+	text := strings.Replace(string(raw), `"phase":"armed"`, `"phase":"soaring","new":{"a":[1]}`, 1)
+	path, j := newState(t)
+	check(t, j.Write(sample(1)))
+	mutate(t, path, func(disk []byte) {
+		reseal(disk, func(c []byte) {
+			clear(c[headerSize : CopySize-sha256.Size])
+			copy(c[headerSize:], text)
+			binary.LittleEndian.PutUint32(c[16:], uint32(len(text)))
+		})
+	})
+	got, found, err := j.Read()
+	if err != nil || !found || got.Phase != "soaring" || got.Target.Version != "1.1.0" {
+		t.Errorf("read %+v, %t, %v", got, found, err)
+	}
+}
+
+func TestHistoryIsBoundedAndGivesWayToWhatIsBlocked(t *testing.T) {
+	_, j := newState(t)
+	record := sample(0)
+	for n := range 3 * HistoryMost {
+		record.End(Result{Version: manifests.Version(fmt.Sprint(n)), When: time.Now(), Outcome: WentBack, Reason: "health check x: 503", Try: 1})
+	}
+	if len(record.History) != HistoryMost || record.History[HistoryMost-1].Version != "22" || record.Last.Version != "23" {
+		t.Errorf("last %+v, history %+v", record.Last, record.History)
+	}
+	check(t, j.Write(record))
+	if got, _, err := j.Read(); err != nil || len(got.History) != HistoryMost {
+		t.Errorf("read %d results, %v", len(got.History), err)
+	}
+	for n := range 9 {
+		record.Block(Blocked{Release: manifests.DigestOf(fmt.Append(nil, n)), Version: "1", Reason: Reason(strings.Repeat("long ", 100)), When: time.Now()})
+	}
+	check(t, j.Write(record))
+	got, _, err := j.Read()
+	check(t, err)
+	for _, b := range got.Blocked {
+		if b.Reason == "" {
+			t.Fatalf("%d results are kept and the reason of a blocked release is not", len(got.History))
+		}
+	}
+	if n := len(got.History); n == HistoryMost || n > 0 && got.History[n-1].Version != "22" {
+		t.Errorf("of the history this is kept: %+v", got.History)
+	}
+}
+
 func TestReasonIsOneShortLine(t *testing.T) {
 	for text, want := range map[string]string{
 		"a\nb\t c\x1b[31m":       "a b c [31m",

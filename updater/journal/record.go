@@ -25,6 +25,8 @@ const (
 	Committing Phase = "committing" // the trial proved healthy, the target is to lead
 	Good       Phase = "good"       // the target slot leads
 	Bad        Phase = "bad"        // the target went back for good
+	Reverting  Phase = "reverting"  // the target failed while it was watched, the other slot is to lead
+	Cancelling Phase = "cancelling" // the target is being given up
 )
 
 // Record is everything the journal says.
@@ -33,9 +35,17 @@ type Record struct {
 	Target *Target `json:"target,omitempty"` // what the phase is about
 	Offset int64   `json:"offset,omitempty"` // bytes of the root image that were synced, from 0 on; a hint
 	Tries  int     `json:"tries,omitempty"`  // trials of the target that were begun
-	BootID string  `json:"bootId,omitempty"` // of the boot that armed the target
+	BootID string  `json:"bootId,omitempty"` // of the boot that armed the target, or gave it up
+
+	ArmedAt *time.Time `json:"armedAt,omitempty"` // when the target's trial was armed
+	// RetryAfter is when the target may be tried again, after a trial without a
+	// verdict.
+	RetryAfter *time.Time `json:"retryAfter,omitempty"`
+	// WatchUntil is the end of the target's watch window, until that is over.
+	WatchUntil *time.Time `json:"watchUntil,omitempty"`
 
 	Last    *Result   `json:"last,omitempty"`    // how the newest trial ended
+	History []Result  `json:"history,omitempty"` // how those before it ended, oldest first, at most HistoryMost
 	Blocked []Blocked `json:"blocked,omitempty"` // oldest first
 
 	SecurityEpoch  uint64     `json:"securityEpoch,omitempty"`  // the highest that ever led here
@@ -68,6 +78,23 @@ type Result struct {
 	When    time.Time         `json:"when"`
 	Outcome Outcome           `json:"outcome"`
 	Reason  string            `json:"reason,omitempty"` // one line
+	Armed   *time.Time        `json:"armed,omitempty"`  // when the trial was armed; When is when its end was noted
+	Try     int               `json:"try,omitempty"`    // which trial of the release it was, from 1 on
+	// Journal is where the last lines of the boot that failed are kept, a path of
+	// the host; empty when there are none.
+	Journal string `json:"journal,omitempty"`
+}
+
+// HistoryMost is how many results before the newest a record keeps.
+const HistoryMost = 8
+
+// End notes how a trial ended.
+func (r *Record) End(result Result) {
+	if r.Last != nil {
+		r.History = append(append([]Result(nil), r.History...), *r.Last)
+		r.History = r.History[max(0, len(r.History)-HistoryMost):]
+	}
+	r.Last = &result
 }
 
 // Blocked is a release that this host refuses. Either of digest and root hash
@@ -140,8 +167,9 @@ func (b Blocked) matches(release manifests.Digest, rootHash manifests.HexBytes) 
 var errTooLong = errors.New("journal: record is too long")
 
 // fit is the record as JSON of at most limit bytes. What goes first when it
-// is too long are the reasons of the oldest blocked releases, then the oldest
-// of these releases themselves, which by then are older than what runs.
+// is too long is the history, oldest first, then the reasons of the oldest blocked
+// releases, then the oldest of these releases themselves, which by then are
+// older than what runs.
 func (r Record) fit(limit int) ([]byte, error) {
 	r.Blocked = append([]Blocked(nil), r.Blocked...)
 	stripped := 0
@@ -153,6 +181,8 @@ func (r Record) fit(limit int) ([]byte, error) {
 		switch {
 		case len(raw) <= limit:
 			return raw, nil
+		case len(r.History) > 0:
+			r.History = r.History[1:]
 		case stripped < len(r.Blocked)-1:
 			r.Blocked[stripped].Reason = ""
 			stripped++
