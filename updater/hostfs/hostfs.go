@@ -38,6 +38,8 @@ type FS interface {
 	OpenWritable(name string) (File, error)
 	// Create makes an empty file, or empties an existing one.
 	Create(name string) (File, error)
+	// Mkdir makes a folder in an existing one; that it exists is no error.
+	Mkdir(name string) error
 	Rename(from, to string) error
 	Remove(name string) error
 	// SyncDir makes renames and removals in a folder durable.

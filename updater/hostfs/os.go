@@ -35,6 +35,14 @@ func openFile(name string, flag int) (File, error) {
 	return &osFile{f}, nil
 }
 
+// Mkdir implements FS.
+func (OS) Mkdir(name string) error {
+	if err := os.Mkdir(name, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
+}
+
 // Rename implements FS.
 func (OS) Rename(from, to string) error { return os.Rename(from, to) }
 

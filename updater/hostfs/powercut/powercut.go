@@ -25,6 +25,7 @@ type Kind string
 const (
 	Write          Kind = "write"
 	Create         Kind = "create"
+	Mkdir          Kind = "make folder"
 	Rename         Kind = "rename"
 	Remove         Kind = "remove"
 	Sync           Kind = "sync"
@@ -130,6 +131,11 @@ func (r *Recorder) Create(name string) (f hostfs.File, err error) {
 	return r.handle(f, name), nil
 }
 
+// Mkdir implements hostfs.FS.
+func (r *Recorder) Mkdir(name string) error {
+	return r.do(Op{Kind: Mkdir, Name: r.name(name)}, func() error { return r.real.Mkdir(name) })
+}
+
 // Rename implements hostfs.FS.
 func (r *Recorder) Rename(from, to string) error {
 	return r.do(Op{Kind: Rename, Name: r.name(from), To: r.name(to)}, func() error { return r.real.Rename(from, to) })
@@ -212,6 +218,10 @@ func (o Op) apply(dir string) error {
 		}
 	case Create, Variable:
 		err = os.WriteFile(path, o.Data, 0o600)
+	case Mkdir:
+		if err = os.Mkdir(path, 0o700); errors.Is(err, os.ErrExist) {
+			err = nil
+		}
 	case Rename:
 		err = os.Rename(path, filepath.Join(dir, o.To))
 	case Remove, RemoveVariable:
