@@ -20,6 +20,9 @@ const (
 // says so.
 func (b *boot) mountEtc() error {
 	if b.varKeeps && !b.options.EtcLost {
+		if err := takeBack(persistentEtc); err != nil {
+			b.log.fault("taking back changes to /etc: %v", err)
+		}
 		err := overlay(sysroot+"/etc", persistentEtc)
 		if err == nil {
 			b.etcKeeps = true
