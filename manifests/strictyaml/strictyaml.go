@@ -62,7 +62,8 @@ type Document struct {
 
 // Decode reads data, whose name is used in faults, into the struct that v
 // points to. Fields are named by their yaml tag; a field without one, or with
-// "-", is not read. The Document takes further faults from checks that need
+// "-", is not read. A list whose tag ends in ",single" is also given by one value
+// that stands alone. The Document takes further faults from checks that need
 // the whole value; Err then gives all of them.
 func Decode(name string, data []byte, v any) *Document {
 	d := &Document{name: name, positions: map[string]Position{}}
@@ -100,6 +101,12 @@ func (d *Document) Fault(path, format string, args ...any) {
 		path = path[:cut]
 	}
 	d.fault(Position{1, 1}, format, args...)
+}
+
+// Has reports whether the document gives a value for path, readable or not.
+func (d *Document) Has(path string) bool {
+	_, ok := d.positions[path]
+	return ok
 }
 
 // within reports whether the value at path is the one at parent or a part of it.
@@ -277,9 +284,10 @@ func (d *Document) decodeStruct(n ast.Node, v reflect.Value, path string) {
 		d.unreadable(n, path, "want keys and values")
 		return
 	}
-	fields := map[string]int{}
+	fields, single := map[string]int{}, map[string]bool{}
 	for i := range v.NumField() {
-		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ",")
+		name, options, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ",")
+		single[name] = options == "single"
 		if name != "" && name != "-" {
 			fields[name] = i
 		}
@@ -307,10 +315,16 @@ func (d *Document) decodeStruct(n ast.Node, v reflect.Value, path string) {
 			child = path + "." + key
 		}
 		if _, null := pair.Value.(*ast.NullNode); null {
+			d.positions[child] = at(pair.Key)
 			d.unreadable(pair.Key, child, "the value is missing")
 			continue
 		}
-		d.decode(pair.Value, v.Field(index), child)
+		field := v.Field(index)
+		if _, alone := scalar(pair.Value); alone && single[key] {
+			field.Set(reflect.MakeSlice(field.Type(), 1, 1))
+			field = field.Index(0)
+		}
+		d.decode(pair.Value, field, child)
 	}
 }
 

@@ -1,6 +1,7 @@
 package strictyaml
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -10,6 +11,7 @@ type sample struct {
 	Count int64    `yaml:"count"`
 	On    bool     `yaml:"on"`
 	Words []string `yaml:"words"`
+	Codes []int    `yaml:"codes,single"`
 	Inner *struct {
 		Level uint64 `yaml:"level"`
 	} `yaml:"inner"`
@@ -19,7 +21,7 @@ func TestEveryFaultIsReportedWithItsPlace(t *testing.T) {
 	for _, test := range []struct{ name, yaml, want string }{
 		{"empty", "", "f:1:1: the document is empty"},
 		{"only a comment", "# nothing\n", "f:1:1: the document is empty"},
-		{"unknown key", "nam: x\n", `f:1:1: unknown key "nam": want one of count, inner, name, on, words`},
+		{"unknown key", "nam: x\n", `f:1:1: unknown key "nam": want one of codes, count, inner, name, on, words`},
 		{"unknown key inside", "inner: {lvl: 1}\n", `f:1:9: unknown key "lvl" in inner: want one of level`},
 		{"repeated key", "name: a\ncount: 1\nname: b\n", `f:3:1: key "name" is repeated: it is also on line 1`},
 		{"three at once", "name: [a]\ncount: x\non: 3\n",
@@ -72,6 +74,35 @@ func TestAFaultFoundLaterNamesThePlaceAndDoesNotRepeatAnEarlierOne(t *testing.T)
 	want := "f:1:1: inner.level is missing\nf:2:9: words[0]: too short\nf:2:12: words[1]: want a single value"
 	if err := doc.Err(); err == nil || err.Error() != want {
 		t.Errorf("got:\n%v\nwant:\n%s", err, want)
+	}
+}
+
+func TestOneValueStandsForAListOfOneWhereTheTagSaysSo(t *testing.T) {
+	for yaml, want := range map[string][]int{"codes: 7\n": {7}, "codes: [7, 8]\n": {7, 8}, "codes: []\n": {}} {
+		var v sample
+		if err := Decode("f", []byte(yaml), &v).Err(); err != nil || !slices.Equal(v.Codes, want) || v.Codes == nil {
+			t.Errorf("%q: got %v, %v; want %v", yaml, v.Codes, err, want)
+		}
+	}
+	for yaml, want := range map[string]string{
+		"codes: x\n":      `f:1:8: codes: "x": want a whole number`,
+		"codes: {a: 1}\n": "f:1:8: codes: want a list",
+		"words: x\n":      "f:1:8: words: want a list",
+	} {
+		var v sample
+		if err := Decode("f", []byte(yaml), &v).Err(); err == nil || err.Error() != want {
+			t.Errorf("%q: got %v; want %s", yaml, err, want)
+		}
+	}
+}
+
+func TestADocumentKnowsWhatItHas(t *testing.T) {
+	var v sample
+	doc := Decode("f", []byte("name: [x]\ncount:\ninner: {level: 1}\n"), &v)
+	for path, want := range map[string]bool{"name": true, "count": true, "inner.level": true, "on": false, "inner.x": false} {
+		if doc.Has(path) != want {
+			t.Errorf("Has(%q) is %v", path, !want)
+		}
 	}
 }
 
