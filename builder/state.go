@@ -49,6 +49,12 @@ func (b *build) describeState(ctx context.Context) error {
 	if err := b.putFile(manifests.StatePath, text, 0o644); err != nil {
 		return err
 	}
+	if format := state.VarFormat(); format > manifests.FirstVarFormat {
+		// A machine that starts with this release has its /var from the image.
+		if err := b.putFile(manifests.VarFormatPath, fmt.Appendf(nil, "{\"schema\":1,\"format\":%d}\n", format), 0o644); err != nil {
+			return err
+		}
+	}
 	if err := os.WriteFile(b.path(manifests.StateFile), text, 0o644); err != nil {
 		return err
 	}

@@ -54,6 +54,9 @@ func TestTheStateDocumentTellsOfEtcAsItIsInTheImage(t *testing.T) {
 	if inside, err := os.ReadFile(filepath.Join(root, manifests.StatePath)); err != nil || string(inside) != string(text) {
 		t.Errorf("the image has another state.json: %v", err)
 	}
+	if text, err := os.ReadFile(filepath.Join(root, manifests.VarFormatPath)); err != nil || string(text) != "{\"schema\":1,\"format\":2}\n" {
+		t.Errorf("/var of the image: %q, %v", text, err)
+	}
 	found := 0
 	err = filepath.WalkDir(filepath.Join(root, "etc"), func(path string, d fs.DirEntry, err error) error {
 		name := strings.TrimPrefix(path, root+"/")
