@@ -1,0 +1,97 @@
+package bootcontrol
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/proa-os/proa/partitions"
+	"github.com/proa-os/proa/partitions/esp"
+	"github.com/proa-os/proa/updater/hostfs"
+)
+
+// kernels is the kernel images on a boot partition whose loader is told by
+// name which one to boot. They are where a disk for systemd-boot has them.
+type kernels struct {
+	fs    hostfs.FS
+	mount string // the folder where the boot partition is mounted
+}
+
+func (k kernels) folder() string { return filepath.Join(k.mount, filepath.FromSlash(esp.UKIFolder)) }
+
+func (k kernels) path(slot partitions.Slot) string { return filepath.Join(k.folder(), slot.UKI()) }
+
+// installed are the slots that have a kernel image.
+func (k kernels) installed() ([]partitions.Slot, error) {
+	names, err := k.fs.List(k.folder())
+	if err != nil {
+		return nil, fmt.Errorf("boot partition: %w", err)
+	}
+	var s State
+	for _, name := range names {
+		if slot, ok := partitions.SlotOfUKI(name); ok && !s.Has(slot) {
+			s.Installed = append(s.Installed, slot)
+		}
+	}
+	return s.Installed, nil
+}
+
+// demand is an error when the slot has no kernel image.
+func (k kernels) demand(slot partitions.Slot) error {
+	installed, err := k.installed()
+	if err == nil && !(State{Installed: installed}).Has(slot) {
+		err = fmt.Errorf("no %s on the boot partition", slot.UKI())
+	}
+	return err
+}
+
+// remove removes a slot's kernel image and what interrupted installations
+// left. It syncs even when nothing is left to remove: a killed run may have
+// ended before its sync.
+func (k kernels) remove(slot partitions.Slot) error {
+	_, err := k.clean(func(name string) bool {
+		of, ok := partitions.SlotOfUKI(name)
+		return ok && of == slot || isTemp(name)
+	})
+	if err != nil {
+		return err
+	}
+	return k.sync()
+}
+
+// removeTemporary removes what interrupted installations left.
+func (k kernels) removeTemporary() error {
+	removed, err := k.clean(isTemp)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil || !removed {
+		return err
+	}
+	return k.sync()
+}
+
+func (k kernels) clean(unwanted func(name string) bool) (removed bool, err error) {
+	names, err := k.fs.List(k.folder())
+	if err != nil {
+		return false, fmt.Errorf("boot partition: %w", err)
+	}
+	for _, name := range names {
+		if !unwanted(name) {
+			continue
+		}
+		if err := k.fs.Remove(filepath.Join(k.folder(), name)); err != nil {
+			return removed, fmt.Errorf("boot partition: %w", err)
+		}
+		removed = true
+	}
+	return removed, nil
+}
+
+func (k kernels) sync() error {
+	if err := k.fs.SyncFS(k.mount); err != nil {
+		return fmt.Errorf("boot partition: %w", err)
+	}
+	return nil
+}
