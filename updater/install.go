@@ -47,7 +47,6 @@ func (i *installation) writeRoot(ctx context.Context) error {
 			},
 			Step: step,
 		})
-		i.hashes, i.medium = filled.Hashes, filled.Medium
 		i.done.Downloaded += filled.Fetched
 		i.done.Reused += filled.Reused
 		return contentError(err)
@@ -71,25 +70,16 @@ func (i *installation) worthReading() (bool, error) {
 	return manifests.DigestOf(leaves) == image.Chunks[0].Digest, nil
 }
 
-// writeTree is step 6.
-func (i *installation) writeTree(context.Context) error {
-	tree, err := i.hashes.Tree()
-	if err != nil {
-		return err
-	}
-	i.hashes = nil // its memory is needed
-	if tree.Root().Hash != i.offer.Root.Hash {
-		return &UntrustedError{fmt.Errorf("the chunks have root hash %x: the release has %x", tree.Root().Hash, i.offer.Root.Hash)}
-	}
-	return i.slot.StoreTree(tree)
+// writeTree is step 6: the leaf level is there already.
+func (i *installation) writeTree(ctx context.Context) error {
+	return contentError(i.slot.CompleteTree(ctx, i.offer.image()))
 }
 
-// verify is step 7. The image was read back from the medium while it was
-// written, each part after it was synced; the tree is read now.
+// verify is step 7. The image was read back from the medium and verified while
+// it was written, each part after it was synced; the tree is read now.
 func (i *installation) verify(ctx context.Context) error {
-	if err := i.slot.VerifyFilled(ctx, i.offer.Root, i.medium); err != nil {
+	if err := i.slot.VerifyFilled(ctx, i.offer.image()); err != nil {
 		return err
 	}
-	i.medium = nil
 	return i.write(func(r *journal.Record) { r.Phase, r.Offset = journal.Verified, 0 })
 }

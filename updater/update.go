@@ -40,9 +40,7 @@ type installation struct {
 	*session
 	offer  offer
 	target journal.Target
-	slot   *slots.Slot     // the target, from openTarget on
-	hashes *verity.Builder // of the image as it was written, from writeRoot to writeTree
-	medium *verity.Builder // of the image as it was read back, from writeRoot to verify
+	slot   *slots.Slot // the target, from openTarget on
 	done   Updated
 }
 

@@ -10,8 +10,9 @@ import (
 	"sync/atomic"
 )
 
-// segment is what a worker of HashImage reads at a time, in blocks.
-const segment = 256
+// segment is what a worker reads at a time, in blocks: the data under two
+// blocks of the leaf level.
+const segment = 2 * hashesPerBlock
 
 // HashImage reads an image of the given number of data blocks and returns
 // their leaf hashes, 32 bytes each, in order. It hashes with the given number
@@ -23,6 +24,25 @@ func HashImage(ctx context.Context, r io.ReaderAt, blocks uint64, salt []byte, w
 	if err := check(blocks, salt); err != nil {
 		return nil, err
 	}
+	var leaves []byte
+	prepare := func() { leaves = make([]byte, blocks*HashSize) }
+	err := inPieces(ctx, r, blocks, workers, prepare, func(first uint64, data []byte) error {
+		LeafHashes(leaves[first*HashSize:first*HashSize], salt, data)
+		if done != nil {
+			done(int64(len(data)))
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return leaves, nil
+}
+
+// inPieces reads an image in pieces of segment blocks, the last one shorter,
+// and hands each to work on one of the workers, in any order. Before, when the
+// image has proven to be as long as it must be, it calls prepare.
+func inPieces(ctx context.Context, r io.ReaderAt, blocks uint64, workers int, prepare func(), work func(first uint64, data []byte) error) error {
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
@@ -31,11 +51,11 @@ func HashImage(ctx context.Context, r io.ReaderAt, blocks uint64, salt []byte, w
 
 	// A wrong block count shows here, before memory is asked for.
 	if err := readFull(r, make([]byte, 1), int64(blocks)*BlockSize-1); err != nil {
-		return nil, fmt.Errorf("hashing image of %d blocks: %w", blocks, err)
+		return fmt.Errorf("hashing image of %d blocks: %w", blocks, err)
 	}
-	leaves := make([]byte, blocks*HashSize)
+	prepare()
 	var next atomic.Uint64
-	work := func() error {
+	worker := func() error {
 		buffer := make([]byte, segment*BlockSize)
 		for {
 			first := (next.Add(1) - 1) * segment
@@ -45,30 +65,25 @@ func HashImage(ctx context.Context, r io.ReaderAt, blocks uint64, salt []byte, w
 			if err := context.Cause(ctx); err != nil {
 				return err
 			}
-			count := min(segment, blocks-first)
-			data := buffer[:count*BlockSize]
+			data := buffer[:min(segment, blocks-first)*BlockSize]
 			if err := readFull(r, data, int64(first)*BlockSize); err != nil {
 				return fmt.Errorf("hashing image: %w", err)
 			}
-			LeafHashes(leaves[first*HashSize:first*HashSize], salt, data)
-			if done != nil {
-				done(int64(len(data)))
+			if err := work(first, data); err != nil {
+				return err
 			}
 		}
 	}
 	var group sync.WaitGroup
 	for range workers {
 		group.Go(func() {
-			if err := work(); err != nil {
+			if err := worker(); err != nil {
 				cancel(err)
 			}
 		})
 	}
 	group.Wait()
-	if err := context.Cause(ctx); err != nil {
-		return nil, err
-	}
-	return leaves, nil
+	return context.Cause(ctx)
 }
 
 // readFull fills p from r at offset.

@@ -22,15 +22,23 @@ func NewTree(leaves, salt []byte) (*Tree, error) {
 		return nil, err
 	}
 	t := &Tree{root: Root{Salt: append([]byte{}, salt...), Blocks: blocks}}
-	hashes := leaves
-	for _, n := range levelBlocks(blocks) {
+	var top []byte
+	t.levels, top = grow(leaves, levelBlocks(blocks), t.root.Salt)
+	copy(t.root.Hash[:], top)
+	return t, nil
+}
+
+// grow builds levels of the given numbers of blocks over hashes, each of the one
+// before it, and returns them with the hash of the last one's block: with
+// hashes itself when there is no level.
+func grow(hashes []byte, blocks []uint64, salt []byte) (levels [][]byte, top []byte) {
+	for _, n := range blocks {
 		level := make([]byte, n*BlockSize)
 		copy(level, hashes)
-		t.levels = append(t.levels, level)
-		hashes = LeafHashes(make([]byte, 0, n*HashSize), t.root.Salt, level)
+		levels = append(levels, level)
+		hashes = LeafHashes(make([]byte, 0, n*HashSize), salt, level)
 	}
-	copy(t.root.Hash[:], hashes)
-	return t, nil
+	return levels, hashes
 }
 
 // Root is the root hash and the parameters of the tree.

@@ -81,26 +81,26 @@ type Check struct {
 
 // Verify reads the image and the stored tree and compares every bit of them
 // with the root hash. The error is a *CorruptError when they differ, another
-// one when something could not be read. It needs about 70 bytes of memory for
-// each data block.
+// one when something could not be read. It needs about 100 bytes of memory for
+// each 128 data blocks, and 1 MiB for each worker.
 func Verify(ctx context.Context, c Check) error {
-	leaves, err := HashImage(ctx, c.Data, c.Root.Blocks, c.Root.Salt, c.Workers, c.Done)
-	if err != nil {
-		return err
-	}
-	computed, err := NewTree(leaves, c.Root.Salt)
-	if err != nil {
+	if err := check(c.Root.Blocks, c.Root.Salt); err != nil {
 		return err
 	}
 	if c.Most == 0 {
 		c.Most = 1000
 	}
-	v := verifier{Check: c, computed: computed, leaves: leaves}
-	v.Got, v.Want = computed.root.Hash, c.Root.Hash
+	v := verifier{Check: c}
 	if c.Stored != nil {
 		if err := v.superblock(); err != nil {
 			return err
 		}
+	}
+	if err := v.hash(ctx); err != nil {
+		return err
+	}
+	v.Got, v.Want = v.computed.root.Hash, c.Root.Hash
+	if c.Stored != nil {
 		if err := v.tree(ctx); err != nil {
 			return err
 		}
@@ -114,8 +114,9 @@ func Verify(ctx context.Context, c Check) error {
 type verifier struct {
 	Check
 	CorruptError
-	computed *Tree
-	leaves   []byte
+	leaves   []byte // the hashes of the leaf level's blocks as the data makes them
+	differs  []bool // those blocks that are not stored so
+	computed *Crown // over leaves
 }
 
 func (v *verifier) report(m Mismatch) {
@@ -140,6 +141,46 @@ func (v *verifier) superblock() error {
 	return nil
 }
 
+// hash reads the data, and beside it the leaf level, and keeps of both only
+// where they are not of one mind.
+func (v *verifier) hash(ctx context.Context) error {
+	n := leafBlocks(v.Root.Blocks)
+	prepare := func() { v.leaves, v.differs = make([]byte, n*HashSize), make([]bool, n) }
+	err := inPieces(ctx, v.Data, v.Root.Blocks, v.Workers, prepare, func(first uint64, data []byte) error {
+		level := leafLevel(v.Root.Salt, data)
+		block := first / hashesPerBlock
+		LeafHashes(v.leaves[block*HashSize:block*HashSize], v.Root.Salt, level)
+		if v.Stored != nil {
+			stored := make([]byte, len(level))
+			if err := readFull(v.Stored, stored, v.leafOffset(block)); err != nil {
+				return fmt.Errorf("verity tree level 0: %w", err)
+			}
+			for i := 0; i < len(level); i += BlockSize {
+				v.differs[block+uint64(i/BlockSize)] = !bytes.Equal(level[i:][:BlockSize], stored[i:][:BlockSize])
+			}
+		}
+		if v.Done != nil {
+			v.Done(int64(len(data)))
+		}
+		return nil
+	})
+	if err == nil {
+		v.computed = newCrown(v.leaves, v.Root.Blocks, v.Root.Salt)
+	}
+	return err
+}
+
+// leafLevel is the blocks of the leaf level over data.
+func leafLevel(salt, data []byte) []byte {
+	level := make([]byte, leafBlocks(uint64(len(data)/BlockSize))*BlockSize)
+	LeafHashes(level[:0], salt, data)
+	return level
+}
+
+func (v *verifier) leafOffset(block uint64) int64 {
+	return LeafOffset(v.Root.Blocks) + int64(block)*BlockSize
+}
+
 // tree goes from the root hash down. Each block has an expected hash in its
 // parent. Where the stored block has it, that is the block's true content;
 // where it has not, the block computed from the data may, and then only the
@@ -147,12 +188,13 @@ func (v *verifier) superblock() error {
 func (v *verifier) tree(ctx context.Context) error {
 	expected := v.Root.Hash[:] // the hashes of a level's blocks, one after another
 	known := []bool{true}      // which of them are true
-	for level := len(v.computed.levels) - 1; level >= 0; level-- {
-		if err := ctx.Err(); err != nil {
-			return err
+	for level := len(v.computed.levels); level > 0; level-- {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
+		computed := v.computed.levels[level-1]
 		offset := levelOffset(v.Root.Blocks, level)
-		stored := make([]byte, len(v.computed.levels[level]))
+		stored := make([]byte, len(computed))
 		if err := readFull(v.Stored, stored, offset); err != nil {
 			return fmt.Errorf("verity tree level %d: %w", level, err)
 		}
@@ -165,8 +207,8 @@ func (v *verifier) tree(ctx context.Context) error {
 			ok := v.matches(block, expected[i*HashSize:])
 			if !ok {
 				v.report(Mismatch{AreaTree, level, uint64(i), offset + int64(i)*BlockSize})
-				ok = v.matches(v.computed.levels[level][i*BlockSize:][:BlockSize], expected[i*HashSize:])
-				copy(block, v.computed.levels[level][i*BlockSize:])
+				ok = v.matches(computed[i*BlockSize:][:BlockSize], expected[i*HashSize:])
+				copy(block, computed[i*BlockSize:])
 			}
 			for j := range hashesPerBlock {
 				children[i*hashesPerBlock+j] = ok
@@ -174,20 +216,71 @@ func (v *verifier) tree(ctx context.Context) error {
 		}
 		expected, known = stored, children
 	}
-	v.data(expected, known)
-	return nil
+	suspects, err := v.leafBlocks(ctx, expected, known)
+	if err != nil {
+		return err
+	}
+	return v.data(ctx, suspects)
 }
 
-// data compares the data's own hashes with the true ones.
-func (v *verifier) data(expected []byte, known []bool) {
-	for i := range v.Root.Blocks {
-		switch {
-		case !known[i]:
-			v.Unknown++
-		case !bytes.Equal(v.leaves[i*HashSize:][:HashSize], expected[i*HashSize:][:HashSize]):
-			v.report(Mismatch{AreaData, 0, i, int64(i) * BlockSize})
+// leafBlocks judges the leaf level, and returns its blocks that are true and
+// have other data under them.
+func (v *verifier) leafBlocks(ctx context.Context, expected []byte, known []bool) (suspects []uint64, err error) {
+	block := make([]byte, BlockSize)
+	for i, differs := range v.differs {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		under := min(hashesPerBlock, v.Root.Blocks-uint64(i)*hashesPerBlock)
+		if !known[i] {
+			v.Unknown += under
+			continue
+		}
+		want := expected[i*HashSize:][:HashSize]
+		dataIsTrue := bytes.Equal(v.leaves[i*HashSize:][:HashSize], want)
+		if dataIsTrue && !differs {
+			continue
+		}
+		if differs {
+			if err := readFull(v.Stored, block, v.leafOffset(uint64(i))); err != nil {
+				return nil, fmt.Errorf("verity tree level 0: %w", err)
+			}
+			if v.matches(block, want) {
+				suspects = append(suspects, uint64(i))
+				continue
+			}
+		}
+		v.report(Mismatch{AreaTree, 0, uint64(i), v.leafOffset(uint64(i))})
+		if !dataIsTrue {
+			v.Unknown += under
 		}
 	}
+	return suspects, nil
+}
+
+// data finds the bad blocks under blocks of the leaf level that are true.
+func (v *verifier) data(ctx context.Context, suspects []uint64) error {
+	block, buffer := make([]byte, BlockSize), make([]byte, hashesPerBlock*BlockSize)
+	for _, suspect := range suspects {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		first := suspect * hashesPerBlock
+		data := buffer[:min(hashesPerBlock, v.Root.Blocks-first)*BlockSize]
+		if err := readFull(v.Data, data, int64(first)*BlockSize); err != nil {
+			return fmt.Errorf("hashing image: %w", err)
+		}
+		if err := readFull(v.Stored, block, v.leafOffset(suspect)); err != nil {
+			return fmt.Errorf("verity tree level 0: %w", err)
+		}
+		for i, hashes := 0, leafLevel(v.Root.Salt, data); i < len(data)/BlockSize; i++ {
+			if !bytes.Equal(hashes[i*HashSize:][:HashSize], block[i*HashSize:][:HashSize]) {
+				n := first + uint64(i)
+				v.report(Mismatch{AreaData, 0, n, int64(n) * BlockSize})
+			}
+		}
+	}
+	return nil
 }
 
 func (v *verifier) matches(block, hash []byte) bool {

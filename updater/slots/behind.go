@@ -10,29 +10,31 @@ import (
 // syncEvery is the bytes written between two syncs of a slot.
 const syncEvery = 64 << 20
 
-// readBackPiece is the bytes that are dropped from the cache and read back at
-// once; readBackBuffer is what is held of them.
+// readBackPiece is about the bytes that are dropped from the cache and read back
+// at once, whole chunks; readBackBuffer is what is held of them.
 const (
 	readBackPiece  = 8 << 20
 	readBackBuffer = 512 << 10
 )
 
-// span is a part of the image, in bytes.
-type span struct{ from, to int64 }
+// span is a run of chunks.
+type span struct{ first, end int }
+
+func (w *filler) chunksOfSpan() int { return int(max(1, readBackPiece/w.Image.ChunkSize)) }
 
 // syncBehind syncs each time that syncEvery bytes have been written and at the
 // end, also at that of a download that failed, so that it can go on from there.
 func (w *filler) syncBehind(written <-chan int64, synced chan<- span) error {
-	pending, handed := int64(0), int64(0)
+	pending, handed := int64(0), 0
 	next := func() error {
 		complete, err := w.sync()
 		if err != nil {
 			return err
 		}
 		for handed < complete {
-			to := min(handed+readBackPiece, complete)
-			synced <- span{handed, to} // has room for all pieces there are
-			handed = to
+			end := min(handed+w.chunksOfSpan(), complete)
+			synced <- span{handed, end} // has room for all spans there are
+			handed = end
 		}
 		return nil
 	}
@@ -48,8 +50,9 @@ func (w *filler) syncBehind(written <-chan int64, synced chan<- span) error {
 	return next()
 }
 
-// sync makes durable what is in place by now, and tells how far it reaches.
-func (w *filler) sync() (complete int64, err error) {
+// sync makes durable what is in place by now, and tells how many chunks that
+// is from the first on.
+func (w *filler) sync() (complete int, err error) {
 	complete = w.complete()
 	if err := w.slot.Root.Sync(); err != nil {
 		return 0, fmt.Errorf("syncing the root image: %w", err)
@@ -57,29 +60,66 @@ func (w *filler) sync() (complete int64, err error) {
 	if w.Synced == nil {
 		return complete, nil
 	}
-	return complete, w.Synced(complete)
+	return complete, w.Synced(min(int64(complete)*w.Image.ChunkSize, w.Image.Root.Size()))
 }
 
-// readBack hashes what the medium holds while the rest is still coming.
+// readBack verifies what the medium holds while the rest is still coming, and
+// writes the leaf hashes of it.
 func (w *filler) readBack(ctx context.Context, synced <-chan span) error {
 	buffer, leaves := make([]byte, readBackBuffer), []byte(nil)
 	for s := range synced {
-		if err := w.slot.Root.Drop(s.from, s.to-s.from); err != nil {
+		var err error
+		if leaves, err = w.readSpan(ctx, s, buffer, leaves[:0]); err != nil {
 			return err
 		}
-		for at := s.from; at < s.to; at += readBackBuffer {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			data := buffer[:min(readBackBuffer, s.to-at)]
-			if n, err := w.slot.Root.ReadAt(data, at); n < len(data) {
-				return fmt.Errorf("reading back %d bytes at %d: %w", len(data), at, err)
-			}
-			leaves = verity.LeafHashes(leaves[:0], w.Image.Root.Salt, data)
-			if err := w.medium.Add(uint64(at/verity.BlockSize), leaves); err != nil {
-				return err
-			}
+		if err := w.writeLeaves(s, leaves); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// readSpan appends the leaf hashes of a span's blocks to leaves.
+func (w *filler) readSpan(ctx context.Context, s span, buffer, leaves []byte) ([]byte, error) {
+	from, _ := w.Image.Place(s.first)
+	last, size := w.Image.Place(s.end - 1)
+	to := last + size
+	if err := w.slot.Root.Drop(from, to-from); err != nil {
+		return nil, err
+	}
+	for at := from; at < to; at += readBackBuffer {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		data := buffer[:min(readBackBuffer, to-at)]
+		if n, err := w.slot.Root.ReadAt(data, at); n < len(data) {
+			return nil, fmt.Errorf("reading back %d bytes at %d: %w", len(data), at, err)
+		}
+		leaves = verity.LeafHashes(leaves, w.Image.Root.Salt, data)
+	}
+	rest := leaves
+	for i := s.first; i < s.end; i++ {
+		offset, size := w.Image.Place(i)
+		hashes := size / verity.BlockSize * verity.HashSize
+		if !w.Image.matches(i, rest[:hashes]) {
+			return nil, fmt.Errorf("the medium did not keep chunk %d, %d bytes at %d, as it was written", i, size, offset)
+		}
+		rest = rest[hashes:]
+	}
+	return leaves, nil
+}
+
+// writeLeaves writes a span's part of the leaf level, and after the last the
+// zeros that fill its block.
+func (w *filler) writeLeaves(s span, leaves []byte) error {
+	from, _ := w.Image.Place(s.first)
+	offset := verity.LeafOffset(w.Image.Root.Blocks) + from/verity.BlockSize*verity.HashSize
+	if end := verity.TreeSize(w.Image.Root.Blocks) - offset; s.end == len(w.Image.Chunks) {
+		leaves = append(leaves, make([]byte, end-int64(len(leaves)))...)
+	}
+	if _, err := w.slot.Tree.WriteAt(leaves, offset); err != nil {
+		return fmt.Errorf("writing %d bytes of the hash tree at %d: %w", len(leaves), offset, err)
+	}
+	w.slot.Tree.Push(offset, int64(len(leaves)))
 	return nil
 }

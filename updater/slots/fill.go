@@ -2,6 +2,7 @@ package slots
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -31,6 +32,17 @@ type Image struct {
 	Chunks    []manifests.Chunk
 }
 
+// Place is where chunk n is in the image, in bytes.
+func (i Image) Place(n int) (offset, size int64) {
+	offset = int64(n) * i.ChunkSize
+	return offset, min(i.ChunkSize, i.Root.Size()-offset)
+}
+
+// matches reports whether hashes are those of chunk n's blocks.
+func (i Image) matches(n int, hashes []byte) bool {
+	return manifests.Digest(sha256.Sum256(hashes)) == i.Chunks[n].Digest
+}
+
 // Source gives the bytes from..to (to excluded) of the file of zstd frames.
 type Source func(ctx context.Context, from, to int64) io.ReadCloser
 
@@ -49,26 +61,18 @@ type Filling struct {
 
 // Filled is what Fill did.
 type Filled struct {
-	Hashes  *verity.Builder // complete: of what was written, hashed in the buffers
-	Medium  *verity.Builder // complete: of what was read back from the medium after it was synced
-	Fetched int64           // encoded bytes
-	Reused  int64           // decoded bytes that were in the slot already
+	Fetched int64 // encoded bytes
+	Reused  int64 // decoded bytes that were in the slot already
 }
 
-// Fill writes the image into the slot. Each chunk is verified in the buffer
-// that is written. When it returns nil all of it is synced, and has been read
-// back from the medium. An image that is not as its chunk list says is an
-// error that wraps ErrContent.
+// Fill writes the image into the slot, and the leaf level of its hash tree. Each
+// chunk is verified in the buffer that is written, synced, read back from the
+// medium and verified again; the leaf hashes are those of what was read back.
+// When Fill returns nil the image is on the medium. The leaf level is not synced
+// yet, and nothing is above it: see CompleteTree. An image that is not as its
+// chunk list says is an error that wraps ErrContent.
 func (s *Slot) Fill(ctx context.Context, f Filling) (Filled, error) {
-	hashes, err := verity.NewBuilder(f.Image.Root.Blocks, f.Image.Root.Salt)
-	if err != nil {
-		return Filled{}, err
-	}
-	medium, err := verity.NewBuilder(f.Image.Root.Blocks, f.Image.Root.Salt)
-	if err != nil {
-		return Filled{}, err
-	}
-	w := &filler{Filling: f, slot: s, hashes: hashes, medium: medium, have: make([]bool, len(f.Image.Chunks))}
+	w := &filler{Filling: f, slot: s, have: make([]bool, len(f.Image.Chunks))}
 	if f.Resume {
 		if err := w.scan(ctx); err != nil {
 			return Filled{}, fmt.Errorf("reading what the slot holds: %w", err)
@@ -77,25 +81,17 @@ func (s *Slot) Fill(ctx context.Context, f Filling) (Filled, error) {
 	if err := w.fetchAll(ctx); err != nil {
 		return Filled{}, err
 	}
-	return Filled{Hashes: hashes, Medium: medium, Fetched: w.fetched, Reused: w.reused}, nil
+	return Filled{Fetched: w.fetched, Reused: w.reused}, nil
 }
 
 type filler struct {
 	Filling
 	slot    *Slot
-	hashes  *verity.Builder
-	medium  *verity.Builder
 	fetched int64
 	reused  int64
 
 	mu   sync.Mutex
 	have []bool // chunks that are in place
-}
-
-// chunk is where chunk i is in the image, in bytes.
-func (w *filler) chunk(i int) (offset, size int64) {
-	offset = int64(i) * w.Image.ChunkSize
-	return offset, min(w.Image.ChunkSize, w.Image.Root.Size()-offset)
 }
 
 // workers is how many chunks are worked on at once, and buffers how many
@@ -109,16 +105,16 @@ func (w *filler) workers() (workers, buffers int) {
 	return workers, int(min(16, max(int64(workers), left/w.Image.ChunkSize)))
 }
 
-// complete is the bytes from 0 on that are in place.
-func (w *filler) complete() int64 {
+// complete is the number of chunks that are in place from the first on.
+func (w *filler) complete() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i, have := range w.have {
 		if !have {
-			return int64(i) * w.Image.ChunkSize
+			return i
 		}
 	}
-	return w.Image.Root.Size()
+	return len(w.have)
 }
 
 type encoded struct {
@@ -154,8 +150,8 @@ func (w *filler) fetchAll(ctx context.Context) error {
 		close(written)
 		return nil
 	})
-	size := w.Image.Root.Size()
-	synced := make(chan span, size/readBackPiece+size/syncEvery+2) // a piece ends at each sync
+	spans := len(w.have)/w.chunksOfSpan() + int(w.Image.Root.Size()/syncEvery) + 2 // one ends at each sync
+	synced := make(chan span, spans)
 	group.Go(func() error {
 		defer close(synced)
 		return w.syncBehind(written, synced)
@@ -232,7 +228,7 @@ func (w *filler) work(jobs <-chan encoded, free chan<- []byte, written chan<- in
 	defer decoder.Close()
 	buffer, leaves := make([]byte, 0, w.Image.ChunkSize), []byte(nil)
 	for job := range jobs {
-		offset, size := w.chunk(job.chunk)
+		offset, size := w.Image.Place(job.chunk)
 		data, err := decoder.DecodeAll(job.data, buffer[:0:size])
 		if err != nil {
 			return fmt.Errorf("chunk %d: %w: %w", job.chunk, ErrContent, err)
@@ -240,11 +236,8 @@ func (w *filler) work(jobs <-chan encoded, free chan<- []byte, written chan<- in
 		if int64(len(data)) != size {
 			return fmt.Errorf("chunk %d of %d decoded bytes, want %d: %w", job.chunk, len(data), size, ErrContent)
 		}
-		var ok bool
-		if ok, leaves, err = w.place(job.chunk, data, leaves); err != nil {
-			return err
-		}
-		if !ok {
+		leaves = verity.LeafHashes(leaves[:0], w.Image.Root.Salt, data)
+		if !w.Image.matches(job.chunk, leaves) {
 			return fmt.Errorf("chunk %d: %w", job.chunk, ErrContent)
 		}
 		if _, err := w.slot.Root.WriteAt(data, offset); err != nil {

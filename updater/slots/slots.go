@@ -8,18 +8,18 @@
 package slots
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
+	"runtime"
 
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/partitions/verity"
 	"github.com/proa-os/proa/progress"
 	"github.com/proa-os/proa/updater/hostfs"
 )
+
+// mismatchesMost is how many bad blocks Verify lists.
+const mismatchesMost = 100
 
 // Slot is an open slot.
 type Slot struct {
@@ -76,70 +76,13 @@ func (s *Slot) Holds(root verity.Root) (bool, error) { return root.Holds(s.Tree)
 
 // Forget makes the slot one that Holds nothing, before it is written.
 func (s *Slot) Forget() error {
-	const head = verity.TopOffset + verity.BlockSize // superblock and top block
-	if _, err := s.Tree.WriteAt(make([]byte, head), 0); err != nil {
+	if _, err := s.Tree.WriteAt(make([]byte, headSize), 0); err != nil {
 		return fmt.Errorf("forgetting the hash tree: %w", err)
 	}
 	if err := s.Tree.Sync(); err != nil {
 		return fmt.Errorf("syncing the hash tree: %w", err)
 	}
 	return nil
-}
-
-// StoreTree writes the hash tree and syncs it.
-func (s *Slot) StoreTree(tree *verity.Tree) error {
-	if err := tree.Store(io.NewOffsetWriter(s.Tree, 0), treeUUID(tree.Root())); err != nil {
-		return err
-	}
-	if err := s.Tree.Sync(); err != nil {
-		return fmt.Errorf("syncing the hash tree: %w", err)
-	}
-	return nil
-}
-
-// VerifyFilled is Verify for a slot that was just filled: the image has been
-// read back already, and medium holds its hashes; the stored tree is read from
-// the medium now.
-func (s *Slot) VerifyFilled(ctx context.Context, root verity.Root, medium *verity.Builder) error {
-	tree, err := medium.Tree()
-	if err != nil {
-		return err
-	}
-	if tree.Root().Hash == root.Hash {
-		size := verity.TreeSize(root.Blocks)
-		if err := s.Tree.Drop(0, size); err != nil {
-			return err
-		}
-		same := &comparer{stored: bufio.NewReaderSize(io.NewSectionReader(s.Tree, 0, size), 256<<10)}
-		if err := tree.Store(same, treeUUID(root)); err == nil {
-			return nil
-		}
-	}
-	// Something differs: find out what, with all the time that takes.
-	return s.Verify(ctx, root, progress.Silent().Step("", 0))
-}
-
-// comparer is a writer that accepts only what the stored bytes are.
-type comparer struct {
-	stored io.Reader
-	buffer []byte
-}
-
-func (c *comparer) Write(p []byte) (int, error) {
-	for rest := p; len(rest) > 0; {
-		if c.buffer == nil {
-			c.buffer = make([]byte, 64<<10)
-		}
-		stored := c.buffer[:min(len(c.buffer), len(rest))]
-		if _, err := io.ReadFull(c.stored, stored); err != nil {
-			return 0, err
-		}
-		if !bytes.Equal(stored, rest[:len(stored)]) {
-			return 0, errors.New("the stored hash tree differs")
-		}
-		rest = rest[len(stored):]
-	}
-	return len(p), nil
 }
 
 // treeUUID is the UUID in a tree's superblock. What a superblock says is never
@@ -161,10 +104,11 @@ func (s *Slot) Verify(ctx context.Context, root verity.Root, step progress.Step)
 		return err
 	}
 	return verity.Verify(ctx, verity.Check{
-		Root:   root,
-		Data:   s.Root,
-		Stored: s.Tree,
-		Done:   step.Add,
-		Most:   1,
+		Root:    root,
+		Data:    s.Root,
+		Stored:  s.Tree,
+		Workers: min(4, runtime.GOMAXPROCS(0)), // each takes memory
+		Done:    step.Add,
+		Most:    mismatchesMost,
 	})
 }

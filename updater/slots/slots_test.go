@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -56,27 +58,33 @@ func filling(r *testhost.Release, frames []byte) slots.Filling {
 	}
 }
 
+// fill fills the slot and completes its tree.
+func fill(t testing.TB, s *slots.Slot, f slots.Filling) slots.Filled {
+	t.Helper()
+	filled, err := s.Fill(context.Background(), f)
+	check(t, err)
+	check(t, s.CompleteTree(context.Background(), f.Image))
+	return filled
+}
+
 func TestFilledSlotVerifiesAndRefilledFetchesOnlyWhatIsWrong(t *testing.T) {
 	r := testhost.NewRelease(t, testhost.Spec{Version: "1"})
 	s := newSlot(t)
-	fill := func(resume bool) slots.Filled {
+	refill := func(resume bool) slots.Filled {
 		f := filling(r, r.Frames)
 		f.Resume = resume
-		filled, err := s.Fill(context.Background(), f)
-		check(t, err)
-		tree, err := filled.Hashes.Tree()
-		check(t, err)
-		check(t, s.StoreTree(tree))
-		check(t, s.VerifyFilled(context.Background(), r.Root, filled.Medium))
+		check(t, s.Forget())
+		filled := fill(t, s, f)
+		check(t, s.VerifyFilled(context.Background(), f.Image))
 		check(t, s.Verify(context.Background(), r.Root, silent()))
 		return filled
 	}
-	if filled := fill(false); filled.Fetched != int64(len(r.Frames)) {
+	if filled := refill(false); filled.Fetched != int64(len(r.Frames)) {
 		t.Errorf("fetched %d bytes of %d", filled.Fetched, len(r.Frames))
 	}
 	_, err := s.Root.WriteAt([]byte("wrong"), 3*r.Transport.Root.ChunkSize+5)
 	check(t, err)
-	if filled := fill(true); filled.Fetched != r.Transport.Root.Chunks[3].Size {
+	if filled := refill(true); filled.Fetched != r.Transport.Root.Chunks[3].Size {
 		t.Errorf("fetched %d bytes: want the one chunk of %d", filled.Fetched, r.Transport.Root.Chunks[3].Size)
 	}
 }
@@ -84,11 +92,8 @@ func TestFilledSlotVerifiesAndRefilledFetchesOnlyWhatIsWrong(t *testing.T) {
 func TestOneFlippedBitIsFoundWhereverItIs(t *testing.T) {
 	r := testhost.NewRelease(t, testhost.Spec{Version: "1"})
 	s := newSlot(t)
-	filled, err := s.Fill(context.Background(), filling(r, r.Frames))
-	check(t, err)
-	tree, err := filled.Hashes.Tree()
-	check(t, err)
-	check(t, s.StoreTree(tree))
+	f := filling(r, r.Frames)
+	fill(t, s, f)
 	for name, flip := range map[string]struct {
 		file hostfs.File
 		at   int64
@@ -102,14 +107,14 @@ func TestOneFlippedBitIsFoundWhereverItIs(t *testing.T) {
 		_, err = flip.file.WriteAt(b, flip.at)
 		check(t, err)
 		var corrupt *verity.CorruptError
-		if err := s.VerifyFilled(context.Background(), r.Root, filled.Medium); !errors.As(err, &corrupt) {
+		if err := s.VerifyFilled(context.Background(), f.Image); !errors.As(err, &corrupt) {
 			t.Errorf("%s: %v", name, err)
 		}
 		b[0] ^= 1
 		_, err = flip.file.WriteAt(b, flip.at)
 		check(t, err)
 	}
-	check(t, s.VerifyFilled(context.Background(), r.Root, filled.Medium))
+	check(t, s.VerifyFilled(context.Background(), f.Image))
 }
 
 // lossy is a medium that keeps something else than what was written, once it
@@ -136,15 +141,120 @@ func TestMediumThatKeptSomethingElseIsFoundOut(t *testing.T) {
 	r := testhost.NewRelease(t, testhost.Spec{Version: "1"})
 	s := newSlot(t)
 	s.Root = &lossy{File: s.Root}
-	filled, err := s.Fill(context.Background(), filling(r, r.Frames))
-	check(t, err)
-	tree, err := filled.Hashes.Tree()
-	check(t, err)
-	check(t, s.StoreTree(tree))
-	err = s.VerifyFilled(context.Background(), r.Root, filled.Medium)
-	if err == nil || !strings.Contains(err.Error(), "data block 1 ") {
-		t.Errorf("error %v: want one that names block 1", err)
+	_, err := s.Fill(context.Background(), filling(r, r.Frames))
+	if err == nil || !strings.Contains(err.Error(), "chunk 0, 65536 bytes at 0") {
+		t.Errorf("error %v: want one that names chunk 0", err)
 	}
+}
+
+func TestTreeThatTheMediumLostIsFoundOut(t *testing.T) {
+	r := testhost.NewRelease(t, testhost.Spec{Version: "1"})
+	s := newSlot(t)
+	s.Tree = &lossy{File: s.Tree}
+	f := filling(r, r.Frames)
+	fill(t, s, f)
+	var corrupt *verity.CorruptError
+	if err := s.VerifyFilled(context.Background(), f.Image); !errors.As(err, &corrupt) {
+		t.Errorf("error %v: want a CorruptError", err)
+	}
+}
+
+// TestSlotHasNoTopBlockUntilItsTreeIsComplete: what is named by its top block
+// must be whole.
+func TestSlotHasNoTopBlockUntilItsTreeIsComplete(t *testing.T) {
+	r := testhost.NewRelease(t, testhost.Spec{Version: "1"})
+	s := newSlot(t)
+	check(t, s.Forget())
+	_, err := s.Fill(context.Background(), filling(r, r.Frames))
+	check(t, err)
+	if holds, err := s.Holds(r.Root); err != nil || holds {
+		t.Errorf("after Fill: holds %t, %v", holds, err)
+	}
+	tree := &watched{File: s.Tree, root: r.Root}
+	s.Tree = tree
+	check(t, s.CompleteTree(context.Background(), filling(r, r.Frames).Image))
+	if tree.early || !tree.last {
+		t.Error("the top block was written before everything else was synced, or not at all")
+	}
+}
+
+// watched looks at the top block before every sync.
+type watched struct {
+	hostfs.File
+	root        verity.Root
+	syncs       int
+	early, last bool
+}
+
+func (w *watched) Sync() error {
+	holds, err := w.root.Holds(w.File)
+	if w.syncs++; w.syncs == 1 {
+		w.early = holds
+	}
+	w.last = holds
+	return errors.Join(err, w.File.Sync())
+}
+
+func TestChunksOfAnotherTreeThanTheRootHashNeverMakeTheSlotHoldIt(t *testing.T) {
+	r := testhost.NewRelease(t, testhost.Spec{Version: "1"})
+	s := newSlot(t)
+	f := filling(r, r.Frames)
+	f.Image.Root.Hash[0] ^= 1
+	check(t, s.Forget())
+	_, err := s.Fill(context.Background(), f)
+	check(t, err)
+	if err := s.CompleteTree(context.Background(), f.Image); !errors.Is(err, slots.ErrContent) {
+		t.Errorf("error %v: want one of content", err)
+	}
+	if holds, err := s.Holds(r.Root); err != nil || holds {
+		t.Errorf("holds %t, %v", holds, err)
+	}
+}
+
+func TestStoredTreeIsByteForByteWhatVeritysetupWrites(t *testing.T) {
+	for _, test := range []struct {
+		blocks int
+		chunk  int64
+	}{{2, 4096}, {127, 8 << 10}, {128, 64 << 10}, {129, 4096}, {200, 12 << 10}, {128*128 + 3, 4 << 20}} {
+		t.Run(fmt.Sprintf("%d blocks in chunks of %d", test.blocks, test.chunk), func(t *testing.T) {
+			t.Parallel()
+			r := testhost.NewRelease(t, testhost.Spec{Version: "1", Blocks: test.blocks, ChunkSize: test.chunk})
+			s, dir := dirtySlot(t, int64(test.blocks+1)*verity.BlockSize)
+			check(t, s.Forget())
+			fill(t, s, filling(r, r.Frames))
+			check(t, s.VerifyFilled(context.Background(), filling(r, r.Frames).Image))
+			got := make([]byte, verity.TreeSize(r.Root.Blocks))
+			_, err := s.Tree.ReadAt(got, 0)
+			check(t, err)
+
+			data, hashes := filepath.Join(dir, "data"), filepath.Join(dir, "hashes")
+			check(t, os.WriteFile(data, r.Image, 0o600))
+			uuid := fmt.Sprintf("%x-%x-%x-%x-%x", r.Root.Hash[:4], r.Root.Hash[4:6], r.Root.Hash[6:8], r.Root.Hash[8:10], r.Root.Hash[10:16])
+			out, err := exec.Command("veritysetup", "format", "--uuid="+uuid, fmt.Sprintf("--salt=%x", r.Root.Salt), data, hashes).CombinedOutput()
+			if err != nil {
+				t.Fatalf("veritysetup: %v\n%s", err, out)
+			}
+			want, err := os.ReadFile(hashes)
+			check(t, err)
+			if !bytes.Equal(got, want) {
+				t.Errorf("the stored tree of %d bytes differs from veritysetup's of %d", len(got), len(want))
+			}
+		})
+	}
+}
+
+// dirtySlot is a slot that is full of something else.
+func dirtySlot(t testing.TB, size int64) (*slots.Slot, string) {
+	dir := t.TempDir()
+	open := func(name string) hostfs.File {
+		path := filepath.Join(dir, name)
+		check(t, os.WriteFile(path, bytes.Repeat([]byte{0xcc}, int(size)), 0o600))
+		f, err := hostfs.OS{}.OpenWritable(path)
+		check(t, err)
+		t.Cleanup(func() { f.Close() })
+		return hostfs.Section(f, 0, size)
+	}
+	return &slots.Slot{Letter: partitions.SlotB, Root: open("root"), Tree: open("tree")}, dir
 }
 
 func TestFramesThatAreNotTheReleasesAreNeverWritten(t *testing.T) {
