@@ -25,6 +25,10 @@ type Host struct {
 	Cmdline    string   `yaml:"cmdline"`    // the kernel's command line
 	BootID     string   `yaml:"bootId"`     // the kernel's random id of this boot
 	Image      string   `yaml:"image"`      // image.json of the running release
+	Root       string   `yaml:"root"`       // the root file system; empty means the running one
+	Release    string   `yaml:"release"`    // state.json of the running release
+	Etc        string   `yaml:"etc"`        // the folder on /var of what the machine changed in /etc
+	VarFormat  string   `yaml:"varFormat"`  // says which format /var has
 	TrustRoot  string   `yaml:"trustRoot"`  // the TUF root that came with the image
 	State      string   `yaml:"state"`      // the agent's folder on /var: trusted metadata, downloads
 	Config     []string `yaml:"config"`     // agent.yaml; later ones win
@@ -43,6 +47,9 @@ func DefaultHost() Host {
 		Cmdline:    "/proc/cmdline",
 		BootID:     "/proc/sys/kernel/random/boot_id",
 		Image:      "/" + manifests.ImagePath,
+		Release:    "/" + manifests.StatePath,
+		Etc:        "/var/lib/proa/etc",
+		VarFormat:  "/" + manifests.VarFormatPath,
 		TrustRoot:  "/" + manifests.TrustRootPath,
 		State:      "/var/lib/proa/agent",
 		Config:     []string{"/" + manifests.AgentConfigPath, "/etc/proa/agent.yaml"},

@@ -206,3 +206,13 @@ func digestFile(path string) (manifests.Digest, error) {
 func within(path, folder string) bool {
 	return path == folder || strings.HasPrefix(path, folder+"/")
 }
+
+// Touches reports whether a change is at the path or below it.
+func Touches(changes []Change, path string) bool {
+	return slices.ContainsFunc(changes, func(c Change) bool { return within(c.Path, path) })
+}
+
+// Covers reports whether a change decides what is seen at the path.
+func Covers(changes []Change, path string) bool {
+	return slices.ContainsFunc(changes, func(c Change) bool { return c.Path == path || c.whole && within(path, c.Path) })
+}

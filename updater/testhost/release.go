@@ -27,6 +27,7 @@ type Release struct {
 	Root      verity.Root
 	UKI       []byte
 	Frames    []byte // the root image as zstd frames
+	State     manifests.State
 	Release   manifests.Release
 	Transport manifests.Transport
 }
@@ -37,6 +38,9 @@ type Spec struct {
 	SecurityEpoch uint64
 	Blocks        int   // of 4096 bytes; 0 means 150
 	ChunkSize     int64 // 0 means 64 KiB
+	// What it expects of /etc and /var. Optional.
+	Migrations []manifests.Migration
+	Etc        []manifests.EtcEntry
 }
 
 // salt is the same for all releases, as it is for the releases of a product.
@@ -57,7 +61,7 @@ func FromImage(t testing.TB, spec Spec, image []byte) *Release {
 	if spec.ChunkSize == 0 {
 		spec.ChunkSize = 64 << 10
 	}
-	r := &Release{Image: image}
+	r := &Release{Image: image, State: manifests.State{Schema: 1, Migrations: append([]manifests.Migration{}, spec.Migrations...), Etc: append([]manifests.EtcEntry{}, spec.Etc...)}}
 	leaves, err := verity.HashImage(context.Background(), bytes.NewReader(image), uint64(len(image)/verity.BlockSize), salt, 0, nil)
 	check(t, err)
 	tree, err := verity.NewTree(leaves, salt)
@@ -69,6 +73,7 @@ func FromImage(t testing.TB, spec Spec, image []byte) *Release {
 		Root: manifests.Root{Hash: r.Root.Hash[:], Salt: salt, Blocks: r.Root.Blocks},
 		Artifacts: []manifests.Artifact{
 			{Name: manifests.RootFile, Size: int64(len(r.Image)), Digest: manifests.DigestOf(r.Image)},
+			{Name: manifests.StateFile, Size: int64(len(r.StateText(t))), Digest: manifests.DigestOf(r.StateText(t))},
 			{Name: manifests.UKIFile, Size: int64(len(r.UKI)), Digest: manifests.DigestOf(r.UKI)},
 		},
 	}
@@ -105,7 +110,7 @@ func (r *Release) encode(t testing.TB, chunkSize int64) {
 func (r *Release) WriteFolder(t testing.TB, dir string) {
 	t.Helper()
 	check(t, os.MkdirAll(dir, 0o755))
-	for name, content := range map[string][]byte{manifests.RootFile: r.Image, manifests.UKIFile: r.UKI, manifests.ReleaseFile: r.Text(t)} {
+	for name, content := range map[string][]byte{manifests.RootFile: r.Image, manifests.UKIFile: r.UKI, manifests.ReleaseFile: r.Text(t), manifests.StateFile: r.StateText(t)} {
 		check(t, os.WriteFile(filepath.Join(dir, name), content, 0o644))
 	}
 }
@@ -113,6 +118,13 @@ func (r *Release) WriteFolder(t testing.TB, dir string) {
 // Text is the release.json.
 func (r *Release) Text(t testing.TB) []byte {
 	text, err := json.Marshal(r.Release)
+	check(t, err)
+	return text
+}
+
+// StateText is the state.json.
+func (r *Release) StateText(t testing.TB) []byte {
+	text, err := json.Marshal(r.State)
 	check(t, err)
 	return text
 }

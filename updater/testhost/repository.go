@@ -87,6 +87,7 @@ func (r *Repository) Publish(t testing.TB, release *Release) {
 	}
 	r.Write(t, manifests.ArtifactPath(transport.Root.Digest), release.Frames)
 	r.Write(t, manifests.ArtifactPath(transport.UKI.Digest), release.UKI)
+	r.Write(t, manifests.ArtifactPath(manifests.DigestOf(release.StateText(t))), release.StateText(t))
 	v := release.Release.Version
 	r.SetTarget(t, manifests.ReleaseTarget(Product, manifests.AMD64, v), text)
 	r.SetTarget(t, manifests.TransportTarget(Product, manifests.AMD64, v), marshal(t, transport))

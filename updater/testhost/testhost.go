@@ -124,6 +124,10 @@ func (h *Host) Host() updater.Host {
 		Cmdline:    h.Path("cmdline"),
 		BootID:     h.Path("boot_id"),
 		Image:      h.Path("image.json"),
+		Root:       h.Path("root"),
+		Release:    h.Path("state.json"),
+		Etc:        h.Path("etc"),
+		VarFormat:  h.Path("format.json"),
 		TrustRoot:  h.Path("root.json"),
 		State:      h.Path("state"),
 		Config:     []string{h.Path("agent.yaml")},
@@ -136,8 +140,8 @@ func (h *Host) Host() updater.Host {
 func (h *Host) File(t testing.TB) string {
 	t.Helper()
 	v := h.Host()
-	text := fmt.Sprintf("disk: %s\nesp: %s\nefivars: %s\nrun: %s\nboot: %s\ncmdline: %s\nbootId: %s\nimage: %s\ntrustRoot: %s\nstate: %s\nconfig: [%s]\nhealthDirs: [%s]\nresetFile: %s\n",
-		v.Disk, v.ESP, v.EFIVars, v.Run, v.Boot, v.Cmdline, v.BootID, v.Image, v.TrustRoot, v.State, v.Config[0], v.HealthDirs[0], v.ResetFile)
+	text := fmt.Sprintf("disk: %s\nesp: %s\nefivars: %s\nrun: %s\nboot: %s\ncmdline: %s\nbootId: %s\nimage: %s\nroot: %s\nrelease: %s\netc: %s\nvarFormat: %s\ntrustRoot: %s\nstate: %s\nconfig: [%s]\nhealthDirs: [%s]\nresetFile: %s\n",
+		v.Disk, v.ESP, v.EFIVars, v.Run, v.Boot, v.Cmdline, v.BootID, v.Image, v.Root, v.Release, v.Etc, v.VarFormat, v.TrustRoot, v.State, v.Config[0], v.HealthDirs[0], v.ResetFile)
 	check(t, os.WriteFile(h.Path("host.yaml"), []byte(text), 0o600))
 	return h.Path("host.yaml")
 }
@@ -226,6 +230,7 @@ func (h *Host) writeBoot(t testing.TB, slot partitions.Slot, line string, r *Rel
 	h.writeJSON(t, "run/boot.json", map[string]any{
 		"slot": slot, "rootHash": manifests.HexBytes(r.Root.Hash[:]), "disk": h.Path("disk.raw"),
 	})
+	check(t, os.WriteFile(h.Path("state.json"), r.StateText(t), 0o600))
 	h.writeJSON(t, "image.json", manifests.Image{
 		Schema: 1, Product: r.Release.Product, Version: r.Release.Version, Arch: r.Release.Arch,
 		Epoch: r.Release.Epoch, SecurityEpoch: r.Release.SecurityEpoch,
