@@ -1,7 +1,6 @@
 package bootcontrol
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -75,17 +74,10 @@ func (o *OneShot) State() (State, error) {
 	return s, err
 }
 
+func (o *OneShot) conf() loaderConf { return loaderConf{o.FS, o.ESP} }
+
 func (o *OneShot) committed() (partitions.Slot, error) {
-	const most = 64 << 10
-	content, err := hostfs.ReadFile(o.FS, o.path(esp.LoaderConfPath), most)
-	if err != nil {
-		return 0, fmt.Errorf("boot partition: %w", err)
-	}
-	slot, err := esp.ParseCommitted(content)
-	if err != nil {
-		return 0, fmt.Errorf("boot partition: %w", err)
-	}
-	return slot, nil
+	return o.conf().committed(esp.LayoutOneShot)
 }
 
 // Disarm implements Control. It also removes what interrupted installations
@@ -188,41 +180,10 @@ func (o *OneShot) Commit(slot partitions.Slot) error {
 	if !state.Has(slot) {
 		return fmt.Errorf("committing slot %s: no %s on the boot partition", slot, slot.UKI())
 	}
-	// Even when the letter is right already it may not be on the medium: a
-	// killed run may have ended between the write and the sync.
-	if err := o.writeLetter(slot); err != nil {
+	if err := o.conf().commit(esp.LayoutOneShot, slot); err != nil {
 		return fmt.Errorf("committing slot %s: %w", slot, err)
 	}
 	return o.Rollback()
-}
-
-func (o *OneShot) writeLetter(slot partitions.Slot) error {
-	name := o.path(esp.LoaderConfPath)
-	f, err := o.FS.OpenWritable(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if _, err := f.WriteAt(esp.LoaderConf(slot)[esp.LetterOffset:esp.LetterOffset+1], esp.LetterOffset); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := o.FS.SyncFS(o.ESP); err != nil {
-		return err
-	}
-	if err := f.Drop(0, esp.LoaderConfSize); err != nil {
-		return err
-	}
-	back, err := hostfs.ReadFile(o.FS, name, esp.LoaderConfSize)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(back, esp.LoaderConf(slot)) {
-		return errors.New("the boot partition did not keep what was written")
-	}
-	return nil
 }
 
 // Rollback implements Control.
