@@ -1,0 +1,131 @@
+package lastwords
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// running is the log of the boot that runs: its journal or, without one, the
+// kernel's log.
+func (c Config) running(ctx context.Context, trial Trial) text {
+	raw, err := c.journalctl(ctx, "--boot="+trial.Boot)
+	if err == nil && len(raw) > 0 {
+		return text{"journal of this boot", raw}
+	}
+	if err == nil {
+		err = errors.New("the journal is empty")
+	}
+	raw, kmsgErr := readKmsg(c.Kmsg, c.most())
+	if kmsgErr == nil {
+		return text{fmt.Sprintf("kernel log (%v)", err), raw}
+	}
+	return text{source: fmt.Sprintf("none: %v; %v", err, kmsgErr)}
+}
+
+// earlier is the log of a boot that is over: the last words of its kernel, when it had time
+// for some, come after its journal. It finds out which boot it was.
+func (c Config) earlier(ctx context.Context, trial *Trial) text {
+	journal, err := c.earlierJournal(ctx, trial)
+	source := "journal of the failed boot"
+	if err != nil {
+		source = fmt.Sprintf("no journal: %v", err)
+	}
+	panics := c.pstore(trial.Since)
+	if len(panics) > 0 {
+		source += "; what its kernel left in pstore"
+	}
+	return text{source, append(journal, panics...)}
+}
+
+func (c Config) earlierJournal(ctx context.Context, trial *Trial) ([]byte, error) {
+	if _, err := os.Stat(c.Journal); err != nil {
+		return nil, fmt.Errorf("the journal does not outlive a boot: %w", err)
+	}
+	if trial.Boot == "" {
+		list, err := c.run(ctx, "--directory="+c.Journal, "--list-boots")
+		if err != nil {
+			return nil, err
+		}
+		if trial.Boot, err = between(parseBoots(list), trial.After, trial.Now); err != nil {
+			return nil, err
+		}
+	}
+	// The folder and not the machine's own: where /etc is lost at a reboot, each
+	// boot is another machine to the journal.
+	raw, err := c.journalctl(ctx, "--directory="+c.Journal, "_BOOT_ID="+trial.Boot)
+	if err == nil && len(raw) == 0 {
+		err = errors.New("nothing of the failed boot is in it")
+	}
+	return raw, err
+}
+
+// between is the last boot after one and before another.
+func between(boots []string, after, now string) (string, error) {
+	found := ""
+	known := false
+	for _, boot := range boots {
+		switch boot {
+		case after:
+			found, known = "", true
+			continue
+		case now:
+			if !known {
+				return "", errors.New("the boot that armed the trial is not in it")
+			}
+			if found == "" {
+				return "", errors.New("nothing of the failed boot is in it")
+			}
+			return found, nil
+		}
+		found = boot
+	}
+	return "", errors.New("this boot is not in it")
+}
+
+var bootLine = regexp.MustCompile(`^ *-?[0-9]+ ([0-9a-f]{32}) `)
+
+// parseBoots reads what journalctl --list-boots prints: an offset, an id and times, oldest first.
+func parseBoots(list []byte) []string {
+	var boots []string
+	for line := range bytes.Lines(list) {
+		if found := bootLine.FindSubmatch(line); found != nil {
+			boots = append(boots, string(found[1]))
+		}
+	}
+	return boots
+}
+
+// journalctl prints the last lines of a boot's journal.
+func (c Config) journalctl(ctx context.Context, args ...string) ([]byte, error) {
+	return c.run(ctx, append(args, "--lines="+strconv.Itoa(c.Lines), "--output=short-precise", "--all")...)
+}
+
+func (c Config) run(ctx context.Context, args ...string) ([]byte, error) {
+	output, complaints := end{most: c.most()}, end{most: 1024}
+	cmd := exec.CommandContext(ctx, c.Journalctl, append(args, "--quiet", "--utc", "--no-pager")...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C", "SYSTEMD_COLORS=0")
+	cmd.Stdout, cmd.Stderr = &output, &complaints
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
+	err := cmd.Run()
+	words := strings.TrimSpace(string(complaints.kept))
+	switch {
+	case err == nil:
+		return output.bytes(), nil
+	case ctx.Err() != nil:
+		return nil, errors.New("journalctl did not answer in time")
+	case words != "":
+		return nil, fmt.Errorf("journalctl: %s", words)
+	}
+	return nil, fmt.Errorf("journalctl: %w", err)
+}
