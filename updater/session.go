@@ -6,16 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions"
-	"github.com/proa-os/proa/partitions/esp"
 	"github.com/proa-os/proa/updater/bootcontrol"
-	"github.com/proa-os/proa/updater/efivars"
 	"github.com/proa-os/proa/updater/journal"
 )
 
@@ -99,33 +96,6 @@ func (u *Updater) openPatiently(ctx context.Context) (*session, error) {
 		case <-time.After(pause):
 		}
 	}
-}
-
-func (s *session) openControl(writable bool) error {
-	folder, release, err := s.mountESP(writable)
-	if err != nil {
-		return err
-	}
-	s.closers = append(s.closers, release)
-	s.esp = folder
-	p, err := s.disk.find(partitions.RoleESP)
-	if err != nil {
-		return err
-	}
-	s.control = &bootcontrol.OneShot{
-		FS:     s.FS,
-		ESP:    folder,
-		Vars:   efivars.New(s.FS, s.host.EFIVars),
-		Disk:   efivars.HardDriveOf(p, s.disk.table.SectorSize),
-		Loader: `\` + strings.ReplaceAll(esp.LoaderPath(string(s.facts.Image.Arch)), "/", `\`),
-	}
-	return s.reload()
-}
-
-// reload asks the firmware and the loader again.
-func (s *session) reload() (err error) {
-	s.boot, err = s.control.State()
-	return err
 }
 
 func (s *session) close() {

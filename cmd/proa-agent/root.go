@@ -51,6 +51,7 @@ running, 7 repository not reachable, 10 (check only) an update is available.`,
 		newRollbackCommand(),
 		newRecoverCommand(),
 		newJudgeCommand(),
+		newBootControlCommand(),
 		newEtcCommand(),
 		cli.NewManCommand(),
 	)

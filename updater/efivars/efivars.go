@@ -33,6 +33,7 @@ const (
 const (
 	VendorGlobal = "8be4df61-93ca-11d2-aa0d-00e098032b8c" // EFI_GLOBAL_VARIABLE
 	VendorLoader = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f" // the Boot Loader Interface of systemd
+	VendorProa   = "5d0e1c9a-47f3-4b8e-8a26-70726f610002" // our own
 )
 
 // Name is a variable's full name.
