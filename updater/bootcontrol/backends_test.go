@@ -71,33 +71,52 @@ func installGRUB(t testing.TB, dir string) {
 func grubIn(fs hostfs.FS, dir string) Control { return &GRUB{FS: fs, Boot: filepath.Join(dir, "esp")} }
 
 // kernelOf is the content of a slot's kernel image. It is longer than two sectors.
-func kernelOf(slot string, version int) []byte {
-	return bytes.Repeat([]byte(fmt.Sprintf("slot %s, version %d\n", slot, version)), 70)
+func kernelOf(slot, version string) []byte {
+	return bytes.Repeat([]byte("slot "+slot+", version "+version+"\n"), 70)
 }
 
-// wholeKernel reports an error unless a slot's kernel image is there and whole.
+// slotFile plays a slot: it holds the version of the release that is in it.
+func slotFile(dir, slot string) string { return filepath.Join(dir, "slot-"+slot) }
+
+// wholeKernel reports an error unless a slot's kernel image is there and whole,
+// and of the release that is in the slot.
 func wholeKernel(dir, slot string) error {
 	raw, err := os.ReadFile(filepath.Join(dir, "esp/EFI/Linux/proa-"+slot+".efi"))
 	if err != nil {
 		return err
 	}
-	for version := 1; version <= 2; version++ {
-		if bytes.Equal(raw, kernelOf(slot, version)) {
-			return nil
-		}
+	version, err := os.ReadFile(slotFile(dir, slot))
+	if err != nil {
+		return err
 	}
-	return fmt.Errorf("the kernel image of slot %s is not whole", slot)
+	if !bytes.Equal(raw, kernelOf(slot, string(version))) {
+		return fmt.Errorf("the kernel image of slot %s is not that of version %s, which is in it", slot, version)
+	}
+	return nil
 }
 
 // newMachine is a machine with a release in each slot, of which a is committed and
 // running.
 func newMachine(t testing.TB, b backend) string {
 	t.Helper()
-	dir := t.TempDir()
+	dir := filepath.Join(memoryDir(t), "machine")
 	check(t, os.MkdirAll(filepath.Join(dir, "esp/EFI/Linux"), 0o755))
 	for _, slot := range []string{"a", "b"} {
-		check(t, os.WriteFile(filepath.Join(dir, "esp/EFI/Linux/proa-"+slot+".efi"), kernelOf(slot, 1), 0o600))
+		check(t, os.WriteFile(filepath.Join(dir, "esp/EFI/Linux/proa-"+slot+".efi"), kernelOf(slot, "1"), 0o600))
+		check(t, os.WriteFile(slotFile(dir, slot), []byte("1"), 0o600))
 	}
 	b.install(t, dir)
+	return dir
+}
+
+// memoryDir is a folder of the test in memory, where there is such: the suite
+// copies a machine some thousand times.
+func memoryDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "bootcontrol")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
 	return dir
 }

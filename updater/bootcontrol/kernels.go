@@ -50,48 +50,41 @@ func (k kernels) demand(slot partitions.Slot) error {
 // left. It syncs even when nothing is left to remove: a killed run may have
 // ended before its sync.
 func (k kernels) remove(slot partitions.Slot) error {
-	_, err := k.clean(func(name string) bool {
+	err := k.clean(func(name string) bool {
 		of, ok := partitions.SlotOfUKI(name)
 		return ok && of == slot || isTemp(name)
 	})
 	if err != nil {
 		return err
 	}
-	return k.sync()
+	if err := k.fs.SyncFS(k.mount); err != nil {
+		return fmt.Errorf("boot partition: %w", err)
+	}
+	return nil
 }
 
-// removeTemporary removes what interrupted installations left.
+// removeTemporary removes what interrupted installations left. It does not sync:
+// what comes back is removed again.
 func (k kernels) removeTemporary() error {
-	removed, err := k.clean(isTemp)
+	err := k.clean(isTemp)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err != nil || !removed {
-		return err
-	}
-	return k.sync()
+	return err
 }
 
-func (k kernels) clean(unwanted func(name string) bool) (removed bool, err error) {
+func (k kernels) clean(unwanted func(name string) bool) error {
 	names, err := k.fs.List(k.folder())
 	if err != nil {
-		return false, fmt.Errorf("boot partition: %w", err)
+		return fmt.Errorf("boot partition: %w", err)
 	}
 	for _, name := range names {
 		if !unwanted(name) {
 			continue
 		}
 		if err := k.fs.Remove(filepath.Join(k.folder(), name)); err != nil {
-			return removed, fmt.Errorf("boot partition: %w", err)
+			return fmt.Errorf("boot partition: %w", err)
 		}
-		removed = true
-	}
-	return removed, nil
-}
-
-func (k kernels) sync() error {
-	if err := k.fs.SyncFS(k.mount); err != nil {
-		return fmt.Errorf("boot partition: %w", err)
 	}
 	return nil
 }

@@ -1,0 +1,347 @@
+package bootcontrol
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/proa-os/proa/partitions"
+	"github.com/proa-os/proa/updater/hostfs"
+	"github.com/proa-os/proa/updater/hostfs/powercut"
+)
+
+// The crash suite: what every backend does is cut after every operation, in
+// every way that a disk may lose what was not synced, and an independent loader
+// then says what boots.
+
+// standing is what leads and what is to be tried.
+type standing struct{ committed, armed string }
+
+// scenario is a piece of work on a machine, and what it promises.
+type scenario struct {
+	name string
+	// before brings a new machine (a committed and running, both slots with a
+	// release) to where the work begins.
+	before func(c Control, boot func() error) error
+	from   standing // how the machine stands then
+	work   func(c Control, fs hostfs.FS) error
+	to     standing // how it stands after the work
+	gone   string   // the slot that has no kernel image after the work
+	stays  bool     // the trial is not to be lost in between
+	idle   bool     // nothing of the work has to come to stay
+}
+
+func armB(c Control, _ func() error) error { return c.Arm(partitions.SlotB) }
+
+func tryB(c Control, boot func() error) error { return errors.Join(c.Arm(partitions.SlotB), boot()) }
+
+func commitB(c Control, boot func() error) error {
+	return errors.Join(tryB(c, boot), c.Commit(partitions.SlotB))
+}
+
+func leave(c Control, slot partitions.Slot) error {
+	path, err := c.KernelPath(slot)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(filepath.Dir(path), "proa-"+slot.String()+".new"), []byte("half"), 0o600)
+}
+
+var scenarios = []scenario{
+	{"arm", nil, standing{"a", ""}, func(c Control, _ hostfs.FS) error { return c.Arm(partitions.SlotB) }, standing{"a", "b"}, "", false, false},
+	{"arm again", armB, standing{"a", "b"}, func(c Control, _ hostfs.FS) error { return c.Arm(partitions.SlotB) }, standing{"a", "b"}, "", false, false},
+	{"arm after a trial", tryB, standing{"a", ""}, func(c Control, _ hostfs.FS) error { return c.Arm(partitions.SlotB) }, standing{"a", "b"}, "", false, false},
+	{"arm the way back", commitB, standing{"b", ""}, func(c Control, _ hostfs.FS) error { return c.Arm(partitions.SlotA) }, standing{"b", "a"}, "", false, false},
+	{"install", armB, standing{"a", "b"}, install, standing{"a", "b"}, "", false, false},
+	{"commit", tryB, standing{"a", ""}, func(c Control, _ hostfs.FS) error { return c.Commit(partitions.SlotB) }, standing{"b", ""}, "", false, false},
+	{"commit the way back", func(c Control, boot func() error) error {
+		return errors.Join(commitB(c, boot), boot(), c.Arm(partitions.SlotA), boot())
+	}, standing{"b", ""}, func(c Control, _ hostfs.FS) error { return c.Commit(partitions.SlotA) }, standing{"a", ""}, "", false, false},
+	{"roll back a pending trial", armB, standing{"a", "b"}, func(c Control, _ hostfs.FS) error { return c.Rollback() }, standing{"a", ""}, "", false, false},
+	{"roll back a running trial", tryB, standing{"a", ""}, func(c Control, _ hostfs.FS) error { return c.Rollback() }, standing{"a", ""}, "", false, false},
+	{"disarm", armB, standing{"a", "b"}, func(c Control, _ hostfs.FS) error { return c.Disarm(partitions.SlotB) }, standing{"a", ""}, "b", false, false},
+	{"disarm the way back", commitB, standing{"b", ""}, func(c Control, _ hostfs.FS) error { return c.Disarm(partitions.SlotA) }, standing{"b", ""}, "a", false, false},
+	{"tidy up", func(c Control, boot func() error) error {
+		return errors.Join(armB(c, boot), leave(c, partitions.SlotA), leave(c, partitions.SlotB))
+	}, standing{"a", "b"}, func(c Control, _ hostfs.FS) error { return c.RemoveTemporary() }, standing{"a", "b"}, "", true, true},
+}
+
+// install is what an installation does to the boot partition, and in between
+// to the slot: step 3 and steps 5 to 11 of the order of writes.
+func install(c Control, fs hostfs.FS) error {
+	if err := c.Disarm(partitions.SlotB); err != nil {
+		return err
+	}
+	final, err := c.KernelPath(partitions.SlotB)
+	if err != nil {
+		return err
+	}
+	esp := filepath.Dir(filepath.Dir(filepath.Dir(final)))
+	temporary := filepath.Join(filepath.Dir(final), "proa-b.new")
+	for _, step := range []func() error{
+		func() error { return overwrite(fs, slotFile(filepath.Dir(esp), "b"), "?", "2") },
+		func() error {
+			f, err := fs.Create(temporary)
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			_, err = f.WriteAt(kernelOf("b", "2"), 0)
+			return errors.Join(err, f.Sync())
+		},
+		func() error { return fs.SyncFS(esp) },
+		func() error { return fs.Rename(temporary, final) },
+		func() error { return fs.SyncFS(esp) },
+	} {
+		if err := step(); err != nil {
+			return fmt.Errorf("installing: %w", err)
+		}
+	}
+	return c.Arm(partitions.SlotB)
+}
+
+// overwrite gives a file of one byte contents, one after the other.
+func overwrite(fs hostfs.FS, name string, contents ...string) error {
+	f, err := fs.OpenWritable(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for _, content := range contents {
+		if _, err := f.WriteAt([]byte(content), 0); err != nil {
+			return err
+		}
+	}
+	return f.Sync()
+}
+
+// bench is a scenario on a backend.
+type bench struct {
+	backend
+	scenario
+	before string // the machine's folder as it was before the work
+	seen   map[string]error
+}
+
+func newBench(t testing.TB, b backend, s scenario) *bench {
+	t.Helper()
+	dir := newMachine(t, b)
+	if s.before != nil {
+		boot := func() error { _, err := b.boot(dir); return err }
+		check(t, s.before(b.control(&powercut.Recorder{Dir: dir}, dir), boot))
+	}
+	return &bench{b, s, dir, map[string]error{}}
+}
+
+// copyOf is a new folder with what is in dir.
+func copyOf(dir string) (string, error) {
+	to, err := os.MkdirTemp(filepath.Dir(dir), "copy")
+	if err != nil {
+		return "", err
+	}
+	return to, os.CopyFS(to, os.DirFS(dir))
+}
+
+// record is the work's operations on a machine to which nothing happens.
+func (b *bench) record(t testing.TB) []powercut.Op {
+	t.Helper()
+	dir, err := copyOf(b.before)
+	check(t, err)
+	defer os.RemoveAll(dir)
+	recorder := &powercut.Recorder{Dir: dir}
+	check(t, b.work(b.control(recorder, dir), recorder))
+	return recorder.Ops()
+}
+
+// losses are the ways a cut is played, with their seeds.
+var losses = []struct {
+	loss  powercut.Loss
+	seeds uint64
+}{{powercut.Nothing, 1}, {powercut.Everything, 1}, {powercut.Part, 16}}
+
+// everyCut hands over every state that a cut during ops could have left,
+// until visit returns an error, which it returns.
+func (b *bench) everyCut(ops []powercut.Op, visit func(dir string, whole bool) error) (states int, err error) {
+	for n := range len(ops) + 1 {
+		for _, way := range losses {
+			for seed := range way.seeds {
+				if err := b.cut(ops, n, way.loss, seed, visit); err != nil {
+					return states, fmt.Errorf("after %d of %d operations %v, %s, seed %d: %w", n, len(ops), ops[:n], way.loss, seed, err)
+				}
+				states++
+			}
+		}
+	}
+	return states, nil
+}
+
+func (b *bench) cut(ops []powercut.Op, n int, loss powercut.Loss, seed uint64, visit func(dir string, whole bool) error) error {
+	dir, err := copyOf(b.before)
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	if err := powercut.Leave(dir, ops, n, loss, seed); err != nil {
+		return err
+	}
+	return visit(dir, n == len(ops))
+}
+
+// judge looks at a machine after a cut, boots it twice, and does the work
+// again. The work is done when whole is true, and then has to have come to stay.
+func (b *bench) judge(dir string, whole bool) error {
+	key := fmt.Sprint(whole, digest(dir))
+	err, known := b.seen[key]
+	if !known {
+		err = b.look(dir, whole)
+		b.seen[key] = err
+	}
+	return err
+}
+
+// digest tells states apart.
+func digest(dir string) string {
+	hash := sha256.New()
+	filepath.WalkDir(dir, func(path string, entry os.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			content, err := os.ReadFile(path)
+			fmt.Fprintf(hash, "%s %d %v\n%s", path[len(dir):], len(content), err, content)
+		}
+		return err
+	})
+	return string(hash.Sum(nil))
+}
+
+func (b *bench) look(dir string, whole bool) error {
+	again, err := copyOf(dir)
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(again)
+	if err := b.bootTwice(dir, whole); err != nil {
+		return err
+	}
+	machines := map[string]string{"at once": again, "after the boots": dir}
+	if b.stays {
+		delete(machines, "after the boots") // the trial is over by then
+	}
+	for name, machine := range machines {
+		fs := &powercut.Recorder{Dir: machine}
+		if err := b.work(b.control(fs, machine), fs); err != nil {
+			return fmt.Errorf("again %s: %w", name, err)
+		}
+		if err := b.bootTwice(machine, true); err != nil {
+			return fmt.Errorf("again %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// bootTwice checks the two promises: the committed slot boots unless a trial
+// was armed, and a trial is followed by the committed slot.
+func (b *bench) bootTwice(dir string, whole bool) error {
+	c := b.control(&powercut.Recorder{Dir: dir}, dir)
+	if err := b.checkFiles(c, dir, whole); err != nil {
+		return err
+	}
+	said, err := c.State()
+	if err != nil {
+		return err
+	}
+	first, err := b.boot(dir)
+	if err != nil {
+		return fmt.Errorf("the first boot: %w", err)
+	}
+	then, err := c.State()
+	if err != nil {
+		return err
+	}
+	second, err := b.boot(dir)
+	if err != nil {
+		return fmt.Errorf("the second boot: %w", err)
+	}
+	stood := standing{committed: second.slot}
+	if first.trial {
+		stood.armed = first.slot
+	}
+	switch {
+	case second.trial:
+		return fmt.Errorf("%s, then %s", first, second)
+	case !first.trial && first != second:
+		return fmt.Errorf("%s, and then %s", first, second)
+	case whole && stood != b.to:
+		return fmt.Errorf("the work was done, and the machine stands %+v: want %+v", stood, b.to)
+	case !b.allows(stood):
+		return fmt.Errorf("the machine stands %+v, on the way from %+v to %+v", stood, b.from, b.to)
+	case standingOf(said) != stood:
+		return fmt.Errorf("the state is %+v, but the machine stands %+v", said, stood)
+	case then.Booted.String() != first.slot:
+		return fmt.Errorf("the state says that %s was booted, which is %s", then.Booted, first)
+	}
+	return nil
+}
+
+func standingOf(s State) standing {
+	stood := standing{committed: s.Committed.String()}
+	if s.Armed != 0 {
+		stood.armed = s.Armed.String()
+	}
+	return stood
+}
+
+// allows reports whether the machine may stand so in the middle of the work.
+func (b *bench) allows(s standing) bool {
+	return slices.Contains([]string{b.from.committed, b.to.committed}, s.committed) &&
+		(slices.Contains([]string{b.from.armed, b.to.armed}, s.armed) || s.armed == "" && !b.stays)
+}
+
+// checkFiles looks at the kernel images: those of slots that lead before or
+// after are as they were, any that is there is whole, and the one that is to go is gone.
+func (b *bench) checkFiles(c Control, dir string, whole bool) error {
+	for _, slot := range []string{b.from.committed, b.to.committed} {
+		raw, err := os.ReadFile(filepath.Join(dir, "esp/EFI/Linux/proa-"+slot+".efi"))
+		if err != nil || string(raw) != string(kernelOf(slot, "1")) {
+			return fmt.Errorf("what slot %s boots from has changed (%v)", slot, err)
+		}
+	}
+	said, err := c.State()
+	if err != nil {
+		return err
+	}
+	for _, slot := range said.Installed {
+		if err := wholeKernel(dir, slot.String()); err != nil {
+			return err
+		}
+	}
+	if whole && b.gone != "" && wholeKernel(dir, b.gone) == nil {
+		return fmt.Errorf("slot %s can still be booted", b.gone)
+	}
+	return nil
+}
+
+// onEveryBench runs a test for each scenario on each backend.
+func onEveryBench(t *testing.T, run func(t *testing.T, b *bench)) {
+	for _, backend := range backends {
+		t.Run(backend.name, func(t *testing.T) {
+			t.Parallel()
+			for _, s := range scenarios {
+				t.Run(s.name, func(t *testing.T) { run(t, newBench(t, backend, s)) })
+			}
+		})
+	}
+}
+
+func TestPowerCutAnywhereKeepsBothPromises(t *testing.T) {
+	onEveryBench(t, func(t *testing.T, b *bench) {
+		ops := b.record(t)
+		states, err := b.everyCut(ops, b.judge)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%d operations, %d states, %d different ones", len(ops), states, len(b.seen))
+	})
+}
