@@ -31,9 +31,6 @@ func fault(n int, err error, lasts bool) func(int, powercut.Op) error {
 // run finds done already may not be on the medium, and has to be by its end.
 func TestFaultAnywhereIsAnErrorThatTheNextRunMendsWithItsOwnSyncs(t *testing.T) {
 	onEveryBench(t, func(t *testing.T, b *bench) {
-		if b.backend.name == "oneshot" && b.gone != "" {
-			t.Skip("it does not sync when it finds the kernel image removed already")
-		}
 		faults := 0
 		for n := range b.record(t) {
 			for _, f := range []struct {

@@ -99,7 +99,8 @@ func (o *OneShot) Disarm(slot partitions.Slot) error {
 	})
 }
 
-// clean removes temporary files, and the UKIs that remove accepts.
+// clean removes temporary files, and the UKIs that remove accepts. It syncs
+// even when there are none: a killed run may have ended before its sync.
 func (o *OneShot) clean(remove func(name string) bool) error {
 	folder := o.path(esp.UKIFolder)
 	unwanted := func() (list []string, err error) {
@@ -119,9 +120,6 @@ func (o *OneShot) clean(remove func(name string) bool) error {
 		if err := o.FS.Remove(filepath.Join(folder, name)); err != nil {
 			return fmt.Errorf("boot partition: %w", err)
 		}
-	}
-	if len(names) == 0 {
-		return nil
 	}
 	if err := o.syncFolder(folder); err != nil {
 		return err
