@@ -31,10 +31,7 @@ func BenchmarkUpdate(b *testing.B) {
 		check(b, err)
 	}
 	dir := b.TempDir()
-	agent := filepath.Join(dir, "proa-agent")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", agent, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	run(b, build)
+	agent := buildAgent(b, dir)
 
 	config := newRepository(b)
 	old := testhost.NewRelease(b, testhost.Spec{Version: "1.0.0"})
@@ -44,28 +41,17 @@ func BenchmarkUpdate(b *testing.B) {
 	check(b, err)
 	frames := filepath.Join(dir, "root.zst")
 	check(b, os.Link(filepath.Join(config.Dir, "artifacts", published.Root.Digest.Hex()[:2], published.Root.Digest.Hex()), frames))
-	handler, err := repository.Handler(config.Dir)
-	check(b, err)
-	defer handler.Close()
-	server := httptest.NewServer(handler)
-	defer server.Close()
-	trustRoot, err := os.ReadFile(filepath.Join(config.Dir, "metadata", "root.json"))
-	check(b, err)
+	url, trustRoot := serve(b, config)
 	size := int64(len(image))
 	image, next.Image, next.Frames = nil, nil, nil
 
 	var updating, decoding time.Duration
 	var peak int64
 	for b.Loop() {
-		host := testhost.NewSized(b, server.URL, trustRoot, old, size>>20+1)
+		host := testhost.NewSized(b, url, trustRoot, old, size>>20+1)
 		cmd := exec.Command(agent, "--host", host.File(b), "--quiet", "update")
 		began := time.Now()
-		check(b, cmd.Start())
-		for measured := int64(1); measured > 0; time.Sleep(20 * time.Millisecond) {
-			measured = peakMemory(cmd.Process.Pid)
-			peak = max(peak, measured)
-		}
-		check(b, cmd.Wait())
+		peak = max(peak, runWatched(b, cmd))
 		updating += time.Since(began)
 		check(b, os.RemoveAll(host.Dir))
 
@@ -80,6 +66,28 @@ func BenchmarkUpdate(b *testing.B) {
 	b.ReportMetric(megabytes/decoding.Seconds(), "MB/s-zstd")
 	b.ReportMetric(decoding.Seconds()/updating.Seconds(), "ratio")
 	b.ReportMetric(float64(peak)/(1<<20), "MiB-peak")
+}
+
+func buildAgent(t testing.TB, dir string) string {
+	t.Helper()
+	agent := filepath.Join(dir, "proa-agent")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", agent, ".")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	run(t, build)
+	return agent
+}
+
+// runWatched runs a command and returns the most memory that it had, in bytes.
+func runWatched(t testing.TB, cmd *exec.Cmd) (peak int64) {
+	t.Helper()
+	cmd.Stderr = os.Stderr
+	check(t, cmd.Start())
+	for measured := int64(1); measured > 0; time.Sleep(20 * time.Millisecond) {
+		measured = peakMemory(cmd.Process.Pid)
+		peak = max(peak, measured)
+	}
+	check(t, cmd.Wait())
+	return peak
 }
 
 // peakMemory is the most memory that a process has had resident so far, in
@@ -111,6 +119,19 @@ func newRepository(t testing.TB) repository.Config {
 	config := repository.Config{Dir: filepath.Join(t.TempDir(), "repo"), Keys: keys}
 	check(t, repository.Init(context.Background(), repository.InitConfig{Config: config, RootThreshold: 1}))
 	return config
+}
+
+// serve serves a repository until the test ends.
+func serve(t testing.TB, config repository.Config) (url string, trustRoot []byte) {
+	t.Helper()
+	handler, err := repository.Handler(config.Dir)
+	check(t, err)
+	t.Cleanup(func() { handler.Close() })
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	trustRoot, err = os.ReadFile(filepath.Join(config.Dir, "metadata", "root.json"))
+	check(t, err)
+	return server.URL, trustRoot
 }
 
 func run(t testing.TB, cmd *exec.Cmd) {
