@@ -1,0 +1,309 @@
+// Package judge says what a machine with a given disk and variables would
+// boot, and whether that is whole. It reads the disk by the specifications
+// alone: it shares no code with what writes disks, and knows nothing of
+// journals.
+//
+// It plays UEFI firmware with systemd-boot 252 at the removable path, the UKI
+// that this chooses, and proa-init; and then it reads what no boot reads: every
+// byte of the slot and of its hash tree.
+package judge
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"debug/pe"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+)
+
+// Disk is what is judged. Equal fingerprints of a part mean that it is the
+// same: verdicts about it are kept.
+type Disk interface {
+	io.ReaderAt
+	Size() int64
+	Fingerprint(offset, size int64) uint64
+}
+
+// Fault is why a state must not be.
+type Fault struct {
+	Kind Kind
+	Err  error
+}
+
+func (f *Fault) Error() string { return fmt.Sprintf("%s: %v", f.Kind, f.Err) }
+func (f *Fault) Unwrap() error { return f.Err }
+
+// Kind is what is wrong with a state.
+type Kind string
+
+// The kinds.
+const (
+	Unbootable Kind = "unbootable" // no operating system comes up, or only one that nobody committed
+	Unverified Kind = "unverified" // the one that would come up is not what was released, or not whole
+	Table      Kind = "table"      // the partition table was written to
+)
+
+// Outcome is what a good state leads to.
+type Outcome struct {
+	Boots     Entry // by the next boot
+	Committed Entry // by every boot without variables
+}
+
+// Entry is a kernel image and the slot it opens.
+type Entry struct {
+	File string // such as "proa-a.efi"
+	Slot string // "a" or "b"
+	Hash string // the root hash, in hex
+	UKI  [sha256.Size]byte
+}
+
+// Judge judges states of one disk. It is not for several goroutines.
+type Judge struct {
+	table  []byte                     // both copies of the partition table
+	places map[string]place           // by GPT name
+	loader [sha256.Size]byte          // of the boot loader
+	known  map[[sha256.Size]byte]bool // UKIs that were released; nil means any
+
+	boots map[uint64]bootPart // what the boot partition says, by its fingerprint
+	slots map[slotKey]error
+	fresh int // verdicts that were not kept ones
+}
+
+// place is a partition, in bytes.
+type place struct{ start, size int64 }
+
+// New is a judge of states of a disk that is good now. UKIs that are not known
+// are unverified; known nil means that all are.
+func New(disk Disk, known map[[sha256.Size]byte]bool) (*Judge, error) {
+	j := &Judge{known: known, boots: map[uint64]bootPart{}, slots: map[slotKey]error{}}
+	var err error
+	if j.table, err = readTable(disk); err != nil {
+		return nil, err
+	}
+	if j.places, err = parseTable(j.table[512:]); err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"esp", "root-a", "verity-a", "root-b", "verity-b"} {
+		if _, ok := j.places[name]; !ok {
+			return nil, fmt.Errorf("partition table: no %s", name)
+		}
+	}
+	part := j.bootPart(disk)
+	if part.err != nil {
+		return nil, part.err
+	}
+	j.loader = part.loader
+	return j, nil
+}
+
+// State judges a state: an error is a *Fault.
+func (j *Judge) State(disk Disk, variables Variables) (Outcome, error) {
+	table, err := readTable(disk)
+	if err != nil {
+		return Outcome{}, &Fault{Table, err}
+	}
+	if at := firstDifference(j.table, table); at >= 0 {
+		return Outcome{}, &Fault{Table, fmt.Errorf("byte %d of the partition table was changed", at)}
+	}
+	part := j.bootPart(disk)
+	switch {
+	case part.err != nil:
+		return Outcome{}, &Fault{Unbootable, part.err}
+	case part.loader != j.loader:
+		return Outcome{}, &Fault{Unbootable, errors.New("the boot loader was changed")}
+	}
+	var out Outcome
+	if out.Committed, err = j.entry(disk, part, part.wanted); err != nil {
+		return Outcome{}, fmt.Errorf("the committed entry: %w", err)
+	}
+	out.Boots = out.Committed
+	for _, name := range []string{variables.OneShot, variables.Default} {
+		if _, ok := part.entries[strings.ToLower(name)]; !ok {
+			continue // none, or one that is not there: the loader goes on to the next
+		}
+		if out.Boots, err = j.entry(disk, part, strings.ToLower(name)); err != nil {
+			return Outcome{}, fmt.Errorf("the entry that a variable names: %w", err)
+		}
+		break
+	}
+	return out, nil
+}
+
+// bootPart is what the boot partition says.
+type bootPart struct {
+	err     error
+	loader  [sha256.Size]byte
+	wanted  string // the entry that loader.conf names
+	entries map[string]image
+}
+
+// image is a kernel image.
+type image struct {
+	err    error // it does not load
+	digest [sha256.Size]byte
+	root   root
+}
+
+func (j *Judge) bootPart(disk Disk) bootPart {
+	p := j.places["esp"]
+	key := disk.Fingerprint(p.start, p.size)
+	part, kept := j.boots[key]
+	if !kept {
+		j.fresh++
+		part = readBootPart(io.NewSectionReader(disk, p.start, p.size), p.size)
+		j.boots[key] = part
+	}
+	return part
+}
+
+func readBootPart(r io.ReaderAt, size int64) bootPart {
+	v, err := openVolume(r, size)
+	if err != nil {
+		return bootPart{err: fmt.Errorf("boot partition: %w", err)}
+	}
+	loader, err := v.file("EFI/BOOT/BOOTX64.EFI")
+	if err != nil {
+		return bootPart{err: err}
+	}
+	conf, err := v.file("loader/loader.conf")
+	if err != nil {
+		return bootPart{err: err}
+	}
+	part := bootPart{loader: sha256.Sum256(loader), entries: map[string]image{}}
+	for line := range strings.Lines(string(conf)) {
+		if words := strings.Fields(line); len(words) == 2 && words[0] == "default" {
+			part.wanted = words[1]
+		}
+	}
+	folder, err := v.find("EFI/Linux")
+	if err != nil {
+		return bootPart{err: err}
+	}
+	files, err := v.list(folder.first)
+	if err != nil {
+		return bootPart{err: err}
+	}
+	for _, f := range files {
+		if !f.folder && strings.EqualFold(path.Ext(f.name), ".efi") {
+			part.entries[strings.ToLower(f.name)] = v.image(f)
+		}
+	}
+	return part
+}
+
+func (v *volume) file(name string) ([]byte, error) {
+	n, err := v.find(name)
+	if err != nil {
+		return nil, err
+	}
+	return v.content(n)
+}
+
+// image reads a kernel image with the standard library's reader.
+func (v *volume) image(n node) image {
+	raw, err := v.content(n)
+	if err != nil {
+		return image{err: err}
+	}
+	i := image{digest: sha256.Sum256(raw)}
+	f, err := pe.NewFile(bytes.NewReader(raw))
+	if err != nil {
+		i.err = err
+		return i
+	}
+	section := f.Section(".cmdline")
+	if section == nil {
+		i.err = errors.New("no .cmdline")
+		return i
+	}
+	line, err := section.Data()
+	if err != nil {
+		i.err = err
+		return i
+	}
+	i.root, i.err = parseCommandLine(strings.Trim(string(line[:min(len(line), int(section.VirtualSize))]), "\x00"))
+	return i
+}
+
+// entry judges one entry of the loader, by its name.
+func (j *Judge) entry(disk Disk, part bootPart, name string) (Entry, error) {
+	i, ok := part.entries[name]
+	switch {
+	case name == "":
+		return Entry{}, &Fault{Unbootable, errors.New("loader.conf names no entry: the loader takes the highest version")}
+	case !ok:
+		return Entry{}, &Fault{Unbootable, fmt.Errorf("there is no %s: the loader takes the highest version", name)}
+	case i.err != nil:
+		return Entry{}, &Fault{Unbootable, fmt.Errorf("%s does not load: %w", name, i.err)}
+	case j.known != nil && !j.known[i.digest]:
+		return Entry{}, &Fault{Unverified, fmt.Errorf("%s is not one that was released", name)}
+	}
+	for _, slot := range []string{"a", "b"} {
+		data, tree := j.places["root-"+slot], j.places["verity-"+slot]
+		if data.size < i.root.blocks*block || tree.size < (1+i.root.treeBlocks())*block {
+			continue
+		}
+		dataReader, treeReader := io.NewSectionReader(disk, data.start, data.size), io.NewSectionReader(disk, tree.start, tree.size)
+		top, err := i.root.top(treeReader)
+		if err != nil {
+			return Entry{}, &Fault{Unbootable, err}
+		}
+		if !top {
+			continue
+		}
+		key := slotKey{
+			slot: slot, hash: string(i.root.hash),
+			data: disk.Fingerprint(data.start, i.root.blocks*block),
+			tree: disk.Fingerprint(tree.start, (1+i.root.treeBlocks())*block),
+		}
+		verdict, kept := j.slots[key]
+		if !kept {
+			j.fresh++
+			verdict = i.root.verify(dataReader, treeReader)
+			j.slots[key] = verdict
+		}
+		if verdict != nil {
+			return Entry{}, &Fault{Unverified, fmt.Errorf("%s boots slot %s: %w", name, slot, verdict)}
+		}
+		return Entry{File: name, Slot: slot, Hash: fmt.Sprintf("%x", i.root.hash), UKI: i.digest}, nil
+	}
+	return Entry{}, &Fault{Unbootable, fmt.Errorf("no slot has the root of %s", name)}
+}
+
+type slotKey struct {
+	slot, hash string
+	data, tree uint64
+}
+
+const tableSectors = 34 // the protective MBR, the header, 128 entries
+
+// readTable reads both copies of a GPT with 128 entries (UEFI Specification
+// 2.10, section 5.3).
+func readTable(disk Disk) ([]byte, error) {
+	raw := make([]byte, (2*tableSectors-1)*512)
+	if _, err := disk.ReadAt(raw[:tableSectors*512], 0); err != nil {
+		return nil, err
+	}
+	_, err := disk.ReadAt(raw[tableSectors*512:], disk.Size()-(tableSectors-1)*512)
+	return raw, err
+}
+
+func parseTable(header []byte) (map[string]place, error) {
+	if string(header[:8]) != "EFI PART" || binary.LittleEndian.Uint32(header[84:]) != 128 {
+		return nil, errors.New("partition table: not a GPT with 128 entries")
+	}
+	places := map[string]place{}
+	for i := range 128 {
+		entry := header[512+128*i:][:128]
+		first, last := binary.LittleEndian.Uint64(entry[32:]), binary.LittleEndian.Uint64(entry[40:])
+		if first == 0 || last < first || last > 1<<40 {
+			continue
+		}
+		places[text(entry[56:])] = place{int64(first) * 512, int64(last-first+1) * 512}
+	}
+	return places, nil
+}

@@ -1,0 +1,131 @@
+package torture
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/proa-os/proa/torture/judge"
+	"github.com/proa-os/proa/torture/replay"
+)
+
+// TestEveryPowerCutOfARecordedMachineLeavesAWholeSlot records what real
+// machines tell their disk and their firmware, from an update to its commit and
+// back, and judges every state that a power cut could have left.
+func TestEveryPowerCutOfARecordedMachineLeavesAWholeSlot(t *testing.T) {
+	if err := shared.ready(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r := newRecorder(t, first)
+	r.start("update")
+	r.run(fmt.Sprintf("mkdir -p /etc/proa && printf 'repository: %s\\nchannel: r%s\\n' > /etc/proa/agent.yaml && sync", shared.url, second))
+	r.mark("configure")
+	r.agent("update")
+	judgeAll(t, r.stop())
+
+	r.start("commit")
+	r.agent("rollback")
+	judgeAll(t, r.stop())
+}
+
+// bounds are how many states there are of each write and flush.
+func bounds() replay.Bounds {
+	return replay.Bounds{Torn: size(1, 6), Each: size(2, 200), Reordered: size(2, 20)}
+}
+
+// judgeAll judges all states of a recording.
+func judgeAll(t *testing.T, r *recording) {
+	t.Helper()
+	f, err := os.Open(r.disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk, err := replay.NewDisk(f, info.Size(), r.writes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := judge.New(disk, released(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range r.settings {
+		t.Logf("%s: variables between entries %d and %d: %+v", r.name, s.from, s.till, s.Variables)
+	}
+	var written int64
+	for _, w := range r.writes {
+		written += int64(len(w.Data))
+	}
+	t.Logf("%s: %d entries, %d bytes, sections %v", r.name, len(r.writes), written, r.sections)
+	faults := map[string]int{}
+	err = disk.Each(0, bounds(), seed, func(s replay.State) error {
+		report.add("power cuts: states", 1)
+		if s.Way == replay.Prefix {
+			report.add("power cuts: prefixes", 1)
+		}
+		for _, v := range r.at(s.Entry) {
+			_, err := j.State(disk, v.Variables)
+			var fault *judge.Fault
+			if err == nil {
+				continue
+			}
+			if !errors.As(err, &fault) {
+				return err
+			}
+			report.add("power cuts: "+string(fault.Kind), 1)
+			if faults[err.Error()]++; faults[err.Error()] == 1 {
+				t.Errorf("%s: %s, variables %+v: %v", r.name, s, v.Variables, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantSame(t, disk, r.after)
+}
+
+// wantSame checks that all writes together make the disk that QEMU left: that
+// the log is whole.
+func wantSame(t *testing.T, disk *replay.Disk, path string) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	err = disk.Changed(func(offset int64, content []byte) error {
+		really := make([]byte, len(content))
+		if _, err := f.ReadAt(really, offset); err != nil {
+			return err
+		}
+		if !bytes.Equal(really, content) {
+			return fmt.Errorf("the disk has something else than the log from byte %d on", offset)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// released are the digests of the UKIs of the lab.
+func released(t *testing.T) map[[sha256.Size]byte]bool {
+	t.Helper()
+	known := map[[sha256.Size]byte]bool{}
+	for _, version := range []string{first, second, third} {
+		content, err := os.ReadFile(shared.path("out", version, "uki.efi"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		known[sha256.Sum256(content)] = true
+	}
+	return known
+}
