@@ -22,8 +22,8 @@ func TestTheReasonIsOfAnAttemptThatEnded(t *testing.T) {
 		Updater: &Updater{Config: Config{
 			Settings: Settings{HealthTimeout: Duration(time.Minute), HealthLimit: Duration(3 * time.Second)},
 			Progress: progress.Silent(),
+			Host:     Host{HealthDirs: []string{dir}},
 		}},
-		host: Host{HealthDirs: []string{dir}},
 	}
 	err := s.runHealthChecks(t.Context())
 	if err == nil || !strings.HasSuffix(err.Error(), "10-gateway: no route to the gateway") {

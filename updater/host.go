@@ -32,7 +32,8 @@ type Host struct {
 	TrustRoot  string   `yaml:"trustRoot"`  // the TUF root that came with the image
 	State      string   `yaml:"state"`      // the agent's folder on /var: trusted metadata, downloads
 	Config     []string `yaml:"config"`     // agent.yaml; later ones win
-	HealthDirs []string `yaml:"healthDirs"` // folders of health checks, run in this order
+	HealthDirs []string `yaml:"healthDirs"` // folders of health checks; a name in a later one hides those of earlier ones
+	Systemctl  string   `yaml:"systemctl"`  // the program that knows systemd's units; empty means that nothing is asked of it
 	// ResetFile is a file that is written to in place of a reset, one word a line: for hosts
 	// of plain files. Empty means a real reset.
 	ResetFile string `yaml:"resetFile"`
@@ -54,6 +55,7 @@ func DefaultHost() Host {
 		State:      "/var/lib/proa/agent",
 		Config:     []string{"/" + manifests.AgentConfigPath, "/etc/proa/agent.yaml"},
 		HealthDirs: []string{"/usr/lib/proa/health.d", "/etc/proa/health.d"},
+		Systemctl:  "systemctl",
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/manifests/strictyaml"
+	"github.com/proa-os/proa/updater/schedule"
 )
 
 const day = Duration(24 * time.Hour)
@@ -57,18 +58,28 @@ func (s *Settings) checkFile(document *strictyaml.Document) {
 }
 
 func checkWindows(document *strictyaml.Document, windows []Window) {
-	const most, longest = 32, 7 * day
+	const most = 32
 	if len(windows) > most {
 		document.Fault("windows", "windows: %d of them: want at most %d", len(windows), most)
 		return
 	}
 	for i, window := range windows {
 		at := fmt.Sprintf("windows[%d]", i)
+		length, zone := time.Duration(window.Length), window.Timezone
+		if window.Length < Duration(schedule.ShortestWindow) || length > schedule.LongestWindow {
+			document.Fault(at+".length", "%s.length %s: want %s to %s", at, window.Length, Duration(schedule.ShortestWindow), Duration(schedule.LongestWindow))
+			length = schedule.ShortestWindow // one fault at a time
+		}
+		if zone != "" {
+			if _, err := schedule.LoadZone(zone); err != nil {
+				document.Fault(at+".timezone", "%s.timezone: %v", at, err)
+				zone = ""
+			}
+		}
 		if window.Start == "" {
 			document.Fault(at+".start", "%s.start is missing: want a calendar expression such as \"Sat 02:00\"", at)
-		}
-		if window.Length < Duration(time.Minute) || window.Length > longest {
-			document.Fault(at+".length", "%s.length %s: want 1m to %s", at, window.Length, longest)
+		} else if _, err := schedule.ParseWindow(window.Start, length, zone); err != nil {
+			document.Fault(at+".start", "%s.start: %v", at, err)
 		}
 	}
 }

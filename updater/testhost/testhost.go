@@ -140,7 +140,7 @@ func (h *Host) Host() updater.Host {
 func (h *Host) File(t testing.TB) string {
 	t.Helper()
 	v := h.Host()
-	text := fmt.Sprintf("disk: %s\nesp: %s\nefivars: %s\nrun: %s\nboot: %s\ncmdline: %s\nbootId: %s\nimage: %s\nroot: %s\nrelease: %s\netc: %s\nvarFormat: %s\ntrustRoot: %s\nstate: %s\nconfig: [%s]\nhealthDirs: [%s]\nresetFile: %s\n",
+	text := fmt.Sprintf("disk: %s\nesp: %s\nefivars: %s\nrun: %s\nboot: %s\ncmdline: %s\nbootId: %s\nimage: %s\nroot: %s\nrelease: %s\netc: %s\nvarFormat: %s\ntrustRoot: %s\nstate: %s\nconfig: [%s]\nhealthDirs: [%s]\nresetFile: %s\nsystemctl: \"\"\n",
 		v.Disk, v.ESP, v.EFIVars, v.Run, v.Boot, v.Cmdline, v.BootID, v.Image, v.Root, v.Release, v.Etc, v.VarFormat, v.TrustRoot, v.State, v.Config[0], v.HealthDirs[0], v.ResetFile)
 	check(t, os.WriteFile(h.Path("host.yaml"), []byte(text), 0o600))
 	return h.Path("host.yaml")
