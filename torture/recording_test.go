@@ -105,7 +105,7 @@ func (r *recorder) start(name string) {
 		r.t.Fatal(err)
 	}
 	// Small requests: more of them may be cut apart.
-	r.run("while pidof proa-agent > /dev/null; do usleep 200000; done; echo 16 > /sys/block/vda/queue/max_sectors_kb")
+	r.run(fmt.Sprintf("while pidof proa-agent > /dev/null; do usleep 200000; done; echo %d > /sys/block/vda/queue/max_sectors_kb", size(128, 16)))
 	r.mark("boot")
 	r.t.Logf("%s: ready after %.1f s", name, time.Since(b.Start).Seconds())
 }
