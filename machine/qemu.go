@@ -33,15 +33,14 @@ func (m *Machine) arguments(b *Boot) []string {
 		"-device", "virtio-serial-pci",
 		"-chardev", fmt.Sprintf("socket,id=guest,fd=%d", guestFD),
 		"-device", "virtserialport,chardev=guest,name=" + PortName,
+		"-device", "virtio-blk-pci,drive=disk" + b.merging(),
 		"-netdev", "user,id=net" + c.forwards(),
 		"-device", "virtio-net-pci,netdev=net,romfile=",
 	}
 	if c.Record {
 		args = append(args, b.recorded(m)...)
 	} else {
-		args = append(args,
-			"-drive", "if=none,id=disk,format=raw,cache=writeback,discard=unmap,file="+escape(c.Disk),
-			"-device", "virtio-blk-pci,drive=disk")
+		args = append(args, "-drive", "if=none,id=disk,format=raw,cache=writeback,discard=unmap,file="+escape(c.Disk))
 	}
 	if c.Kernel != nil {
 		args = append(args, "-kernel", c.Kernel.Image, "-initrd", c.Kernel.Initrd, "-append", c.Kernel.CommandLine)

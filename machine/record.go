@@ -31,14 +31,12 @@ func (b *Boot) makeWriteLogs(config Config) error {
 
 // recorded are QEMU's arguments for a disk, and firmware, whose writes are
 // logged. The log of a node is not in the drive's cache: each entry is there as
-// soon as the guest learns that its write has completed, and it is as large as
-// the guest made it.
+// soon as the guest learns that its write has completed.
 func (b *Boot) recorded(m *Machine) []string {
 	args := []string{
 		"-blockdev", "driver=file,node-name=disk-file,discard=unmap,filename=" + escape(m.config.Disk),
 		"-blockdev", "driver=file,node-name=disk-writes,filename=" + escape(b.DiskWrites),
 		"-blockdev", "driver=blklogwrites,node-name=disk,discard=unmap,file=disk-file,log=disk-writes,log-sector-size=512",
-		"-device", "virtio-blk-pci,drive=disk,request-merging=off",
 	}
 	if b.VariableWrites == "" {
 		return args
@@ -58,4 +56,13 @@ func (b *Boot) pflash() string {
 		return ""
 	}
 	return ",pflash0=firmware,pflash1=variables"
+}
+
+// merging is an option of the disk's device: recorded writes are as large as
+// the guest made them.
+func (b *Boot) merging() string {
+	if b.DiskWrites == "" {
+		return ""
+	}
+	return ",request-merging=off"
 }
