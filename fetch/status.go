@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"net/http"
@@ -64,6 +65,16 @@ func (e statusError) Error() string {
 // Is implements errors.Is.
 func (e statusError) Is(target error) bool {
 	return target == fs.ErrNotExist && (e.code == http.StatusNotFound || e.code == http.StatusGone)
+}
+
+// RetryAfter is how long the server asks to wait before the next attempt, when
+// err is an answer that says so; 0 otherwise.
+func RetryAfter(err error) time.Duration {
+	var answer statusError
+	if errors.As(err, &answer) {
+		return answer.after
+	}
+	return 0
 }
 
 // retryAfter is what RFC 9110, section 10.2.3, allows: seconds or a date.
