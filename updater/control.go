@@ -10,6 +10,7 @@ import (
 	"github.com/proa-os/proa/partitions/esp"
 	"github.com/proa-os/proa/updater/bootcontrol"
 	"github.com/proa-os/proa/updater/efivars"
+	"github.com/proa-os/proa/updater/lifecycle"
 )
 
 // openControl mounts the boot partition and picks the backend that it is laid
@@ -180,7 +181,7 @@ func (u *Updater) UseBootControl(ctx context.Context, name string) (BootControl,
 
 func (s *session) mayConvert() error {
 	switch {
-	case s.standing() != settled:
+	case s.standing() != lifecycle.Settled:
 		return refuse("", "slot %s runs and slot %s is committed: boot control is changed on the committed slot only", s.facts.Slot, s.boot.Committed)
 	case s.boot.Armed != 0:
 		return refuse("", "a trial of slot %s is pending: let it end, or cancel it", s.boot.Armed)

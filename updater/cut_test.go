@@ -77,15 +77,18 @@ func (f *fleet) converge(t *testing.T, h *testhost.Host) {
 		if err != nil {
 			t.Fatalf("the machine does not boot: %v", err)
 		}
-		_, err = h.Updater(t, quick(h)).Judge(context.Background())
+		v, err := h.Updater(t, quick(h)).Judge(context.Background())
 		check(t, err)
+		if v.Outcome == string(journal.WentBack) {
+			continue // the machine was reset
+		}
 		status := cut.status(t)
 		if booted.Release == f.next && status.Running.Standing == "committed" {
 			h.Boot(t)
 			return
 		}
 		if booted.Release != f.next {
-			if _, err := h.Updater(t, quick(h)).Update(context.Background(), updater.UpdateOptions{}); err != nil {
+			if _, err := h.Updater(t, quick(h)).Update(context.Background(), updater.UpdateOptions{Now: true}); err != nil {
 				t.Fatalf("the next update: %v", err)
 			}
 		}

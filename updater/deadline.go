@@ -8,8 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/proa-os/proa/progress"
+	"github.com/proa-os/proa/updater/events"
 	"github.com/proa-os/proa/updater/hostfs"
 	"github.com/proa-os/proa/updater/journal"
+	"github.com/proa-os/proa/updater/lifecycle"
 )
 
 // Deadline resets a machine that is on a trial still. It takes no lock and
@@ -23,9 +25,9 @@ func (u *Updater) Deadline(context.Context) (Verdict, error) {
 	defer s.close()
 	v := s.verdict(nil)
 	switch s.standing() {
-	case onTrial, failed:
+	case lifecycle.Trial, lifecycle.Failed:
 		v.Outcome, v.Reason = string(journal.WentBack), "no verdict before the deadline"
-		return v, s.reset()
+		return v, s.resetTrial()
 	}
 	return v, nil
 }
@@ -33,7 +35,7 @@ func (u *Updater) Deadline(context.Context) (Verdict, error) {
 // DeadlineOf is Deadline for a host whose settings cannot be read: a trial must
 // not go on for ever because of them.
 func DeadlineOf(host Host) (Verdict, error) {
-	u := &Updater{Config: Config{Host: host, FS: hostfs.OS{}, Now: time.Now, Progress: progress.Silent()}}
+	u := &Updater{Config: Config{Host: host, FS: hostfs.OS{}, Now: time.Now, Progress: progress.Silent(), Events: events.Silent()}}
 	return u.Deadline(context.Background())
 }
 
@@ -53,13 +55,22 @@ func (u *Updater) blindDeadline(cause error) (Verdict, error) {
 		return Verdict{}, cause
 	}
 	v := Verdict{
-		Standing: string(onTrial),
+		Standing: string(lifecycle.Trial),
 		Version:  s.facts.Image.Version,
 		Slot:     s.facts.Slot,
 		Outcome:  string(journal.WentBack),
 		Reason:   journal.Reason(fmt.Sprintf("no verdict before the deadline: %v", cause)),
 	}
 	return v, s.reset()
+}
+
+// resetTrial is reset where the table allows it: what runs must not be what the
+// reset leads to.
+func (s *session) resetTrial() error {
+	if standing := s.standing(); !standing.MayReset() {
+		return fmt.Errorf("resetting the machine: slot %s is %s, not on a trial", s.facts.Slot, standing)
+	}
+	return s.reset()
 }
 
 // reset takes the machine down at once, without asking anybody: what runs is

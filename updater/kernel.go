@@ -27,7 +27,7 @@ func (i *installation) kernelPaths() (final, temporary string, err error) {
 	return final, filepath.Join(filepath.Dir(final), filepath.Base(esp.TempUKIPath(i.target.Slot))), err
 }
 
-func (i *installation) downloadPath() string { return filepath.Join(i.host.State, "uki.download") }
+func (s *session) downloadPath() string { return filepath.Join(s.host.State, "uki.download") }
 
 // fetchUKI downloads the kernel image and checks it before anything of the
 // slot is given up.

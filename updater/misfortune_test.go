@@ -59,7 +59,7 @@ func (n noCommit) OpenWritable(name string) (hostfs.File, error) {
 func TestATrialThatCannotBeCommittedIsCountedAndBlockedInTheEnd(t *testing.T) {
 	f := newFleet(t)
 	for try := 1; try <= 3; try++ {
-		if _, err := f.host.Updater(t, nil).Update(t.Context(), updater.UpdateOptions{}); err != nil {
+		if _, err := f.host.Updater(t, nil).Update(t.Context(), updater.UpdateOptions{Now: true}); err != nil {
 			t.Fatalf("try %d: %v", try, err)
 		}
 		f.boot(t, partitions.SlotB)

@@ -8,13 +8,16 @@ import (
 	"github.com/proa-os/proa/partitions/cmdline"
 	"github.com/proa-os/proa/partitions/verity"
 	"github.com/proa-os/proa/progress"
+	"github.com/proa-os/proa/updater/events"
 	"github.com/proa-os/proa/updater/journal"
+	"github.com/proa-os/proa/updater/lifecycle"
 	"github.com/proa-os/proa/updater/ukifile"
 )
 
 // Recovery is what Recover found and did, a sentence for each.
 type Recovery struct {
-	Notes []string `json:"notes"`
+	Notes []string        `json:"notes"`
+	Last  *journal.Result `json:"last,omitempty"` // how the newest trial ended
 }
 
 // Recover brings a host that was cut anywhere to a state that later work can
@@ -26,8 +29,11 @@ func (u *Updater) Recover(ctx context.Context) (Recovery, error) {
 	}
 	defer s.close()
 	notes, err := s.recover(ctx)
-	return Recovery{Notes: notes}, err
+	return Recovery{Notes: notes, Last: s.record.Last}, err
 }
+
+// noter takes down what recovery did, for people.
+type noter func(format string, args ...any)
 
 func (s *session) recover(ctx context.Context) (notes []string, err error) {
 	note := func(format string, args ...any) { notes = append(notes, fmt.Sprintf(format, args...)) }
@@ -37,16 +43,31 @@ func (s *session) recover(ctx context.Context) (notes []string, err error) {
 			return notes, err
 		}
 	}
-	if s.standing() != settled {
+	if s.standing() != lifecycle.Settled {
 		return notes, nil
 	}
 	if err := s.control.RemoveTemporary(); err != nil {
 		return notes, err
 	}
-	if err := s.recoverSettled(ctx, note); err != nil {
-		return notes, fmt.Errorf("recovering: %w", err)
+	for range lifecycle.Rounds {
+		action := lifecycle.Of(s.situation()).Action
+		before := len(notes)
+		if err := s.act(ctx, action, note); err != nil {
+			return notes, fmt.Errorf("recovering: %w", err)
+		}
+		if action != lifecycle.NoteNoVerdict && action != lifecycle.Block { // which have events of their own
+			for _, text := range notes[before:] {
+				s.emit(events.Event{Kind: events.Recovered, Text: text})
+			}
+		}
+		if err := s.reload(); err != nil {
+			return notes, err
+		}
+		if action == lifecycle.Nothing || action == lifecycle.Prove {
+			break
+		}
 	}
-	return notes, s.reload()
+	return notes, s.keepLastWords(ctx)
 }
 
 // clearOverride keeps an armed trial armed.
@@ -61,85 +82,85 @@ func (s *session) clearOverride() error {
 	return s.reload()
 }
 
-// recoverSettled is for a machine on its committed slot.
-func (s *session) recoverSettled(ctx context.Context, note func(string, ...any)) error {
-	r, here := s.record, s.facts.Slot
-	armed := s.boot.Armed != 0 && s.boot.Armed != here
-	if !s.recorded {
-		return s.recoverWithoutJournal(ctx, armed, note)
-	}
-	if r.Target == nil {
-		return nil
-	}
-	switch r.Phase {
-	case journal.Armed, journal.Committing:
-		if r.Target.Slot == here && sameRoot(r.Target.RootHash, s.facts.Root.Hash[:]) {
-			note("slot %s leads: noted the commit that was cut", here)
-			return s.writeGood()
-		}
-	}
-	switch r.Phase {
-	case journal.Clearing, journal.Writing, journal.Bad:
-		if armed {
-			note("took back the trial of slot %s, whose release is %s", s.boot.Armed, r.Phase)
-			return s.control.Rollback()
-		}
-	case journal.Committing:
-		return s.noteNoCommit("proved healthy, but came back before its commit", note)
-	case journal.Armed:
-		return s.recoverArmed(armed, note)
+// act does what the table says.
+func (s *session) act(ctx context.Context, action lifecycle.Action, note noter) error {
+	switch action {
+	case lifecycle.NoteCommit:
+		note("slot %s leads: noted the commit that was cut", s.facts.Slot)
+		return s.writeGood()
+	case lifecycle.GoBack:
+		return s.finishGoingBack(ctx, note)
+	case lifecycle.NoteBack:
+		note("slot %s leads again, after a failure of %s", s.facts.Slot, s.record.Target.Version)
+		return s.write(func(r *journal.Record) { r.Phase = journal.Bad })
+	case lifecycle.Cancel:
+		note("finished the cancelling of %s", s.record.Target.Version)
+		return s.finishCancelling()
+	case lifecycle.TakeBack:
+		note("took back the trial of slot %s, whose release is %s", s.boot.Armed, s.record.Phase)
+		return s.control.Rollback()
+	case lifecycle.Prove:
+		return s.proveArmed(ctx, note)
+	case lifecycle.ArmAgain:
+		note("armed slot %s again", s.record.Target.Slot)
+		return s.control.Arm(s.record.Target.Slot)
+	case lifecycle.StartOver:
+		note("slot %s cannot be armed, its UKI is gone", s.record.Target.Slot)
+		return s.write(func(r *journal.Record) { r.Phase = journal.Writing })
+	case lifecycle.NoteNoVerdict:
+		return s.noteNoVerdict(note, false)
+	case lifecycle.Block:
+		return s.noteNoVerdict(note, true)
 	}
 	return nil
 }
 
-// recoverArmed tells a trial that is still to come from one that was cut
-// before it was armed, and from one that came back.
-func (s *session) recoverArmed(armed bool, note func(string, ...any)) error {
-	switch {
-	case armed:
-		return nil
-	case s.record.BootID == s.facts.BootID:
-		if !s.boot.Has(s.record.Target.Slot) {
-			note("slot %s cannot be armed, its UKI is gone", s.record.Target.Slot)
-			return s.write(func(r *journal.Record) { r.Phase = journal.Writing })
-		}
-		note("armed slot %s again", s.record.Target.Slot)
-		return s.control.Arm(s.record.Target.Slot)
-	}
-	return s.noteNoCommit("came back without a verdict", note)
-}
-
-// noteNoCommit notes a trial that came back for a reason that may not be the
+// noteNoVerdict notes a trial that came back for a reason that may not be the
 // release's; after the last one it is blocked all the same.
-func (s *session) noteNoCommit(what string, note func(string, ...any)) error {
-	reason := fmt.Sprintf("%s, trial %d of %d", what, s.record.Tries, s.Settings.Trials)
-	note("%s %s", s.record.Target.Version, reason)
-	last := s.record.Tries >= s.Settings.Trials
-	return s.write(func(r *journal.Record) {
-		s.noteWentBack(r, *r.Target, reason, last)
+func (s *session) noteNoVerdict(note noter, last bool) error {
+	what := "came back without a verdict"
+	if s.record.Phase == journal.Committing {
+		what = "proved healthy, but came back before its commit"
+	}
+	target, tries := *s.record.Target, s.record.Tries
+	reason := fmt.Sprintf("%s, trial %d of %d", what, tries, s.Settings.Trials)
+	note("%s %s", target.Version, reason)
+	retry := s.now().Add(s.retryPause(tries))
+	err := s.write(func(r *journal.Record) {
+		s.noteWentBack(r, target, reason, last)
+		r.BootID = "" // the boot that failed is not known, but for its place before this one
 		if !last {
-			r.Phase = journal.Verified
+			r.Phase, r.RetryAfter = journal.Verified, &retry
 		}
 	})
+	if err != nil {
+		return err
+	}
+	if last {
+		s.emitWentBack(target, reason, true)
+		return nil
+	}
+	s.emit(about(events.TrialUndecided, target, reason, events.Tries, fmt.Sprint(tries), events.Until, timeText(retry)))
+	return nil
 }
 
 // noteWentBack is how a record looks after a trial that did not end well.
 func (s *session) noteWentBack(r *journal.Record, target journal.Target, reason string, block bool) {
+	reason = journal.Reason(reason)
+	r.End(journal.Result{
+		Version: target.Version, When: s.now(), Outcome: journal.WentBack, Reason: reason, Armed: r.ArmedAt, Try: r.Tries,
+	})
 	r.Phase = journal.Bad
 	r.Target, r.BootID = &target, s.facts.BootID
-	reason = journal.Reason(reason)
-	r.Last = &journal.Result{Version: target.Version, When: s.now(), Outcome: journal.WentBack, Reason: reason}
+	r.ArmedAt, r.RetryAfter, r.WatchUntil = nil, nil, nil
 	if block {
 		r.Block(journal.Blocked{Release: target.Release, RootHash: target.RootHash, Version: target.Version, Reason: reason, When: s.now()})
 	}
 }
 
-// recoverWithoutJournal lets a trial stand only when the slot proves to be
-// what its UKI names.
-func (s *session) recoverWithoutJournal(ctx context.Context, armed bool, note func(string, ...any)) error {
-	if !armed {
-		return nil
-	}
+// proveArmed lets a trial of which nothing is known stand only when the slot
+// proves to be what its UKI names.
+func (s *session) proveArmed(ctx context.Context, note noter) error {
 	root, err := s.installedRoot(s.boot.Armed)
 	if err == nil {
 		err = s.verifySlot(ctx, s.boot.Armed, root)
@@ -201,11 +222,12 @@ func (s *session) report(name string, total int64, run func(progress.Step) error
 func (s *session) writeGood() error {
 	running := s.running()
 	now := s.now()
-	return s.write(func(r *journal.Record) {
+	err := s.write(func(r *journal.Record) {
+		r.End(journal.Result{Version: running.Version, When: now, Outcome: journal.Committed, Armed: r.ArmedAt, Try: r.Tries})
 		r.Phase = journal.Good
 		r.Target = &running
 		r.Offset, r.Tries, r.BootID = 0, 0, ""
-		r.Last = &journal.Result{Version: running.Version, When: now, Outcome: journal.Committed}
+		r.ArmedAt, r.RetryAfter = nil, nil
 		r.CommittedSince = &now
 		r.Unblock(running.Release, running.RootHash)
 		r.Releases[running.Slot.String()] = running
@@ -214,4 +236,8 @@ func (s *session) writeGood() error {
 			r.SecurityEpoch = max(r.SecurityEpoch, min(running.SecurityEpoch, other.SecurityEpoch))
 		}
 	})
+	if err == nil {
+		s.emit(about(events.Committed, running, ""))
+	}
+	return err
 }

@@ -294,7 +294,7 @@ func TestDiskErrorsAreNamedAndLeaveTheCommittedSlot(t *testing.T) {
 			if booted.Slot != partitions.SlotA {
 				continue // the very last operation can fail after the trial is armed
 			}
-			if _, err := h.Updater(t, quick(h)).Update(context.Background(), updater.UpdateOptions{}); err != nil {
+			if _, err := h.Updater(t, quick(h)).Update(context.Background(), updater.UpdateOptions{Now: true}); err != nil {
 				t.Fatalf("operation %d: the next run: %v", n, err)
 			}
 		}

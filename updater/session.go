@@ -149,6 +149,7 @@ func (s *session) checkRunningSlot() error {
 func (s *session) write(change func(*journal.Record)) error {
 	next := s.record
 	next.Blocked = append([]journal.Blocked(nil), next.Blocked...)
+	next.History = append([]journal.Result(nil), next.History...)
 	releases := make(map[string]journal.Target, len(next.Releases))
 	for slot, release := range next.Releases {
 		releases[slot] = release
@@ -189,42 +190,3 @@ func (s *session) release(slot partitions.Slot) *journal.Target {
 }
 
 func sameRoot(a, b manifests.HexBytes) bool { return len(a) > 0 && string(a) == string(b) }
-
-// standing is where the machine is between its two slots.
-type standing string
-
-const (
-	// settled: the committed slot runs.
-	settled standing = "committed"
-	// onTrial: the other slot runs for the once it was armed for.
-	onTrial standing = "trial"
-	// failed: the trial runs still, but was given up already.
-	failed standing = "failed"
-	// visiting: the other slot runs, but no trial was armed, or not by a
-	// firmware boot.
-	visiting standing = "visiting"
-)
-
-// standing finds out, from what booted and not from the journal alone, which
-// may be lost: then the loader's word that it booted this slot has to do.
-func (s *session) standing() standing {
-	if s.facts.Slot == s.boot.Committed {
-		return settled
-	}
-	// After a kexec the loader's variable still names what the firmware booted.
-	firmwareBoot := s.boot.Booted == s.facts.Slot && s.record.BootID != s.facts.BootID
-	ours := s.record.Target != nil && sameRoot(s.record.Target.RootHash, s.facts.Root.Hash[:])
-	switch {
-	// In a later boot it is proa-init that chose this slot, for want of a
-	// committed one that opens: resetting would do so for ever.
-	case ours && s.record.Phase == journal.Bad && s.record.BootID == s.facts.BootID:
-		return failed
-	case !firmwareBoot:
-		return visiting
-	case !s.recorded:
-		return onTrial
-	case ours && (s.record.Phase == journal.Armed || s.record.Phase == journal.Committing):
-		return onTrial
-	}
-	return visiting
-}

@@ -8,6 +8,7 @@ import (
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/updater/journal"
+	"github.com/proa-os/proa/updater/lifecycle"
 )
 
 // Status is how the host stands.
@@ -110,7 +111,7 @@ func (s *session) status() Status {
 		Last:      s.record.Last,
 		Blocked:   s.record.Blocked,
 	}
-	if known := s.release(s.facts.Slot); s.standing() == settled && known != nil && sameRoot(known.RootHash, status.Running.RootHash) {
+	if known := s.release(s.facts.Slot); s.standing() == lifecycle.Settled && known != nil && sameRoot(known.RootHash, status.Running.RootHash) {
 		status.Running.Since = s.record.CommittedSince
 	}
 	if s.boot.Armed != 0 && s.boot.Armed != s.facts.Slot {

@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"time"
 
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions"
+	"github.com/proa-os/proa/updater/events"
 	"github.com/proa-os/proa/updater/journal"
+	"github.com/proa-os/proa/updater/lifecycle"
 )
 
 // Verdict is what a judge found.
@@ -18,7 +21,7 @@ type Verdict struct {
 	Standing string            `json:"standing"` // committed, trial, failed or visiting: how the machine stood when it was asked
 	Version  manifests.Version `json:"version"`
 	Slot     partitions.Slot   `json:"slot"`
-	Outcome  string            `json:"outcome"` // committed, went back, none
+	Outcome  string            `json:"outcome"` // committed, went back, armed, cancelled, none
 	Reason   string            `json:"reason,omitempty"`
 	Last     *journal.Result   `json:"last,omitempty"`
 	Notes    []string          `json:"notes,omitempty"`
@@ -42,22 +45,33 @@ func (u *Updater) Judge(ctx context.Context) (Verdict, error) {
 	}
 	v := s.verdict(notes)
 	switch s.standing() {
-	case failed:
-		v.Outcome, v.Reason = string(journal.WentBack), lastReason(s.record.Last)
-		return v, s.reset()
-	case onTrial:
+	case lifecycle.Failed:
+		v.Outcome, v.Reason = string(journal.WentBack), s.whyFailed()
+		return v, s.resetTrial()
+	case lifecycle.Trial:
 	default:
 		return v, nil
 	}
+	running := s.running()
+	s.emit(about(events.TrialStarted, running, ""))
 	if err := s.runHealthChecks(ctx); err != nil {
 		if ctx.Err() != nil {
 			return v, context.Cause(ctx) // no verdict: the trial goes on
 		}
 		v.Outcome, v.Reason = string(journal.WentBack), journal.Reason(err.Error())
+		s.emit(about(events.HealthFailed, running, v.Reason))
 		return v, s.giveUp(v.Reason)
 	}
 	v.Outcome = string(journal.Committed)
-	return v, s.commit()
+	return v, s.commit(time.Duration(s.Settings.Watch))
+}
+
+// whyFailed is why the running release was given up.
+func (s *session) whyFailed() string {
+	if s.record.Phase == journal.Cancelling {
+		return "its update was being cancelled"
+	}
+	return lastReason(s.record.Last)
 }
 
 func (s *session) verdict(notes []string) Verdict {
@@ -71,10 +85,16 @@ func (s *session) verdict(notes []string) Verdict {
 	}
 }
 
-// commit is step 14: the running slot leads from now on.
-func (s *session) commit() error {
-	running := s.running()
-	err := s.write(func(r *journal.Record) { r.Phase, r.Target = journal.Committing, &running })
+// commit is step 14: the running slot leads from now on, and is watched for a
+// while.
+func (s *session) commit(watch time.Duration) error {
+	running, until := s.running(), s.now().Add(watch)
+	err := s.write(func(r *journal.Record) {
+		r.Phase, r.Target, r.WatchUntil = journal.Committing, &running, nil
+		if watch > 0 {
+			r.WatchUntil = &until
+		}
+	})
 	if err != nil {
 		return err
 	}
@@ -91,9 +111,9 @@ func (s *session) commit() error {
 func (s *session) giveUp(reason string) error {
 	if err := s.noteGivenUp(reason); err != nil {
 		// The committed slot must come back whether or not this can be noted.
-		return fmt.Errorf("%w (%v)", err, s.reset())
+		return fmt.Errorf("%w (%v)", err, s.resetTrial())
 	}
-	return s.reset()
+	return s.resetTrial()
 }
 
 func (s *session) noteGivenUp(reason string) error {
@@ -101,11 +121,13 @@ func (s *session) noteGivenUp(reason string) error {
 	if err := s.write(func(r *journal.Record) { s.noteWentBack(r, running, reason, true) }); err != nil {
 		return err
 	}
+	s.emitWentBack(running, reason, true)
 	return s.control.Rollback()
 }
 
 // Commit makes the slot of a running trial lead without asking the health
-// checks. On the committed slot there is nothing to do.
+// checks, which then do not watch it either. On the committed slot there is
+// nothing to do.
 func (u *Updater) Commit(ctx context.Context) (Verdict, error) {
 	s, err := u.open(true)
 	if err != nil {
@@ -118,19 +140,19 @@ func (u *Updater) Commit(ctx context.Context) (Verdict, error) {
 	}
 	v := s.verdict(notes)
 	switch s.standing() {
-	case settled:
+	case lifecycle.Settled:
 		return v, nil
-	case onTrial:
+	case lifecycle.Trial:
 		v.Outcome = string(journal.Committed)
-		return v, s.commit()
-	case visiting:
+		return v, s.commit(0)
+	case lifecycle.Visiting:
 		lost, err := s.committedIsLost(ctx)
 		if err != nil {
 			return v, err
 		}
 		if lost {
 			v.Outcome = string(journal.Committed)
-			return v, s.commit()
+			return v, s.commit(0)
 		}
 	}
 	return v, refuse("", "slot %s runs, but not as a trial that this host armed: only a trial can be committed", s.facts.Slot)
@@ -172,20 +194,21 @@ func (u *Updater) Rollback(ctx context.Context) (Verdict, error) {
 	v := s.verdict(notes)
 	v.Reason = reason
 	switch s.standing() {
-	case onTrial, failed:
+	case lifecycle.Trial, lifecycle.Failed:
 		v.Outcome = string(journal.WentBack)
 		return v, s.noteGivenUp(reason)
-	case visiting:
+	case lifecycle.Visiting:
 		return v, refuse("", "slot %s runs without a trial: a reboot leads to the committed slot %s", s.facts.Slot, s.boot.Committed)
 	}
 	target, err := s.rollbackTarget(ctx)
 	if err != nil {
 		return v, err
 	}
-	running, before := s.running(), s.record
+	running, before, now := s.running(), s.record, s.now()
 	err = s.write(func(r *journal.Record) {
 		r.Releases[running.Slot.String()] = running
 		r.Phase, r.Target, r.BootID, r.Tries, r.Offset = journal.Armed, &target, s.facts.BootID, s.Settings.Trials, 0
+		r.ArmedAt, r.RetryAfter, r.WatchUntil = &now, nil, nil
 		r.Block(journal.Blocked{Release: running.Release, RootHash: running.RootHash, Version: running.Version, Reason: reason, When: s.now()})
 	})
 	if err != nil {
@@ -197,7 +220,9 @@ func (u *Updater) Rollback(ctx context.Context) (Verdict, error) {
 		}
 		return v, errors.Join(err, s.write(func(r *journal.Record) { *r = before }))
 	}
-	v.Outcome, v.Version, v.Slot = "armed", target.Version, target.Slot
+	v.Outcome, v.Version, v.Slot = ResultArmed, target.Version, target.Slot
+	s.emit(about(events.Blocked, running, reason))
+	s.emit(about(events.Armed, target, reason))
 	return v, nil
 }
 

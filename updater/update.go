@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions/verity"
+	"github.com/proa-os/proa/updater/events"
 	"github.com/proa-os/proa/updater/journal"
+	"github.com/proa-os/proa/updater/lifecycle"
 	"github.com/proa-os/proa/updater/slots"
 )
 
@@ -15,23 +18,29 @@ import (
 type UpdateOptions struct {
 	// RetryBlocked lifts the block of the offered release.
 	RetryBlocked bool
+	// Stage installs, and stops before the trial is armed.
+	Stage bool
+	// Now does not wait for the end of a release's back-off.
+	Now bool
 }
 
 // Updated is what an update did.
 type Updated struct {
-	Result     string            `json:"result"` // "armed", or "up-to-date"
+	Result     string            `json:"result"` // "armed", "staged", or "up-to-date"
 	Running    manifests.Version `json:"running"`
 	Version    manifests.Version `json:"version"`
 	Release    manifests.Digest  `json:"release"`
 	Slot       string            `json:"slot,omitempty"` // that the next boot tries
 	Downloaded int64             `json:"downloaded"`     // bytes
 	Reused     int64             `json:"reused"`         // bytes of the root image that were in the slot already
+	Last       *journal.Result   `json:"last,omitempty"` // how the newest trial ended
 	Notes      []string          `json:"notes,omitempty"`
 }
 
 // The results of an update.
 const (
 	ResultArmed    = "armed"
+	ResultStaged   = "staged"
 	ResultUpToDate = "up-to-date"
 )
 
@@ -41,43 +50,57 @@ type installation struct {
 	offer  offer
 	target journal.Target
 	slot   *slots.Slot // the target, from openTarget on
+	stage  bool        // stop before arming
 	done   Updated
 }
 
 // Update installs what the channel names into the slot that does not run, and
 // arms its trial for the next boot. It may be cut anywhere and called again.
 func (u *Updater) Update(ctx context.Context, options UpdateOptions) (Updated, error) {
+	done, err := u.update(ctx, options)
+	u.emitFailure(ctx, "update", err)
+	return done, err
+}
+
+func (u *Updater) update(ctx context.Context, options UpdateOptions) (Updated, error) {
 	s, err := u.open(true)
 	if err != nil {
 		return Updated{}, err
 	}
 	defer s.close()
 	notes, err := s.recover(ctx)
+	done := Updated{Running: s.facts.Image.Version, Last: s.record.Last, Notes: notes}
 	if err != nil {
-		return Updated{}, err
+		return done, err
 	}
 	if err := s.mayWriteOther(); err != nil {
-		return Updated{}, err
+		return done, err
 	}
 	offered, err := s.resolve(ctx)
 	if err != nil {
-		return Updated{}, err
+		return done, err
 	}
+	done.Version, done.Release = offered.Release.Version, offered.Digest
 	if options.RetryBlocked {
 		if err := s.liftBlock(offered); err != nil {
-			return Updated{}, err
+			return done, err
 		}
 	}
 	news, err := s.isNews(offered)
 	if err != nil {
-		return Updated{}, err
+		return done, err
 	}
-	done := Updated{Result: ResultUpToDate, Running: s.facts.Image.Version, Version: offered.Release.Version, Release: offered.Digest, Notes: notes}
 	if !news {
+		done.Result = ResultUpToDate
 		return done, nil
 	}
+	if !options.Now && !options.Stage {
+		if err := s.mayRetry(offered); err != nil {
+			return done, err
+		}
+	}
 	done.Result, done.Slot = ResultArmed, s.facts.Slot.Other().String()
-	i := &installation{session: s, offer: offered, done: done}
+	i := &installation{session: s, offer: offered, stage: options.Stage, done: done}
 	err = i.install(ctx)
 	return i.done, err
 }
@@ -85,9 +108,9 @@ func (u *Updater) Update(ctx context.Context, options UpdateOptions) (Updated, e
 // mayWriteOther refuses while the slot that does not run is the committed one.
 func (s *session) mayWriteOther() error {
 	switch s.standing() {
-	case settled:
+	case lifecycle.Settled:
 		return nil
-	case onTrial, failed:
+	case lifecycle.Trial, lifecycle.Failed:
 		return refuse("", "a trial of slot %s is running: let it end, or end it with commit or rollback", s.facts.Slot)
 	}
 	return refuse("", "slot %s runs and slot %s is committed: reboot into the committed slot first", s.facts.Slot, s.boot.Committed)
@@ -97,14 +120,17 @@ func (s *session) liftBlock(o offer) error {
 	if _, blocked := s.record.BlockOf(o.Digest, o.Release.Root.Hash); !blocked {
 		return nil
 	}
-	return s.write(func(r *journal.Record) {
+	err := s.write(func(r *journal.Record) {
 		r.Unblock(o.Digest, o.Release.Root.Hash)
-		r.Tries = 0
+		r.Tries, r.RetryAfter = 0, nil
 	})
+	if err == nil {
+		s.emit(events.Event{Kind: events.Unblocked, Version: o.Release.Version, Fields: map[string]string{events.Release: o.Digest.String()}})
+	}
+	return err
 }
 
-// install is the order of writes, by the numbers of docs/reference/agent.md.
-// Every step may be cut and all of it run again.
+// install does the steps of OrderOfWrites that are still to be done.
 func (i *installation) install(ctx context.Context) error {
 	i.target = journal.Target{
 		Slot:          i.facts.Slot.Other(),
@@ -126,23 +152,14 @@ func (i *installation) install(ctx context.Context) error {
 	}
 	var steps []step
 	if !whole {
-		steps = []step{
-			{"fetching the kernel image", i.fetchUKI}, //  1 (metadata came before)
-			{"taking back a trial", i.takeBack},       //    (before the journal forgets what was armed)
-			{"noting the start", i.noteClearing},      //  2
-			{"disarming the slot", i.disarm},          //  3
-			{"noting the writing", i.noteWriting},     //  4
-			{"writing the root image", i.writeRoot},   //  5
-			{"writing the hash tree", i.writeTree},    //  6
-			{"verifying the slot", i.verify},          //  7
-			{"copying the kernel image", i.copyUKI},   //  8
-			{"naming the kernel image", i.renameUKI},  //  9
-		}
+		i.emit(about(events.DownloadStarted, i.target, ""))
+		steps = i.writes(firstOfFilling, lastOfFilling)
 	}
-	steps = append(steps,
-		step{"noting the trial", i.noteArmed}, // 10
-		step{"arming the trial", i.arm},       // 11
-	)
+	if i.stage {
+		steps = append(steps, step{"noting the complete slot", i.noteStaged})
+	} else {
+		steps = append(steps, i.writes(firstOfArming, lastOfArming)...)
+	}
 	return runSteps(ctx, steps)
 }
 
@@ -193,16 +210,25 @@ func (i *installation) isInstalled(ctx context.Context) (bool, error) {
 	return err == nil, err
 }
 
-// takeBack ends the pending trial of another release: booted after the
-// journal is about this one, nobody would judge it.
-func (i *installation) takeBack(context.Context) error {
-	if i.boot.Armed == 0 {
+// takeBack ends a pending trial, of another release most likely.
+func (i *installation) takeBack() error {
+	switch i.boot.Armed {
+	case 0:
 		return nil
+	case i.target.Slot:
+		if err := i.noteCancelling(); err != nil {
+			return err
+		}
 	}
 	return i.control.Rollback()
 }
 
+// noteClearing is step 2. A trial that is booted after the journal is about
+// another release would be judged by nobody.
 func (i *installation) noteClearing(context.Context) error {
+	if err := i.takeBack(); err != nil {
+		return err
+	}
 	running := i.running()
 	return i.write(func(r *journal.Record) {
 		i.aim(r, running)
@@ -217,6 +243,8 @@ func (i *installation) aim(r *journal.Record, running journal.Target) {
 	if r.Target == nil || r.Target.Release != i.target.Release {
 		r.Tries, r.Offset = 0, 0
 	}
+	// There is nothing any more that a release under watch could go back to.
+	r.RetryAfter, r.WatchUntil, r.ArmedAt = nil, nil, nil
 	r.Target = &i.target
 	r.Releases[running.Slot.String()] = running
 }
@@ -237,12 +265,43 @@ func (i *installation) noteWriting(context.Context) error {
 	return i.write(func(r *journal.Record) { r.Phase = journal.Writing })
 }
 
-func (i *installation) noteArmed(context.Context) error {
+// noteStaged ends an update that is to stop before its trial is armed.
+func (i *installation) noteStaged(context.Context) error {
+	if err := i.takeBack(); err != nil {
+		return err
+	}
+	if err := i.reload(); err != nil {
+		return err
+	}
 	running := i.running()
+	err := i.write(func(r *journal.Record) {
+		retry := r.RetryAfter
+		if r.Target == nil || r.Target.Release != i.target.Release {
+			retry = nil
+		}
+		i.aim(r, running)
+		r.Phase, r.BootID, r.Offset, r.RetryAfter = journal.Verified, "", 0, retry
+	})
+	if err != nil {
+		return err
+	}
+	i.done.Result = ResultStaged
+	i.emit(about(events.Staged, i.target, "", i.fetched()...))
+	return nil
+}
+
+// fetched is fields of an event.
+func (i *installation) fetched() []string {
+	return []string{events.Bytes, strconv.FormatInt(i.done.Downloaded, 10), events.Reused, strconv.FormatInt(i.done.Reused, 10)}
+}
+
+// noteArmed is step 10.
+func (i *installation) noteArmed(context.Context) error {
+	running, now := i.running(), i.now()
 	return i.write(func(r *journal.Record) {
 		i.aim(r, running)
 		r.Tries++
-		r.Phase, r.BootID, r.Offset = journal.Armed, i.facts.BootID, 0
+		r.Phase, r.BootID, r.Offset, r.ArmedAt = journal.Armed, i.facts.BootID, 0, &now
 	})
 }
 
@@ -251,6 +310,7 @@ func (i *installation) noteArmed(context.Context) error {
 func (i *installation) arm(context.Context) error {
 	err := i.control.Arm(i.target.Slot)
 	if err == nil {
+		i.emit(about(events.Armed, i.target, "", i.fetched()...))
 		return nil
 	}
 	if back := i.control.Rollback(); back != nil {
@@ -258,6 +318,6 @@ func (i *installation) arm(context.Context) error {
 	}
 	return errors.Join(err, i.write(func(r *journal.Record) {
 		r.Tries--
-		r.Phase, r.BootID = journal.Verified, ""
+		r.Phase, r.BootID, r.ArmedAt = journal.Verified, "", nil
 	}))
 }

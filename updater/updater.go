@@ -2,9 +2,11 @@
 // channel offers, writes it into the slot that does not run, arms a trial,
 // judges the trial, and commits it or goes back.
 //
-// An Updater is made with New. Check, Update, Commit, Rollback, Recover, Judge,
-// Deadline and Status are what the agent's commands call. Every one that
-// writes takes the host's lock and first recovers from whatever was cut before.
+// An Updater is made with New. Check, Update, Cancel, Unblock, Commit, Rollback,
+// Recover, Judge, Watch, Deadline and Status are what the agent's commands call.
+// Every one that writes takes the host's lock and first recovers from whatever
+// was cut before. OrderOfWrites is an update, step by step; package lifecycle is
+// where a machine can stand, and what recovery makes of it.
 //
 // What must hold at every moment: the committed slot is complete, verified and
 // once booted healthy. Nothing here ever writes to the committed slot or to
@@ -20,6 +22,7 @@ import (
 	"github.com/proa-os/proa/fetch"
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/progress"
+	"github.com/proa-os/proa/updater/events"
 	"github.com/proa-os/proa/updater/hostfs"
 )
 
@@ -38,6 +41,15 @@ type Config struct {
 	FS hostfs.FS
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+	// Wait waits, or ends with ctx and its cause; nil means for real.
+	Wait func(ctx context.Context, d time.Duration) error
+
+	// Events is told what happens to releases; nil means nobody is.
+	Events events.Sink
+	// LastWords keeps the last lines of the journal of a boot that failed, and
+	// gives the path where. An empty id is the boot before this one. Nil means
+	// that none are kept.
+	LastWords func(ctx context.Context, bootID string) (path string, err error)
 }
 
 // Updater does the work of one host.
@@ -57,12 +69,27 @@ func New(config Config) (*Updater, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
+	if config.Wait == nil {
+		config.Wait = wait
+	}
+	if config.Events == nil {
+		config.Events = events.Silent()
+	}
 	agent := "proa-agent/" + config.Version
 	client, err := fetch.New(fetch.Config{Base: config.Settings.Repository, UserAgent: agent})
 	if err != nil {
 		return nil, err
 	}
 	return &Updater{Config: config, fetch: client}, nil
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
 }
 
 func (u *Updater) now() time.Time { return u.Now().UTC().Truncate(time.Second) }

@@ -40,10 +40,10 @@ func check(t testing.TB, err error) {
 	}
 }
 
-// update runs an update that must arm a trial.
+// update runs an update that must arm a trial, whenever the last one was.
 func (f *fleet) update(t testing.TB) updater.Updated {
 	t.Helper()
-	done, err := f.host.Updater(t, nil).Update(context.Background(), updater.UpdateOptions{})
+	done, err := f.host.Updater(t, nil).Update(context.Background(), updater.UpdateOptions{Now: true})
 	check(t, err)
 	if done.Result != updater.ResultArmed {
 		t.Fatalf("update did %+v: want a trial armed", done)

@@ -1,0 +1,94 @@
+package updater
+
+import "context"
+
+// Write is one step of an update, as OrderOfWrites lists them.
+type Write struct {
+	Number int
+	// Name is what the step does; the error of an update that ends in it begins
+	// with it.
+	Name string
+	// Text is a sentence or two about it.
+	Text string
+	// After is what boots after a cut in the step or behind it, while slot a is
+	// committed and b is written.
+	After string
+
+	run func(*installation, context.Context) error // nil for what an update does not do itself
+}
+
+// OrderOfWrites is an update from the first write to the commit, with slot a
+// committed and running, and b the target. Each step may be cut and all of them
+// run again.
+func OrderOfWrites() []Write {
+	return []Write{
+		{0, "opening the slot",
+			"the lock is taken, and the slot that does not run is opened; it must be neither the running nor the committed one",
+			"a", nil},
+		{1, "fetching the kernel image",
+			"trusted metadata was stored file by file; the kernel image is downloaded to `/var/lib/proa/agent` and must name the release's root hash",
+			"a", (*installation).fetchUKI},
+		// Booted after the journal is about this release, the trial of another one
+		// would be judged by nobody.
+		{2, "noting the start",
+			"a pending trial is taken back; journal: clearing",
+			"a", (*installation).noteClearing},
+		{3, "disarming the slot",
+			"`LoaderEntryOneShot` and `LoaderEntryDefault` are removed, the slot's old kernel image, and the top of its hash tree",
+			"a", (*installation).disarm},
+		{4, "noting the writing",
+			"journal: writing",
+			"a", (*installation).noteWriting},
+		{5, "writing the root image",
+			"the root image is fetched from the first chunk that is missing on; each is checked in the buffer that is then written. Every 64 MiB: sync, journal, and what was synced is read back from the disk",
+			"a", (*installation).writeRoot},
+		{6, "writing the hash tree",
+			"the hash tree is computed and written",
+			"a", (*installation).writeTree},
+		{7, "verifying the slot",
+			"the root hash of what was read back must be the signed one; journal: verified",
+			"a", (*installation).verify},
+		{8, "copying the kernel image",
+			"the kernel image is copied to the boot partition as `proa-b.new`, synced, and read back",
+			"a", (*installation).copyUKI},
+		{9, "naming the kernel image",
+			"it is renamed to `proa-b.efi`, synced, and read back. `update --stage` ends here",
+			"a", (*installation).renameUKI},
+		{10, "noting the trial",
+			"journal: armed, with the number of the trial and the id of this boot",
+			"a; recover arms again", (*installation).noteArmed},
+		{11, "arming the trial",
+			"`LoaderEntryOneShot` makes the next boot try it, once",
+			"b once, or a", (*installation).arm},
+		{12, "rebooting",
+			"the machine is rebooted, by whoever is to do that",
+			"b once, then a", nil},
+		{13, "judging the trial",
+			"b runs: the firmware booted it, its root hash is the release's, and its health checks pass; or the machine is reset",
+			"a", nil},
+		{14, "committing",
+			"journal: committing; the letter in `loader.conf` is overwritten in place, synced, and read back; journal: good",
+			"a or b, and both are good", nil},
+	}
+}
+
+// Which steps of OrderOfWrites an update does.
+const (
+	firstOfFilling = 1  // with the slot
+	lastOfFilling  = 9  // with the kernel image under its name
+	firstOfArming  = 10 // of a slot that is complete
+	lastOfArming   = 11
+)
+
+// writes are the steps of an installation from one number to another.
+func (i *installation) writes(first, last int) []step {
+	var steps []step
+	for _, w := range OrderOfWrites() {
+		if w.run == nil || w.Number < first || w.Number > last {
+			continue
+		}
+		run := w.run
+		steps = append(steps, step{w.Name, func(ctx context.Context) error { return run(i, ctx) }})
+	}
+	return steps
+}
