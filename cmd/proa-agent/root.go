@@ -50,9 +50,12 @@ running, 7 repository not reachable, 10 (check only) an update is available.`,
 		newCommitCommand(),
 		newRollbackCommand(),
 		newRecoverCommand(),
+		newRepairCommand(),
 		newJudgeCommand(),
+		newRunCommand(),
 		newBootControlCommand(),
 		newEtcCommand(),
+		newConfigCommand(),
 		cli.NewManCommand(),
 	)
 	return root

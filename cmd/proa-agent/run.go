@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/proa-os/proa/cmd/internal/cli"
+	"github.com/proa-os/proa/progress"
+	"github.com/proa-os/proa/updater"
+	"github.com/proa-os/proa/updater/config"
+	"github.com/proa-os/proa/updater/daemon"
+	"github.com/proa-os/proa/updater/events"
+	"github.com/proa-os/proa/updater/logind"
+	"github.com/proa-os/proa/updater/notify"
+)
+
+func newRunCommand() *cobra.Command {
+	var now, once bool
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Look for updates, install them, and reboot inside maintenance windows (run by the service manager)",
+		Long: `Ask the repository at the pace of the settings what the channel names, and go as
+far with it as the policy says: check only notes it, staged installs it and leaves
+arming to somebody, automatic arms its trial and reboots inside a maintenance
+window, when nobody inhibits it.
+
+SIGHUP reads the settings again; when there is a fault in them, those that there
+are stay. SIGUSR1 asks the repository at once. SIGTERM ends it; what was
+downloaded is kept.`,
+		Args: cli.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if now && once {
+				return cli.Usage(cmd, errors.New("--now and --once: want one of them, --once asks at once anyway"))
+			}
+			// Of the program's own context SIGHUP is an end.
+			ctx, stop := signal.NotifyContext(context.WithoutCancel(cmd.Context()), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			d, err := newDaemon(cmd, now, stop)
+			if err != nil {
+				return err
+			}
+			defer heed(d)()
+			if once {
+				return explain(ctx, d.Once(ctx))
+			}
+			return d.Run(ctx)
+		},
+	}
+	cmd.Flags().BoolVar(&now, "now", false, "ask the repository at once, without waiting for as long as the jitter is")
+	cmd.Flags().BoolVar(&once, "once", false, "ask once, reboot if it is time for that, and end: for a timer")
+	return cmd
+}
+
+// heed passes on the signals that ask the daemon for something.
+func heed(d *daemon.Daemon) (stop func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR1)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-done:
+				return
+			case s := <-signals:
+				if s == syscall.SIGHUP {
+					d.Reload()
+				} else {
+					d.PollNow()
+				}
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(signals)
+		close(done)
+	}
+}
+
+// newDaemon is the daemon of this host. Stop ends it, on hosts that cannot
+// reboot.
+func newDaemon(cmd *cobra.Command, now bool, stop func()) (*daemon.Daemon, error) {
+	host, err := hostOf(cmd)
+	if err != nil {
+		return nil, err
+	}
+	manager := &notify.Manager{}
+	var rebooter daemon.Rebooter = logind.Manager{}
+	if host.ResetFile != "" {
+		rebooter = plainRebooter{host, stop}
+	}
+	d, err := daemon.New(daemon.Config{
+		Load: func() (config.Settings, daemon.Agent, error) {
+			u, err := newUpdaterOf(host, manager.Progress(progress.Silent()))
+			if err != nil {
+				return config.Settings{}, nil, err
+			}
+			return u.Settings, hostAgent{u}, nil
+		},
+		Rebooter:  rebooter,
+		Random:    rand.Int64N,
+		Events:    events.Default(),
+		StateFile: filepath.Join(host.Run, "agent.json"),
+		Manager:   manager,
+		AtOnce:    now,
+	})
+	if err != nil {
+		return nil, configError(err)
+	}
+	return d, os.MkdirAll(host.Run, 0o755)
+}
+
+func newUpdaterOf(host updater.Host, report progress.Reporter) (*updater.Updater, error) {
+	settings, err := updater.LoadSettings(host.Config...)
+	if err != nil {
+		return nil, err
+	}
+	return updater.New(updater.Config{Host: host, Settings: settings, Version: cli.Version, Progress: report})
+}
+
+// plainRebooter is for hosts of plain files.
+type plainRebooter struct {
+	host updater.Host
+	stop func()
+}
+
+func (plainRebooter) Inhibitors(context.Context) ([]logind.Inhibitor, error) { return nil, nil }
+
+func (r plainRebooter) Reboot(ctx context.Context, _ string, _ bool) error {
+	u := &updater.Updater{Config: updater.Config{Host: r.host}}
+	defer r.stop()
+	return u.Reboot(ctx)
+}
+
+var errNotYet = errors.New("not yet")
