@@ -29,13 +29,17 @@ type Effective struct {
 // Load reads the settings that apply on a host; see Read.
 func Load(paths ...string) (Settings, error) {
 	effective, err := Read(paths...)
-	return effective.Settings, err
+	if err != nil {
+		return Settings{}, err
+	}
+	return effective.Settings, nil
 }
 
 // Read reads agent.yaml at each path and after it the drop-ins beside it:
 // agent.d/*.yaml, by name. All of them may be missing. What is read later
 // wins, key by key. A drop-in hides one of the same name beside an earlier path.
-// The error has all faults of all files, each a *strictyaml.Faults with lines and columns.
+// The error has all faults of all files, with lines and columns (FaultsOf); of
+// an Effective only Files then means something.
 func Read(paths ...string) (Effective, error) {
 	files, err := list(paths)
 	if err != nil {
@@ -44,11 +48,11 @@ func Read(paths ...string) (Effective, error) {
 	effective, err := ReadFiles(files...)
 	switch {
 	case err != nil:
-		return Effective{}, err
+		return effective, err
 	case len(effective.Files) == 0:
-		return Effective{}, fmt.Errorf("no configuration: none of %v is there", paths)
+		return effective, fmt.Errorf("no configuration: none of %v is there", paths)
 	case effective.Settings.Repository == "":
-		return Effective{}, fmt.Errorf("no repository is configured in any of %v", effective.Files)
+		return effective, fmt.Errorf("no repository is configured in any of %v", effective.Files)
 	}
 	return effective, nil
 }
@@ -90,7 +94,7 @@ func list(paths []string) ([]string, error) {
 // there; they need not name a repository.
 func ReadFiles(paths ...string) (Effective, error) {
 	r := reader{
-		effective: Effective{Settings: Defaults(), From: map[string]string{}},
+		effective: Effective{Settings: Defaults(), Files: []string{}, From: map[string]string{}},
 		documents: map[string]*strictyaml.Document{},
 	}
 	for _, path := range paths {
@@ -100,7 +104,7 @@ func ReadFiles(paths ...string) (Effective, error) {
 		r.checkTogether()
 	}
 	if err := errors.Join(r.failures...); err != nil {
-		return Effective{}, err
+		return Effective{Files: r.effective.Files}, err
 	}
 	return r.effective, nil
 }
