@@ -104,6 +104,7 @@ func (o only) blob(_ context.Context, d v1.Descriptor) (io.ReadCloser, error) {
 func FuzzReference(f *testing.F) {
 	f.Add("registry.example/a/b:tag@sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a")
 	f.Add("[::1]:5000/../a")
+	f.Add("::0/0")
 	f.Fuzz(func(t *testing.T, s string) {
 		ref, err := parseReference(s)
 		if err != nil {

@@ -2,6 +2,7 @@ package oci
 
 import (
 	"fmt"
+	"net/url"
 	"regexp"
 	"strings"
 
@@ -39,6 +40,10 @@ func parseReference(s string) (reference, error) {
 	// The library takes dots for a name, which would lead elsewhere in a URL.
 	if !repositoryName.MatchString(ref.repository.RepositoryStr()) {
 		return reference{}, fmt.Errorf("reference %.200q: want lower-case letters and digits, with single . _ - between them", s)
+	}
+	registry := ref.repository.RegistryStr()
+	if u, err := url.Parse("https://" + registry); err != nil || u.Host != registry || u.Hostname() == "" {
+		return reference{}, fmt.Errorf("reference %.200q: registry %.200q: want a host, and a port if need be", s, registry)
 	}
 	if hasDigest {
 		if ref.digest, err = manifests.ParseDigest(digest); err != nil {
