@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 PROGRAMS := cmd/proa cmd/proa-agent cmd/proa-init
 
-.PHONY: help setup build demo test fuzz lint bench clean
+.PHONY: help setup build demo test torture fuzz lint bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,10 @@ demo: setup build ## Run the main job: build, boot, update, flip, roll back
 
 test: setup build ## Run every test, the fast ones first, then those that boot machines
 	testdata/test
+
+# TORTURE_SEED=n repeats a run: each prints its seed.
+torture: setup build ## Hurt the real programs at full size: power cuts, kills, faults, liars (an hour)
+	TORTURE_SIZE=full go test -count=1 -timeout 6h -v ./torture
 
 fuzz: ## Fuzz every parser of foreign bytes for FUZZTIME (30s) each
 	testdata/fuzz $(or $(FUZZTIME),30s)
