@@ -1,6 +1,9 @@
 package manifests
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Channel is a moving name for the newest release that hosts on it should run:
 // the content of one channel target. There is one for each product,
@@ -26,6 +29,21 @@ func ChannelTarget(product string, arch Arch, channel string) string {
 // "releases/<product>/<arch>/<version>/release.json".
 func ReleaseTarget(product string, arch Arch, v Version) string {
 	return fmt.Sprintf("releases/%s/%s/%s/%s", product, arch, v, ReleaseFile)
+}
+
+// ReleaseTargetVersion is the version in the name of a target that is the
+// ReleaseTarget of a release of the product for arch; false when it is none.
+func ReleaseTargetVersion(product string, arch Arch, target string) (Version, bool) {
+	v, ok := strings.CutPrefix(target, fmt.Sprintf("releases/%s/%s/", product, arch))
+	if !ok {
+		return "", false
+	}
+	v, ok = strings.CutSuffix(v, "/"+ReleaseFile)
+	if !ok {
+		return "", false
+	}
+	version, err := ParseVersion(v)
+	return version, err == nil
 }
 
 // TransportTarget is the target that holds a release's transport.json, beside

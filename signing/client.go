@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -146,6 +148,15 @@ func (c *Client) Fetch(ctx context.Context, target string) (Verified, error) {
 		return Verified{}, fmt.Errorf("target %s: %w (%v)", target, ErrMismatch, err)
 	}
 	return Verified{target, content}, nil
+}
+
+// Targets are the names of all targets, sorted. Refresh must have succeeded
+// before.
+func (c *Client) Targets() ([]string, error) {
+	if c.trusted == nil {
+		return nil, errors.New("targets: metadata has not been refreshed")
+	}
+	return slices.Sorted(maps.Keys(c.trusted.set.Targets[tuf.TARGETS].Signed.Targets)), nil
 }
 
 // TargetPath is where a repository with consistent snapshots keeps a target,

@@ -79,3 +79,50 @@ func (c *Crown) Bytes(uuid [16]byte) []byte {
 	}
 	return out
 }
+
+// CrownBuilder builds a Crown from leaf hashes that come in order, without a
+// leaf level on disk. The zero value is not usable; see NewCrownBuilder.
+type CrownBuilder struct {
+	root   Root
+	block  []byte // the leaf level's block that is not full yet
+	hashes []byte // of those that were
+	seen   uint64 // data blocks
+}
+
+// NewCrownBuilder prepares for a tree over the given number of data blocks.
+func NewCrownBuilder(blocks uint64, salt []byte) (*CrownBuilder, error) {
+	if err := check(blocks, salt); err != nil {
+		return nil, err
+	}
+	return &CrownBuilder{root: Root{Salt: append([]byte{}, salt...), Blocks: blocks}, block: make([]byte, 0, BlockSize)}, nil
+}
+
+// Add takes the next hashes, of HashSize bytes each.
+func (b *CrownBuilder) Add(hashes []byte) {
+	b.seen += uint64(len(hashes) / HashSize)
+	for len(hashes) > 0 {
+		n := min(len(hashes), BlockSize-len(b.block))
+		b.block = append(b.block, hashes[:n]...)
+		if hashes = hashes[n:]; len(b.block) == BlockSize {
+			b.flush()
+		}
+	}
+}
+
+func (b *CrownBuilder) flush() {
+	b.hashes = LeafHashes(b.hashes, b.root.Salt, b.block)
+	b.block = b.block[:0]
+}
+
+// Crown builds it. It is an error when there were more or fewer hashes than
+// data blocks.
+func (b *CrownBuilder) Crown() (*Crown, error) {
+	if b.seen != b.root.Blocks {
+		return nil, fmt.Errorf("verity tree: hashes of %d data blocks: want %d", b.seen, b.root.Blocks)
+	}
+	if n := len(b.block); n > 0 {
+		b.block = append(b.block, make([]byte, BlockSize-n)...)
+		b.flush()
+	}
+	return newCrown(b.hashes, b.root.Blocks, b.root.Salt), nil
+}

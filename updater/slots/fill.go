@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"sync"
 
-	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/proa-os/proa/manifests"
@@ -215,31 +214,17 @@ func (w *filler) readRun(ctx context.Context, first, end int, from, to int64, jo
 }
 
 func (w *filler) work(jobs <-chan encoded, free chan<- []byte, written chan<- int64) error {
-	decoder, err := zstd.NewReader(nil,
-		zstd.WithDecoderConcurrency(1),
-		zstd.WithDecoderLowmem(true),
-		zstd.WithDecodeAllCapLimit(true),
-		zstd.WithDecoderMaxWindow(manifests.ChunkSizeMost),
-		zstd.WithDecoderMaxMemory(uint64(w.Image.ChunkSize)),
-	)
+	decoder, err := newDecoder(w.Image)
 	if err != nil {
 		return err
 	}
 	defer decoder.Close()
-	buffer, leaves := make([]byte, 0, w.Image.ChunkSize), []byte(nil)
 	for job := range jobs {
-		offset, size := w.Image.Place(job.chunk)
-		data, err := decoder.DecodeAll(job.data, buffer[:0:size])
+		data, _, err := decoder.decode(job.chunk, job.data)
 		if err != nil {
-			return fmt.Errorf("chunk %d: %w: %w", job.chunk, ErrContent, err)
+			return err
 		}
-		if int64(len(data)) != size {
-			return fmt.Errorf("chunk %d of %d decoded bytes, want %d: %w", job.chunk, len(data), size, ErrContent)
-		}
-		leaves = verity.LeafHashes(leaves[:0], w.Image.Root.Salt, data)
-		if !w.Image.matches(job.chunk, leaves) {
-			return fmt.Errorf("chunk %d: %w", job.chunk, ErrContent)
-		}
+		offset, size := w.Image.Place(job.chunk)
 		if _, err := w.slot.Root.WriteAt(data, offset); err != nil {
 			return fmt.Errorf("writing %d bytes at %d: %w", size, offset, err)
 		}
