@@ -2,14 +2,18 @@ package bootcontrol
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/partitions/esp"
+	"github.com/proa-os/proa/updater/bootcontrol/ubootenv"
 	"github.com/proa-os/proa/updater/efivars"
 	"github.com/proa-os/proa/updater/hostfs"
 )
@@ -42,6 +46,8 @@ func (s started) String() string {
 var backends = []backend{
 	{"oneshot", installOneShot, oneShotIn, bootOneShot},
 	{"grub", installGRUB, grubIn, bootGRUB},
+	{"uboot", installUBoot, ubootIn, bootUBoot},
+	{"uboot that counts", installCountingUBoot, ubootIn, bootUBoot},
 }
 
 func installOneShot(t testing.TB, dir string) {
@@ -69,6 +75,65 @@ func installGRUB(t testing.TB, dir string) {
 }
 
 func grubIn(fs hostfs.FS, dir string) Control { return &GRUB{FS: fs, Boot: filepath.Join(dir, "esp")} }
+
+// single is the environment of a redundant copy without a second one.
+func single(raw []byte) []byte {
+	raw = append(raw[:4:4], append(raw[5:], 0)...)
+	binary.LittleEndian.PutUint32(raw, crc32.ChecksumIEEE(raw[4:]))
+	return raw
+}
+
+// ubootSize is of several sectors, which can be torn.
+const ubootSize = 0x800
+
+// makeUBootEnv lets U-Boot's own tool make the environment of a new machine.
+func makeUBootEnv(t testing.TB, dir, text string) []byte {
+	t.Helper()
+	cmd := exec.Command("mkenvimage", "-r", "-s", fmt.Sprint(ubootSize), "-o", filepath.Join(dir, "image"), "-")
+	cmd.Stdin = strings.NewReader("proa_slot=a\nproa_booted=a\naltbootcmd=setenv proa_once; run bootcmd\n" + text)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("mkenvimage: %v\n%s", err, out)
+	}
+	raw, err := os.ReadFile(filepath.Join(dir, "image"))
+	check(t, err)
+	check(t, os.Remove(filepath.Join(dir, "image")))
+	return raw
+}
+
+// installUBoot is a U-Boot with its environment in two files.
+func installUBoot(t testing.TB, dir string) {
+	raw := makeUBootEnv(t, dir, "")
+	config := ""
+	for _, name := range []string{"uboot.env", "uboot-redund.env"} {
+		check(t, os.WriteFile(filepath.Join(dir, name), raw, 0o600))
+		config += fmt.Sprintf("%s 0x0 %#x\n", filepath.Join(dir, name), ubootSize)
+	}
+	check(t, os.WriteFile(filepath.Join(dir, "fw_env.config"), []byte(config), 0o600))
+}
+
+// installCountingUBoot is one with it in a partition, that counts boots, and
+// has many other variables.
+func installCountingUBoot(t testing.TB, dir string) {
+	raw := makeUBootEnv(t, dir, "bootlimit=1\nothers="+strings.Repeat("x", 1200)+"\n")
+	device := make([]byte, 0x2000)
+	copy(device, raw)
+	copy(device[0x1000:], raw)
+	check(t, os.WriteFile(filepath.Join(dir, "mmcblk0p8"), device, 0o600))
+	config := fmt.Sprintf("%[1]s 0x0 %#[2]x\n%[1]s 0x1000 %#[2]x\n", filepath.Join(dir, "mmcblk0p8"), ubootSize)
+	check(t, os.WriteFile(filepath.Join(dir, "fw_env.config"), []byte(config), 0o600))
+}
+
+func ubootIn(fs hostfs.FS, dir string) Control {
+	paths, offsets, size, err := ubootCopies(dir)
+	if err != nil {
+		panic(err) // a test has removed its file
+	}
+	u := &UBoot{FS: fs, Boot: filepath.Join(dir, "esp")}
+	for i := range paths {
+		u.Env = append(u.Env, ubootenv.Location{Path: paths[i], Offset: offsets[i], Size: size})
+	}
+	return u
+}
 
 // kernelOf is the content of a slot's kernel image. It is longer than two sectors.
 func kernelOf(slot, version string) []byte {

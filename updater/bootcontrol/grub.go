@@ -60,7 +60,7 @@ func (g *GRUB) env() grubenv.File {
 }
 
 // Name implements Control.
-func (g *GRUB) Name() string { return "grub" }
+func (g *GRUB) Name() string { return NameGRUB }
 
 // KernelPath implements Control.
 func (g *GRUB) KernelPath(slot partitions.Slot) (string, error) { return g.kernels().path(slot), nil }
