@@ -27,9 +27,15 @@ type boot struct {
 	selected partitions.Slot // load modules: which UKI the boot loader took; 0 if it does not say
 	disks    []disk          // find root; also those without a match
 	found    *found          // find root
+	next     partitions.Slot // the slot that the boot loader was asked to try next, since this one cannot be booted
 	rootOpen bool            // open root: the slot is good, as far as that can be told
-	varKeeps bool            // mount var: what is written there outlives this boot
-	etcKeeps bool            // mount etc: likewise
+
+	unconfirmed int  // count boot: boots of the slot in a row before this one that did not come up
+	damaged     bool // count boot: the slot is corrupt somewhere
+	fallbacks   int  // open root: boots in a row before this one that gave up their slot
+
+	varKeeps bool // mount var: what is written there outlives this boot
+	etcKeeps bool // mount etc: likewise
 }
 
 // run does not return when all goes well.
@@ -44,6 +50,7 @@ func (b *boot) run() error {
 		{"load modules", b.loadModules},
 		{"arm watchdog", b.armWatchdog},
 		{"find root", b.findRoot},
+		{"count boot", b.countBoot},
 		{"open root", b.openRoot},
 		{"mount var", b.mountVar},
 		{"mount etc", b.mountEtc},
@@ -100,8 +107,16 @@ func (b *boot) record() error {
 		}
 		return "volatile"
 	}
+	selected := ""
+	if b.selected != 0 {
+		selected = b.selected.String()
+	}
 	note, err := json.Marshal(struct {
 		Slot        partitions.Slot `json:"slot"`
+		Selected    string          `json:"selected,omitempty"`
+		Fallbacks   int             `json:"fallbacks"`
+		Unconfirmed int             `json:"unconfirmed"`
+		Damaged     bool            `json:"damaged,omitempty"`
 		RootHash    string          `json:"rootHash"`
 		Salt        string          `json:"salt"`
 		Blocks      uint64          `json:"blocks"`
@@ -111,6 +126,10 @@ func (b *boot) record() error {
 		InitVersion string          `json:"initVersion"`
 	}{
 		Slot:        b.found.slot,
+		Selected:    selected,
+		Fallbacks:   b.fallbacks,
+		Unconfirmed: b.unconfirmed,
+		Damaged:     b.damaged,
 		RootHash:    hex.EncodeToString(b.options.Root.Hash[:]),
 		Salt:        hex.EncodeToString(b.options.Root.Salt),
 		Blocks:      b.options.Root.Blocks,

@@ -25,10 +25,13 @@ const mostFallbacks = 3
 // way; better that than nothing, and the agent there knows.
 //
 // Corruption that shows only after the root was opened resets the machine
-// (devmapper.Restart) and does not come here.
+// (devmapper.Restart) and comes here by countBoot.
 func (b *boot) fallBack() (partitions.Slot, bool) {
 	if b.rootOpen {
 		return 0, false // something else is wrong
+	}
+	if b.next != 0 {
+		return b.next, true
 	}
 	store := variables(efiVariables)
 	count := byte(0)
@@ -48,6 +51,7 @@ func (b *boot) fallBack() (partitions.Slot, bool) {
 		b.log.fault("setting %s: %v", entryOneShot, err)
 		return 0, false
 	}
+	b.next = next
 	return next, true
 }
 
@@ -88,8 +92,12 @@ func looksWhole(d disk, slot partitions.Slot) bool {
 
 // forgetFallbacks starts the count anew, once a root was found and opened.
 func (b *boot) forgetFallbacks() {
-	if _, err := variables(efiVariables).read(fallbackCount, proaVendor); err != nil {
+	value, err := variables(efiVariables).read(fallbackCount, proaVendor)
+	if err != nil {
 		return
+	}
+	if len(value) == 1 {
+		b.fallbacks = int(value[0])
 	}
 	if err := variables(efiVariables).remove(fallbackCount, proaVendor); err != nil {
 		b.log.info("forgetting fallbacks: %v", err)

@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/proa-os/proa/partitions"
+	"github.com/proa-os/proa/partitions/esp"
 )
 
 // softdog is loaded only where it is wanted: it would take the place of a
@@ -44,7 +44,7 @@ func (b *boot) loadModules() error {
 		}
 	}
 	if selected, err := variables(efiVariables).read(entrySelected, loaderVendor); err == nil {
-		b.selected, _ = partitions.SlotOfUKI(decodeUTF16(selected))
+		b.selected, _ = esp.SlotOfEntry(decodeUTF16(selected))
 	}
 	return nil
 }

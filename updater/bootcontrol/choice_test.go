@@ -124,7 +124,7 @@ func newProbe(t *testing.T) (Probe, string) {
 	dir := t.TempDir()
 	vars := filepath.Join(dir, "vars")
 	check(t, os.Mkdir(vars, 0o700))
-	p := Probe{FS: hostfs.OS{}, Vars: efivars.New(hostfs.OS{}, vars), Path: filepath.Join(dir, "probe.json"), BootID: "boot 1", Now: time.Unix(1e9, 0).UTC()}
+	p := Probe{FS: hostfs.OS{}, Vars: efivars.New(hostfs.OS{}, vars), Path: filepath.Join(dir, "state", "probe.json"), BootID: "boot 1", Now: time.Unix(1e9, 0).UTC()}
 	check(t, p.Vars.WriteString(efivars.LoaderEntrySelected, "proa-a.efi"))
 	return p, vars
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -107,6 +109,9 @@ func (p Probe) end(begun Finding) (Finding, error) {
 func (p Probe) store(f Finding) error {
 	content, err := json.Marshal(f)
 	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(p.Path), 0o700); err != nil {
 		return err
 	}
 	return durable.WriteFile(p.Path, append(content, '\n'), 0o600)
