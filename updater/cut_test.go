@@ -117,13 +117,19 @@ func TestPowerCutDuringASecondUpdateKeepsTheCommittedSlot(t *testing.T) {
 // cutTheNextUpdate publishes 1.2.0 and cuts the update to it everywhere.
 func cutTheNextUpdate(t *testing.T, f *fleet) {
 	t.Helper()
-	f.next = testhost.NewRelease(t, testhost.Spec{Version: "1.2.0", Blocks: 130})
-	f.host.Know(f.next)
-	f.repository.Publish(t, f.next)
+	publishNext(t, f)
 	cutEverywhere(t, f, func(h *testhost.Host, fs *powercut.Recorder) {
 		_, err := h.Updater(t, fs).Update(context.Background(), updater.UpdateOptions{})
 		check(t, err)
 	}, func(h *testhost.Host) { f.converge(t, h) })
+}
+
+// publishNext makes the channel name 1.2.0.
+func publishNext(t *testing.T, f *fleet) {
+	t.Helper()
+	f.next = testhost.NewRelease(t, testhost.Spec{Version: "1.2.0", Blocks: 130})
+	f.host.Know(f.next)
+	f.repository.Publish(t, f.next)
 }
 
 func TestPowerCutDuringTheCommitLeavesTheOldOrTheNewRelease(t *testing.T) {

@@ -2,7 +2,10 @@ package updater
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"path/filepath"
 	"time"
 
 	"github.com/proa-os/proa/manifests"
@@ -11,20 +14,44 @@ import (
 	"github.com/proa-os/proa/updater/lifecycle"
 )
 
+// StatusSchema is the version of what Status looks like as JSON. Fields may be
+// added to one; those there are stay.
+const StatusSchema = 1
+
 // Status is how the host stands.
 type Status struct {
-	Product   string            `json:"product"`
-	Arch      manifests.Arch    `json:"arch"`
-	Channel   string            `json:"channel"`
-	Running   Running           `json:"running"`
-	Committed partitions.Slot   `json:"committed"` // the slot that leads
-	Pending   *Pending          `json:"pending,omitempty"`
-	Phase     journal.Phase     `json:"phase"`
-	Available *Available        `json:"available,omitempty"`
-	NotAsked  string            `json:"notAsked,omitempty"` // why Available is missing
-	Last      *journal.Result   `json:"last,omitempty"`
-	Blocked   []journal.Blocked `json:"blocked,omitempty"`
-	Problems  []string          `json:"problems,omitempty"`
+	Schema      int             `json:"schema"` // StatusSchema
+	Product     string          `json:"product"`
+	Arch        manifests.Arch  `json:"arch"`
+	Channel     string          `json:"channel"`
+	Running     Running         `json:"running"`
+	Committed   partitions.Slot `json:"committed"` // the slot that leads
+	BootControl string          `json:"bootControl"`
+	Pending     *Pending        `json:"pending,omitempty"`
+	Phase       journal.Phase   `json:"phase"`
+	Installing  *Installing     `json:"installing,omitempty"`
+	Available   *Available      `json:"available,omitempty"`
+	NotAsked    string          `json:"notAsked,omitempty"` // why Available is missing
+
+	Last       *journal.Result   `json:"last,omitempty"`    // the newest trial
+	History    []journal.Result  `json:"history,omitempty"` // those before it, oldest first
+	RetryAfter *time.Time        `json:"retryAfter,omitempty"`
+	WatchUntil *time.Time        `json:"watchUntil,omitempty"`
+	Blocked    []journal.Blocked `json:"blocked,omitempty"`
+
+	// Degraded is why the machine could not survive as much as it should.
+	Degraded string   `json:"degraded,omitempty"`
+	Problems []string `json:"problems,omitempty"`
+	// Agent is what the daemon says of itself; nil when none runs.
+	Agent json.RawMessage `json:"agent,omitempty"`
+}
+
+// Installing is an update that was begun and is not on trial yet.
+type Installing struct {
+	Slot    partitions.Slot   `json:"slot"`
+	Version manifests.Version `json:"version"`
+	Release manifests.Digest  `json:"release"`
+	Tries   int               `json:"tries"` // trials that were begun
 }
 
 // Running is the release that runs.
@@ -95,38 +122,91 @@ func (s *session) available(ctx context.Context) (*Available, error) {
 }
 
 func (s *session) status() Status {
+	standing := s.standing()
 	status := Status{
+		Schema:  StatusSchema,
 		Product: s.facts.Image.Product,
 		Arch:    s.facts.Image.Arch,
 		Channel: s.Settings.Channel,
 		Running: Running{
 			Version:       s.facts.Image.Version,
 			Slot:          s.facts.Slot,
-			Standing:      string(s.standing()),
+			Standing:      string(standing),
 			RootHash:      s.facts.Root.Hash[:],
 			SecurityEpoch: s.facts.Image.SecurityEpoch,
 		},
-		Committed: s.boot.Committed,
-		Phase:     s.record.Phase,
-		Last:      s.record.Last,
-		Blocked:   s.record.Blocked,
+		Committed:   s.boot.Committed,
+		BootControl: s.control.Name(),
+		Phase:       s.record.Phase,
+		Last:        s.record.Last,
+		History:     s.record.History,
+		RetryAfter:  s.retryAfter(),
+		Blocked:     s.record.Blocked,
+		Degraded:    s.degraded(standing),
+		Problems:    s.problems(),
+		Agent:       daemonSays(s.host.Run),
 	}
-	if known := s.release(s.facts.Slot); s.standing() == lifecycle.Settled && known != nil && sameRoot(known.RootHash, status.Running.RootHash) {
+	if known := s.release(s.facts.Slot); standing == lifecycle.Settled && known != nil && sameRoot(known.RootHash, status.Running.RootHash) {
 		status.Running.Since = s.record.CommittedSince
 	}
+	if s.watched() {
+		status.WatchUntil = s.record.WatchUntil
+	}
+	target := s.record.Target
 	if s.boot.Armed != 0 && s.boot.Armed != s.facts.Slot {
 		status.Pending = &Pending{Slot: s.boot.Armed}
-		if t := s.record.Target; t != nil && t.Slot == s.boot.Armed {
-			status.Pending.Version = t.Version
+		if target != nil && target.Slot == s.boot.Armed {
+			status.Pending.Version = target.Version
 		}
 	}
-	if s.boot.Override != "" {
-		status.Problems = append(status.Problems, "LoaderEntryDefault makes "+s.boot.Override+" boot in place of the committed slot; recover removes it")
-	}
-	if s.disk.table.Damaged != "" {
-		status.Problems = append(status.Problems, "partition table: "+s.disk.table.Damaged)
+	switch s.record.Phase {
+	case journal.Clearing, journal.Writing, journal.Verified:
+		if target != nil && status.Pending == nil {
+			status.Installing = &Installing{Slot: target.Slot, Version: target.Version, Release: target.Release, Tries: s.record.Tries}
+		}
 	}
 	return status
+}
+
+// degraded is why the machine could not survive as much as it should, as far
+// as that is known without reading the slots.
+func (s *session) degraded(standing lifecycle.Standing) string {
+	here, other := s.facts.Slot, s.facts.Slot.Other()
+	n := s.fallbacks()
+	switch {
+	case n > 0 && here != s.boot.Committed:
+		return fmt.Sprintf("slot %s leads and could not be opened, %s: slot %s stands in for it", s.boot.Committed, times(n), here)
+	case standing == lifecycle.Settled && s.release(other) != nil && !s.boot.Has(other):
+		return fmt.Sprintf("slot %s led before, but its kernel image is gone: there is nothing to go back to", other)
+	}
+	return ""
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times in a row", n)
+}
+
+func (s *session) problems() []string {
+	var problems []string
+	if s.boot.Override != "" {
+		problems = append(problems, "LoaderEntryDefault makes "+s.boot.Override+" boot in place of the committed slot; recover removes it")
+	}
+	if s.disk.table.Damaged != "" {
+		problems = append(problems, "partition table: "+s.disk.table.Damaged)
+	}
+	return problems
+}
+
+// daemonSays is what the daemon writes to agent.json while it runs.
+func daemonSays(run string) json.RawMessage {
+	text, err := readAtMost(filepath.Join(run, "agent.json"), 64<<10)
+	if err != nil || !json.Valid(text) {
+		return nil
+	}
+	return text
 }
 
 // Check asks the repository what the channel names. What must not be installed
@@ -152,8 +232,11 @@ func (s *session) check(ctx context.Context) (Available, error) {
 		Size:     o.Root.Size(),
 	}
 	found.News, err = s.isNews(o)
+	if err == nil && found.News {
+		err = s.mayRetry(o)
+	}
 	if err != nil {
-		found.Refused = err.Error()
+		found.News, found.Refused = false, err.Error()
 	}
 	return found, err
 }
