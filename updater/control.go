@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/proa-os/proa/partitions"
+	"github.com/proa-os/proa/partitions/bootcount"
 	"github.com/proa-os/proa/partitions/esp"
 	"github.com/proa-os/proa/updater/bootcontrol"
 	"github.com/proa-os/proa/updater/efivars"
@@ -57,6 +58,8 @@ func (s *session) backend(name string) (bootcontrol.Control, error) {
 		return &bootcontrol.Counted{FS: s.FS, ESP: s.esp, Vars: s.variables(), Running: s.facts.Slot}, nil
 	case bootcontrol.NameGRUB:
 		return &bootcontrol.GRUB{FS: s.FS, Boot: s.esp}, nil
+	case bootcontrol.NameUBoot:
+		return bootcontrol.OpenUBoot(s.FS, s.esp, bootcontrol.FWEnvConfig)
 	}
 	return nil, fmt.Errorf("boot control %s: this agent does not have it", name)
 }
@@ -67,6 +70,24 @@ func (s *session) variables() efivars.Store { return efivars.New(s.FS, s.host.EF
 func (s *session) reload() (err error) {
 	s.boot, err = s.control.State()
 	return err
+}
+
+// confirmBoot tells proa-init, which counts boots, that this one came up. Where
+// that cannot be noted, the worst that comes of it is that proa-init reads the slot
+// for nothing; the notes say so.
+func (s *session) confirmBoot() (notes []string) {
+	record, err := bootcount.Read(s.state)
+	if err != nil || record.Unconfirmed(s.facts.Slot, s.facts.Root.Hash) == 0 {
+		return nil // nobody counts
+	}
+	confirmed := record.Confirm(s.facts.Slot, s.facts.Root.Hash).Bytes()
+	if _, err = s.state.WriteAt(confirmed, bootcount.Offset); err == nil {
+		err = s.state.Sync()
+	}
+	if err != nil {
+		return []string{fmt.Sprintf("confirming the boot: %v", err)}
+	}
+	return nil
 }
 
 // BootControl is how this machine decides what it boots.

@@ -13,6 +13,7 @@ import (
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/updater/bootcontrol"
+	"github.com/proa-os/proa/updater/hostfs"
 	"github.com/proa-os/proa/updater/journal"
 )
 
@@ -26,6 +27,7 @@ type session struct {
 	control bootcontrol.Control
 	boot    bootcontrol.State // as of open or the last reload
 
+	state    hostfs.File // the state partition
 	journal  *journal.Journal
 	record   journal.Record
 	recorded bool // the journal held a record
@@ -71,7 +73,7 @@ func (s *session) openJournal(writable bool) (err error) {
 		return err
 	}
 	s.closers = append(s.closers, func() { state.Close() })
-	s.journal = journal.New(state)
+	s.state, s.journal = state, journal.New(state)
 	if s.record, s.recorded, err = s.journal.Read(); err != nil {
 		return err
 	}

@@ -50,6 +50,7 @@ func (u *Updater) Judge(ctx context.Context) (Verdict, error) {
 		return v, s.resetTrial()
 	case lifecycle.Trial:
 	default:
+		v.Notes = append(v.Notes, s.confirmBoot()...)
 		return v, nil
 	}
 	running := s.running()
@@ -63,7 +64,11 @@ func (u *Updater) Judge(ctx context.Context) (Verdict, error) {
 		return v, s.giveUp(v.Reason)
 	}
 	v.Outcome = string(journal.Committed)
-	return v, s.commit(time.Duration(s.Settings.Watch))
+	if err := s.commit(time.Duration(s.Settings.Watch)); err != nil {
+		return v, err
+	}
+	v.Notes = append(v.Notes, s.confirmBoot()...)
+	return v, nil
 }
 
 // whyFailed is why the running release was given up.
