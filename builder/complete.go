@@ -60,13 +60,17 @@ func (b *build) addAgent() error {
 	if err != nil {
 		return fmt.Errorf("update.root: %w", err)
 	}
+	config, err := b.agentConfig()
+	if err != nil {
+		return err
+	}
 	files := []struct {
 		path    string
 		content []byte
 		mode    uint32
 	}{
 		{manifests.AgentPath, b.Agent.Program, 0o755},
-		{manifests.AgentConfigPath, b.agentConfig(), 0o644},
+		{manifests.AgentConfigPath, config, 0o644},
 		{manifests.TrustRootPath, trustRoot, 0o644},
 	}
 	for _, file := range files {
@@ -89,9 +93,21 @@ func (b *build) addAgent() error {
 }
 
 // agentConfig is what the agent is told by the release; /etc/proa/agent.yaml on
-// a host adds to it.
-func (b *build) agentConfig() []byte {
-	return fmt.Appendf(nil, "repository: %q\nchannel: %q\n", b.Recipe.Update.Repository, b.Recipe.Update.Channel)
+// a host adds to it. The list of checks is JSON, which is YAML, too.
+func (b *build) agentConfig() ([]byte, error) {
+	config := fmt.Appendf(nil, "repository: %q\nchannel: %q\n", b.Recipe.Update.Repository, b.Recipe.Update.Channel)
+	if len(b.Recipe.Health) == 0 {
+		return config, nil
+	}
+	config = append(config, "health:\n"...)
+	for _, check := range b.Recipe.Health {
+		line, err := json.Marshal(check)
+		if err != nil {
+			return nil, err
+		}
+		config = fmt.Appendf(config, "  - %s\n", line)
+	}
+	return config, nil
 }
 
 func (b *build) putFile(path string, content []byte, mode uint32) error {

@@ -23,21 +23,22 @@ const DefaultEpoch = 315532800
 
 // Recipe says what an operating system is made of: the content of recipe.yaml.
 type Recipe struct {
-	Product       string      `yaml:"product" json:"product" jsonschema:"required,description=Name of the operating system; hosts accept releases of their own product only"`
-	Version       Version     `yaml:"version" json:"version,omitempty" jsonschema:"description=Version to build when the command line names none"`
-	Arch          []Arch      `yaml:"arch" json:"arch,omitempty" jsonschema:"description=Architectures it can be built for; the first is built unless told otherwise (default amd64)"`
-	Seed          string      `yaml:"seed" json:"seed,omitempty" jsonschema:"description=Text that every GUID and the verity salt are derived from (default: the product)"`
-	Epoch         *int64      `yaml:"epoch" json:"epoch,omitempty" jsonschema:"description=The one timestamp of the build in seconds since 1970; SOURCE_DATE_EPOCH overrides it"`
-	SecurityEpoch uint64      `yaml:"securityEpoch" json:"securityEpoch,omitempty" jsonschema:"description=Raise it to forbid hosts to go back to releases with a lower one"`
-	Sources       []Source    `yaml:"sources" json:"sources" jsonschema:"required,description=Where the files come from; later ones win by path"`
-	Platform      Platform    `yaml:"platform" json:"platform,omitempty" jsonschema:"enum=uefi-generic,enum=qemu,description=Which drivers the initrd carries (default uefi-generic)"`
-	Kernel        Kernel      `yaml:"kernel" json:"kernel,omitzero" jsonschema:"description=Additions to the kernel's command line and to the initrd"`
-	Slots         Slots       `yaml:"slots" json:"slots,omitzero" jsonschema:"description=Sizes of the partitions of each slot"`
-	ESP           Size        `yaml:"esp" json:"esp,omitempty" jsonschema:"description=Size of the EFI system partition (default 256MiB)"`
-	Var           Size        `yaml:"var" json:"var,omitempty" jsonschema:"description=Size of the partition for /var (default 1GiB)"`
-	Etc           Etc         `yaml:"etc" json:"etc,omitempty" jsonschema:"enum=overlay,enum=transient,description=Whether changes in /etc are kept on /var or lost at reboot (default overlay)"`
-	Migrations    []Migration `yaml:"migrations" json:"migrations,omitempty" jsonschema:"description=Programs that bring /var from one format to the next once a release leads"`
-	Update        *Update     `yaml:"update" json:"update,omitempty" jsonschema:"description=Where hosts get updates; without it the image carries no proa-agent"`
+	Product       string        `yaml:"product" json:"product" jsonschema:"required,description=Name of the operating system; hosts accept releases of their own product only"`
+	Version       Version       `yaml:"version" json:"version,omitempty" jsonschema:"description=Version to build when the command line names none"`
+	Arch          []Arch        `yaml:"arch" json:"arch,omitempty" jsonschema:"description=Architectures it can be built for; the first is built unless told otherwise (default amd64)"`
+	Seed          string        `yaml:"seed" json:"seed,omitempty" jsonschema:"description=Text that every GUID and the verity salt are derived from (default: the product)"`
+	Epoch         *int64        `yaml:"epoch" json:"epoch,omitempty" jsonschema:"description=The one timestamp of the build in seconds since 1970; SOURCE_DATE_EPOCH overrides it"`
+	SecurityEpoch uint64        `yaml:"securityEpoch" json:"securityEpoch,omitempty" jsonschema:"description=Raise it to forbid hosts to go back to releases with a lower one"`
+	Sources       []Source      `yaml:"sources" json:"sources" jsonschema:"required,description=Where the files come from; later ones win by path"`
+	Platform      Platform      `yaml:"platform" json:"platform,omitempty" jsonschema:"enum=uefi-generic,enum=qemu,description=Which drivers the initrd carries (default uefi-generic)"`
+	Kernel        Kernel        `yaml:"kernel" json:"kernel,omitzero" jsonschema:"description=Additions to the kernel's command line and to the initrd"`
+	Slots         Slots         `yaml:"slots" json:"slots,omitzero" jsonschema:"description=Sizes of the partitions of each slot"`
+	ESP           Size          `yaml:"esp" json:"esp,omitempty" jsonschema:"description=Size of the EFI system partition (default 256MiB)"`
+	Var           Size          `yaml:"var" json:"var,omitempty" jsonschema:"description=Size of the partition for /var (default 1GiB)"`
+	Etc           Etc           `yaml:"etc" json:"etc,omitempty" jsonschema:"enum=overlay,enum=transient,description=Whether changes in /etc are kept on /var or lost at reboot (default overlay)"`
+	Migrations    []Migration   `yaml:"migrations" json:"migrations,omitempty" jsonschema:"description=Programs that bring /var from one format to the next once a release leads"`
+	Update        *Update       `yaml:"update" json:"update,omitempty" jsonschema:"description=Where hosts get updates; without it the image carries no proa-agent"`
+	Health        []HealthCheck `yaml:"health" json:"health,omitempty" jsonschema:"description=What must be true of a release on trial before it leads; needs update"`
 }
 
 // Entry sets the owner and mode of files of an overlay folder.
@@ -197,7 +198,10 @@ func (r *Recipe) check(fault func(path, format string, args ...any)) {
 	}
 	if r.Update != nil {
 		r.Update.check(fault)
+	} else if len(r.Health) > 0 {
+		fault("health", "health: needs update: without it no agent is in the image to check anything")
 	}
+	CheckHealth(r.Health, "health", fault)
 }
 
 // checkParameter keeps a recipe from overriding what the signed command line

@@ -51,6 +51,10 @@ func TestEveryFaultOfARecipeIsNamed(t *testing.T) {
 		{"two words", "kernel: {commandLine: ['a b']}", `"a b": want one kernel parameter`},
 		{"repository", "update: {repository: 'ftp://x', root: r}", `update.repository "ftp://x": want an http or https URL`},
 		{"no trust root", "update: {repository: 'https://x'}", "update.root is missing"},
+		{"health without an agent", "health: [{unit: sshd.service}]", "r:4:9: health: needs update: without it no agent is in the image"},
+		{"health of nothing", "health: [{name: x}]", "r:4:10: health[0]: want exactly one of unit and http"},
+		{"health by an unknown rule", "health: [{exec: /bin/true}]", `unknown key "exec" in health[0]: want one of http, limit, name, socket, status, timeout, unit`},
+		{"too many checks", "health: [" + strings.Repeat("{unit: a.service},", 65) + "]", "r:4:9: health: 65 checks: want at most 64"},
 		{"channel", "update: {repository: 'https://x', root: r, channel: A/B}", `update.channel "A/B": want`},
 	} {
 		t.Run(test.name, func(t *testing.T) {

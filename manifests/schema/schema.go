@@ -31,6 +31,12 @@ func Recipe() ([]byte, error) {
 					{Type: "string", Pattern: `^0[0-7]{1,4}$`},
 					{Type: "integer"},
 				}}
+			case reflect.TypeFor[manifests.Statuses]():
+				status := &jsonschema.Schema{Type: "integer", Minimum: "100", Maximum: "599"}
+				one := uint64(1)
+				return &jsonschema.Schema{OneOf: []*jsonschema.Schema{status, {Type: "array", Items: status, MinItems: &one}}}
+			case reflect.TypeFor[manifests.Duration]():
+				return &jsonschema.Schema{Type: "string", Pattern: `^([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))+$`}
 			case reflect.TypeFor[manifests.Arch]():
 				return &jsonschema.Schema{Type: "string", Enum: []any{manifests.AMD64, manifests.ARM64}}
 			case reflect.TypeFor[manifests.Version]():
