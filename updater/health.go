@@ -8,8 +8,7 @@ import (
 	"github.com/proa-os/proa/updater/health"
 )
 
-// healthChecks are those of this host. Whoever watches for a while keeps them: they
-// remember what they saw.
+// healthChecks are those of this host. They remember what they saw.
 func (u *Updater) healthChecks() *health.Checks {
 	systemctl := u.Host.Systemctl
 	if _, err := os.Stat("/run/systemd/system"); err != nil { // see sd_booted(3)
@@ -27,4 +26,9 @@ func (u *Updater) healthChecks() *health.Checks {
 
 // runHealthChecks waits until every health check has passed. The error names
 // those that did not within their time, and why.
-func (s *session) runHealthChecks(ctx context.Context) error { return s.healthChecks().Run(ctx) }
+func (s *session) runHealthChecks(ctx context.Context) error {
+	if s.checks == nil {
+		s.checks = s.healthChecks()
+	}
+	return s.checks.Run(ctx)
+}

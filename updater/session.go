@@ -13,6 +13,7 @@ import (
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/updater/bootcontrol"
+	"github.com/proa-os/proa/updater/health"
 	"github.com/proa-os/proa/updater/hostfs"
 	"github.com/proa-os/proa/updater/journal"
 )
@@ -32,6 +33,7 @@ type session struct {
 	record   journal.Record
 	recorded bool // the journal held a record
 
+	checks  *health.Checks // made by the first use
 	closers []func()
 }
 
