@@ -21,14 +21,19 @@ func TestEveryPowerCutOfARecordedMachineLeavesAWholeSlot(t *testing.T) {
 	}
 	r := newRecorder(t, first)
 	r.start("update")
-	r.run(fmt.Sprintf("mkdir -p /etc/proa && printf 'repository: %s\\nchannel: r%s\\n' > /etc/proa/agent.yaml && sync", shared.url, second))
+	r.configure()
 	r.mark("configure")
 	r.agent("update")
-	judgeAll(t, r.stop())
+	update := r.stop()
+	updateStates := judgeAll(t, update)
 
 	r.start("commit")
 	r.agent("rollback")
-	judgeAll(t, r.stop())
+	commit := r.stop()
+	commitStates := judgeAll(t, commit)
+
+	bootSome(t, update, updateStates, size(1, 30))
+	bootSome(t, commit, commitStates, size(1, 20))
 }
 
 // bounds are how many states there are of each write and flush.
@@ -36,26 +41,29 @@ func bounds() replay.Bounds {
 	return replay.Bounds{Torn: size(1, 6), Each: size(2, 200), Reordered: size(2, 20)}
 }
 
-// judgeAll judges all states of a recording.
-func judgeAll(t *testing.T, r *recording) {
+// each visits every state of the recording, always the same ones.
+func (r *recording) each(t *testing.T, visit func(*replay.Disk, replay.State) error) error {
 	t.Helper()
 	f, err := os.Open(r.disk)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	disk, err := replay.NewDisk(f, info.Size(), r.writes)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	j, err := judge.New(disk, released(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	return disk.Each(0, bounds(), seed, func(s replay.State) error { return visit(disk, s) })
+}
+
+// judgeAll judges all states of a recording, whose machine is off, and returns
+// how many there are.
+func judgeAll(t *testing.T, r *recording) int {
+	t.Helper()
 	for _, s := range r.settings {
 		t.Logf("%s: variables between entries %d and %d: %+v", r.name, s.from, s.till, s.Variables)
 	}
@@ -64,8 +72,19 @@ func judgeAll(t *testing.T, r *recording) {
 		written += int64(len(w.Data))
 	}
 	t.Logf("%s: %d entries, %d bytes, sections %v", r.name, len(r.writes), written, r.sections)
-	faults := map[string]int{}
-	err = disk.Each(0, bounds(), seed, func(s replay.State) error {
+	known := released(t)
+	var j *judge.Judge
+	var last *replay.Disk
+	states := 0
+	faults := map[string]bool{}
+	err := r.each(t, func(disk *replay.Disk, s replay.State) (err error) {
+		if j == nil { // before the first write
+			if j, err = judge.New(disk, known); err != nil {
+				return err
+			}
+		}
+		last = disk
+		states++
 		report.add("power cuts: states", 1)
 		if s.Way == replay.Prefix {
 			report.add("power cuts: prefixes", 1)
@@ -80,7 +99,8 @@ func judgeAll(t *testing.T, r *recording) {
 				return err
 			}
 			report.add("power cuts: "+string(fault.Kind), 1)
-			if faults[err.Error()]++; faults[err.Error()] == 1 {
+			if !faults[err.Error()] {
+				faults[err.Error()] = true
 				t.Errorf("%s: %s, variables %+v: %v", r.name, s, v.Variables, err)
 			}
 		}
@@ -89,7 +109,8 @@ func judgeAll(t *testing.T, r *recording) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantSame(t, disk, r.after)
+	wantSame(t, last, r.after)
+	return states
 }
 
 // wantSame checks that all writes together make the disk that QEMU left: that

@@ -26,6 +26,7 @@ type recording struct {
 	after     string           // path of the disk, as long as the machine stays off
 	writes    []writelog.Entry // to the disk
 	settings  []setting        // of the variables
+	moments   []moment         // when the firmware wrote
 	sections  []section
 	variables []byte // the store before
 	flash     []writelog.Entry
@@ -87,6 +88,25 @@ func (r *recorder) start(name string) {
 		r.t.Fatal(err)
 	}
 	r.current = &recording{name: name, disk: base, variables: store}
+	r.switchOn()
+	if r.watch, err = newWatch(r.boot); err != nil {
+		r.t.Fatal(err)
+	}
+	r.awaitReady()
+	// Small requests: more of them may be cut apart.
+	r.run(fmt.Sprintf("echo %d > /sys/block/vda/queue/max_sectors_kb", size(128, 16)))
+	r.mark("boot")
+}
+
+// power boots the machine without a recording.
+func (r *recorder) power() {
+	r.t.Helper()
+	r.switchOn()
+	r.awaitReady()
+}
+
+func (r *recorder) switchOn() {
+	r.t.Helper()
 	b, err := r.machine.Boot(r.t.Context())
 	if err != nil {
 		r.t.Fatal(err)
@@ -95,19 +115,33 @@ func (r *recorder) start(name string) {
 	r.t.Cleanup(func() {
 		b.PowerCut()
 		if r.t.Failed() {
-			r.t.Logf("end of the console:\n%s", b.Console(30))
+			r.t.Logf("end of the console of boot %d:\n%s", b.Number, b.Console(30))
 		}
 	})
-	if r.watch, err = newWatch(b); err != nil {
+}
+
+// awaitReady waits until the guest answers and no agent runs in it.
+func (r *recorder) awaitReady() {
+	r.t.Helper()
+	if err := r.boot.WaitReady(r.wait()); err != nil {
 		r.t.Fatal(err)
 	}
-	if err := b.WaitReady(r.wait()); err != nil {
-		r.t.Fatal(err)
+	r.run("while pidof proa-agent > /dev/null; do usleep 200000; done")
+}
+
+// configure points the agent at the second release.
+func (r *recorder) configure() {
+	r.t.Helper()
+	r.run(fmt.Sprintf("mkdir -p /etc/proa && printf 'repository: %s\nchannel: r%s\n' > /etc/proa/agent.yaml && sync", shared.url, second))
+}
+
+// reset ends a boot as the guest would.
+func (r *recorder) reset() {
+	r.t.Helper()
+	_, _ = r.boot.Run(r.wait(), "reboot") // whose answer may not arrive
+	if reason, err := r.boot.Wait(r.wait()); err != nil || reason != machine.ReasonReset {
+		r.t.Fatalf("the boot ended with %q, %v", reason, err)
 	}
-	// Small requests: more of them may be cut apart.
-	r.run(fmt.Sprintf("while pidof proa-agent > /dev/null; do usleep 200000; done; echo %d > /sys/block/vda/queue/max_sectors_kb", size(128, 16)))
-	r.mark("boot")
-	r.t.Logf("%s: ready after %.1f s", name, time.Since(b.Start).Seconds())
 }
 
 // run runs a command in the guest and returns what it printed.
@@ -142,11 +176,8 @@ func (r *recorder) agent(args string) {
 // stop resets the guest in an orderly way, and returns what was recorded.
 func (r *recorder) stop() *recording {
 	r.t.Helper()
-	_, _ = r.boot.Run(r.wait(), "reboot") // whose answer may not arrive
-	if reason, err := r.boot.Wait(r.wait()); err != nil || reason != machine.ReasonReset {
-		r.t.Fatalf("the boot ended with %q, %v", reason, err)
-	}
-	settings, err := r.watch.end()
+	r.reset()
+	moments, err := r.watch.end()
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -160,7 +191,8 @@ func (r *recorder) stop() *recording {
 	}
 	r.mark("shutdown")
 	rec.sections[len(rec.sections)-1].end = len(rec.writes)
-	if rec.settings, err = rec.decode(settings); err != nil {
+	rec.moments = moments
+	if rec.settings, err = rec.decode(moments); err != nil {
 		r.t.Fatal(err)
 	}
 	return rec
