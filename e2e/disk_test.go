@@ -53,7 +53,8 @@ func (h *host) mtools(program string, args ...string) []byte {
 func (h *host) wantCommitted(slot partitions.Slot) {
 	h.t.Helper()
 	content := h.mtools("mtype", "::/"+esp.LoaderConfPath)
-	if !bytes.Contains(content, []byte("default proa-"+slot.String()+".efi\n")) {
+	oneShot, counted := "default proa-"+slot.String()+".efi\n", "default *-"+slot.String()+"[.+]??*\n"
+	if !bytes.HasPrefix(content, []byte(oneShot)) && !bytes.HasPrefix(content, []byte(counted)) {
 		h.t.Fatalf("loader.conf does not name slot %s:\n%s", slot, content)
 	}
 }
