@@ -10,6 +10,7 @@ import (
 	"github.com/proa-os/proa/cmd/internal/cli"
 	"github.com/proa-os/proa/manifests/strictyaml"
 	"github.com/proa-os/proa/updater"
+	"github.com/proa-os/proa/updater/journal"
 )
 
 // Exit codes beside those that all programs share (docs/reference/agent.md).
@@ -49,6 +50,8 @@ running, 7 repository not reachable, 10 (check only) an update is available.`,
 		newUpdateCommand(),
 		newCommitCommand(),
 		newRollbackCommand(),
+		newCancelCommand(),
+		newUnblockCommand(),
 		newRecoverCommand(),
 		newRepairCommand(),
 		newJudgeCommand(),
@@ -130,6 +133,14 @@ func explain(ctx context.Context, err error) error {
 // that failed.
 func wentBack(reason string) error {
 	return cli.Exit(exitWentBack, fmt.Errorf("the newest trial went back: %s", reason))
+}
+
+// wentBackLast is wentBack when the newest trial is one that did.
+func wentBackLast(last *journal.Result) error {
+	if !updater.WentBack(last) {
+		return nil
+	}
+	return wentBack(fmt.Sprintf("%s: %s", last.Version, last.Reason))
 }
 
 // notes tells on standard error what recovery found.

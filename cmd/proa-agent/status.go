@@ -1,8 +1,11 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -11,6 +14,7 @@ import (
 	"github.com/proa-os/proa/cmd/internal/cli"
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/updater"
+	"github.com/proa-os/proa/updater/daemon"
 	"github.com/proa-os/proa/updater/journal"
 )
 
@@ -52,47 +56,113 @@ code is 5 while the newest trial is one that went back.`,
 // printStatus writes one line for each thing there is to say.
 func printStatus(w io.Writer, s updater.Status, now time.Time) error {
 	table := tabwriter.NewWriter(w, 0, 8, 3, ' ', 0)
-	standing := map[string]string{
+	fmt.Fprintf(table, "running\t%s\tslot %s\t%s\n", s.Running.Version, s.Running.Slot, standingText(s, now))
+	if p := s.Pending; p != nil {
+		fmt.Fprintf(table, "pending\t%s\tslot %s\tthe next boot tries it\n", orUnknown(p.Version), p.Slot)
+	}
+	if i := s.Installing; i != nil {
+		fmt.Fprintf(table, "begun\t%s\tslot %s\t%s\n", orUnknown(i.Version), i.Slot, installingText(s))
+	}
+	table.Flush()
+	printAvailable(w, s.Available, s.NotAsked)
+	if last := s.Last; last != nil {
+		line(w, "last", orUnknown(last.Version), lastText(s, last))
+		if last.Journal != "" {
+			line(w, "", last.Journal, "what it wrote last")
+		}
+	}
+	for _, earlier := range slices.Backward(s.History) {
+		line(w, "before", orUnknown(earlier.Version), resultText(&earlier))
+	}
+	for _, b := range s.Blocked {
+		if s.Last != nil && b.Version == s.Last.Version {
+			continue // the line above says it
+		}
+		line(w, "blocked", orUnknown(b.Version), fmt.Sprintf("since %s: %s", minute(b.When), b.Reason))
+	}
+	printAgent(w, s.Agent)
+	if s.Degraded != "" {
+		line(w, "degraded", s.Degraded)
+	}
+	for _, problem := range s.Problems {
+		line(w, "problem", problem)
+	}
+	return nil
+}
+
+// line writes a line with its word in front.
+func line(w io.Writer, word string, rest ...string) {
+	fmt.Fprintf(w, "%-12s%s\n", word, strings.Join(rest, "   "))
+}
+
+func standingText(s updater.Status, now time.Time) string {
+	text := map[string]string{
 		"committed": "committed",
 		"trial":     "on trial, not judged yet",
 		"failed":    "failed its trial; a reboot leads back",
 		"visiting":  "not the committed slot, and no trial",
 	}[s.Running.Standing]
 	if s.Running.Since != nil {
-		standing += " " + ago(now.Sub(*s.Running.Since))
+		text += " " + ago(now.Sub(*s.Running.Since))
 	}
-	fmt.Fprintf(table, "running\t%s\tslot %s\t%s\n", s.Running.Version, s.Running.Slot, standing)
-	if p := s.Pending; p != nil {
-		fmt.Fprintf(table, "pending\t%s\tslot %s\tthe next boot tries it\n", orUnknown(p.Version), p.Slot)
+	if s.WatchUntil != nil {
+		text += ", watched until " + minute(*s.WatchUntil)
 	}
-	table.Flush()
-	printAvailable(w, s.Available, s.NotAsked)
-	if last := s.Last; last != nil {
-		fmt.Fprintf(w, "last        %s   %s\n", orUnknown(last.Version), lastText(s, last))
+	return text
+}
+
+func installingText(s updater.Status) string {
+	switch {
+	case s.RetryAfter != nil:
+		return fmt.Sprintf("trials without a verdict: %d; not tried again before %s", s.Installing.Tries, minute(*s.RetryAfter))
+	case s.Phase == journal.Verified:
+		return "complete, and not to be tried yet"
 	}
-	for _, b := range s.Blocked {
-		if s.Last != nil && b.Version == s.Last.Version {
-			continue // the line above says it
-		}
-		fmt.Fprintf(w, "blocked     %s   since %s: %s\n", orUnknown(b.Version), b.When.Local().Format("2006-01-02 15:04"), b.Reason)
+	return "not complete: update goes on with it, cancel gives it up"
+}
+
+// minute is a time as people read it.
+func minute(t time.Time) string { return t.Local().Format("2006-01-02 15:04") }
+
+func resultText(r *journal.Result) string {
+	tried := r.When
+	if r.Armed != nil {
+		tried = *r.Armed
 	}
-	for _, problem := range s.Problems {
-		fmt.Fprintf(w, "problem     %s\n", problem)
+	text := fmt.Sprintf("tried %s, %s", minute(tried), r.Outcome)
+	if r.Reason != "" {
+		text += ": " + r.Reason
 	}
-	return nil
+	return text
 }
 
 func lastText(s updater.Status, last *journal.Result) string {
-	text := fmt.Sprintf("tried %s, %s", last.When.Local().Format("2006-01-02 15:04"), last.Outcome)
-	if last.Reason != "" {
-		text += ": " + last.Reason
-	}
+	text := resultText(last)
 	for _, b := range s.Blocked {
 		if b.Version == last.Version {
 			return text + "; blocked"
 		}
 	}
 	return text
+}
+
+// printAgent tells what the daemon does, if one runs.
+func printAgent(w io.Writer, raw json.RawMessage) {
+	var state daemon.State
+	if len(raw) == 0 || json.Unmarshal(raw, &state) != nil {
+		return
+	}
+	text := []string{string(state.Activity)}
+	if state.WaitsFor != "" {
+		text = append(text, "waits for "+state.WaitsFor)
+	}
+	if state.NextPoll != nil {
+		text = append(text, "asks again "+minute(*state.NextPoll))
+	}
+	if w := state.Window; w != nil {
+		text = append(text, "window "+minute(w.Opens))
+	}
+	line(w, "agent", strings.Join(text, ", "))
 }
 
 func printAvailable(w io.Writer, a *updater.Available, notAsked string) {

@@ -60,7 +60,8 @@ func newRecoverCommand() *cobra.Command {
 		Use:   "recover",
 		Short: "Tidy up after an update that was cut",
 		Long: `Bring the host to a state that later work can start from. Every command that
-writes does this first, so there is seldom a reason to run it by itself.`,
+writes does this first, so there is seldom a reason to run it by itself. Ends
+with 5 when the newest trial is one that went back.`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			u, err := newUpdater(cmd)
@@ -73,7 +74,10 @@ writes does this first, so there is seldom a reason to run it by itself.`,
 				return explain(cmd.Context(), err)
 			}
 			if cli.JSON(cmd) {
-				return cli.PrintJSON(cmd.OutOrStdout(), found)
+				if err := cli.PrintJSON(cmd.OutOrStdout(), found); err != nil {
+					return err
+				}
+				return wentBackLast(found.Last)
 			}
 			if len(found.Notes) == 0 {
 				found.Notes = []string{"nothing to recover"}
@@ -81,7 +85,7 @@ writes does this first, so there is seldom a reason to run it by itself.`,
 			for _, line := range found.Notes {
 				fmt.Fprintln(cmd.OutOrStdout(), line)
 			}
-			return nil
+			return wentBackLast(found.Last)
 		},
 	}
 }
@@ -131,8 +135,8 @@ func finish(cmd *cobra.Command, v updater.Verdict, err error) error {
 	switch {
 	case v.Outcome == string(journal.WentBack):
 		return wentBack(v.Reason)
-	case v.Outcome == updater.OutcomeNone && updater.WentBack(v.Last):
-		return wentBack(fmt.Sprintf("%s: %s", v.Last.Version, v.Last.Reason))
+	case v.Outcome == updater.OutcomeNone:
+		return wentBackLast(v.Last)
 	}
 	return nil
 }
@@ -147,7 +151,9 @@ func printVerdict(cmd *cobra.Command, v updater.Verdict) error {
 		text = fmt.Sprintf("%s leads now, in slot %s", v.Version, v.Slot)
 	case string(journal.WentBack):
 		text = fmt.Sprintf("%s in slot %s is given up: %s", v.Version, v.Slot, v.Reason)
-	case "armed":
+	case updater.OutcomeCancelled:
+		text = fmt.Sprintf("cancelled: %s in slot %s is given up", orUnknown(v.Version), v.Slot)
+	case updater.ResultArmed:
 		text = fmt.Sprintf("the next boot tries %s in slot %s", v.Version, v.Slot)
 	}
 	_, err := fmt.Fprintln(cmd.OutOrStdout(), text)

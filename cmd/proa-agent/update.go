@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -51,12 +52,19 @@ func newUpdateCommand() *cobra.Command {
 		Short: "Install what the channel names and arm its trial",
 		Long: `Install what the channel names into the slot that does not run, and make the
 next boot try it once. The machine goes on running as it is until it is rebooted:
-say --reboot to do that at once.
+say --reboot to do that at once. With --stage everything is done but for the last
+step: nothing boots the release until 'update' is said again.
+
+A release that came back without a verdict, after a panic or a power cut say, is
+not tried again before a pause has passed: --now does not wait for that.
 
 An update that was cut anywhere is simply run again; what was downloaded and is
 still right is not downloaded twice.`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if options.Stage && (reboot || options.Now) {
+				return cli.Usage(cmd, errors.New("--stage with --now or --reboot: a staged release is not tried"))
+			}
 			u, err := newUpdater(cmd)
 			if err != nil {
 				return err
@@ -69,6 +77,9 @@ still right is not downloaded twice.`,
 			if err := printUpdated(cmd, done, reboot); err != nil {
 				return err
 			}
+			if done.Result == updater.ResultUpToDate && updater.WentBack(done.Last) {
+				return wentBackLast(done.Last)
+			}
 			if done.Result != updater.ResultArmed || !reboot {
 				return nil
 			}
@@ -76,6 +87,8 @@ still right is not downloaded twice.`,
 		},
 	}
 	cmd.Flags().BoolVar(&reboot, "reboot", false, "reboot into the trial when it is armed")
+	cmd.Flags().BoolVar(&options.Stage, "stage", false, "install it, and do not arm its trial")
+	cmd.Flags().BoolVar(&options.Now, "now", false, "try it although it came back without a verdict a short while ago")
 	cmd.Flags().BoolVar(&options.RetryBlocked, "retry-blocked", false, "install the release even though it failed here before")
 	return cmd
 }
@@ -94,7 +107,10 @@ func printUpdated(cmd *cobra.Command, done updater.Updated, reboot bool) error {
 		fmt.Fprintf(out, ", %s of the image was there already", bytesText(done.Reused))
 	}
 	fmt.Fprintln(out)
-	if !reboot {
+	switch {
+	case done.Result == updater.ResultStaged:
+		fmt.Fprintln(out, "nothing boots it yet: 'proa-agent update --now' arms its trial, 'proa-agent cancel' gives it up")
+	case !reboot:
 		fmt.Fprintln(out, "the next boot tries it: reboot when it suits you")
 	}
 	return nil
