@@ -28,6 +28,10 @@ type backend struct {
 	// boot plays the firmware and the loader once, with what they write. It shares
 	// no code with the backend. An error means that the machine does not come up.
 	boot func(dir string) (started, error)
+	// spare names the scenarios that have a sync which they could do without, and
+	// why; refused the one that the backend refuses, and with what.
+	spare   map[string]string
+	refused map[string]error
 }
 
 // started is what a boot came to.
@@ -44,10 +48,18 @@ func (s started) String() string {
 }
 
 var backends = []backend{
-	{"oneshot", installOneShot, oneShotIn, bootOneShot},
-	{"grub", installGRUB, grubIn, bootGRUB},
-	{"uboot", installUBoot, ubootIn, bootUBoot},
-	{"uboot that counts", installCountingUBoot, ubootIn, bootUBoot},
+	{name: "oneshot", install: installOneShot, control: oneShotIn, boot: bootOneShot},
+	{
+		name: "counted", install: installCounted, control: countedIn, boot: bootCounted,
+		spare: map[string]string{
+			"arm again":                 "the old trial is removed by what a roll back does, and made again with the same name",
+			"roll back a running trial": "a trial that was counted down is over, whether or not its file is there",
+		},
+		refused: map[string]error{"commit with the next trial armed": ErrUncounted},
+	},
+	{name: "grub", install: installGRUB, control: grubIn, boot: bootGRUB},
+	{name: "uboot", install: installUBoot, control: ubootIn, boot: bootUBoot},
+	{name: "uboot that counts", install: installCountingUBoot, control: ubootIn, boot: bootUBoot},
 }
 
 func installOneShot(t testing.TB, dir string) {
@@ -61,6 +73,41 @@ func oneShotIn(fs hostfs.FS, dir string) Control {
 	drive := efivars.HardDrive{Number: 1, Start: 2048, Size: 4096, GUID: partitions.DeriveGUID("test", "esp")}
 	return &OneShot{FS: fs, ESP: filepath.Join(dir, "esp"), Vars: efivars.New(fs, filepath.Join(dir, "vars")), Disk: drive, Loader: loader}
 }
+
+func installCounted(t testing.TB, dir string) {
+	proof := esp.Entry{Proof: true, Committed: partitions.SlotA, Done: 1}
+	check(t, os.MkdirAll(filepath.Join(dir, "esp/loader/entries"), 0o755))
+	check(t, os.WriteFile(filepath.Join(dir, "esp/loader/entries", proof.Name()), proof.Content(), 0o600))
+	check(t, os.WriteFile(filepath.Join(dir, "esp/loader/loader.conf"), esp.LayoutCounted.Conf(partitions.SlotA), 0o600))
+	check(t, os.WriteFile(filepath.Join(dir, "running"), []byte("a"), 0o600))
+}
+
+// counting is a Counted that knows what runs whenever it is asked. There are no
+// variables.
+type counting struct {
+	fs  hostfs.FS
+	dir string
+}
+
+func countedIn(fs hostfs.FS, dir string) Control { return counting{fs, dir} }
+
+func (c counting) now() *Counted {
+	raw, err := os.ReadFile(filepath.Join(c.dir, "running"))
+	if err != nil {
+		panic(err) // a test has removed its file
+	}
+	running, _ := partitions.ParseSlot(string(raw))
+	return &Counted{FS: c.fs, ESP: filepath.Join(c.dir, "esp"), Vars: efivars.New(c.fs, filepath.Join(c.dir, "none")), Running: running}
+}
+
+func (c counting) Name() string                                 { return c.now().Name() }
+func (c counting) KernelPath(s partitions.Slot) (string, error) { return c.now().KernelPath(s) }
+func (c counting) RemoveTemporary() error                       { return c.now().RemoveTemporary() }
+func (c counting) State() (State, error)                        { return c.now().State() }
+func (c counting) Disarm(s partitions.Slot) error               { return c.now().Disarm(s) }
+func (c counting) Arm(s partitions.Slot) error                  { return c.now().Arm(s) }
+func (c counting) Commit(s partitions.Slot) error               { return c.now().Commit(s) }
+func (c counting) Rollback() error                              { return c.now().Rollback() }
 
 func installGRUB(t testing.TB, dir string) {
 	check(t, os.MkdirAll(filepath.Join(dir, "esp/grub"), 0o755))

@@ -11,6 +11,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"testing"
 	"unicode/utf16"
 )
 
@@ -83,6 +84,44 @@ func bootOneShot(dir string) (started, error) {
 		return started{}, err
 	}
 	return start(dir, started{slot, once != ""})
+}
+
+// panics is a test whose Fatal is a panic.
+type panics struct{ testing.TB }
+
+func (panics) Helper()           {}
+func (panics) Fatal(args ...any) { panic(fmt.Errorf("%s", fmt.Sprint(args...))) }
+func (panics) Fatalf(format string, args ...any) {
+	panic(fmt.Errorf(format, args...))
+}
+
+// bootCounted is systemd-boot without variables (see sdboot).
+func bootCounted(dir string) (s started, err error) {
+	defer func() {
+		if failed, ok := recover().(error); ok {
+			err = failed
+		}
+	}()
+	conf, err := os.ReadFile(filepath.Join(dir, "esp/loader/loader.conf"))
+	if err != nil {
+		return started{}, err
+	}
+	committed := strings.TrimPrefix(string(conf), "default *-")[:1]
+	// The loader passes over a trial without a kernel image; but there should be none.
+	trials, err := filepath.Glob(filepath.Join(dir, "esp/loader/entries/t-"+committed+"+[1-9]*"))
+	if err != nil {
+		return started{}, err
+	}
+	other := map[string]string{"a": "b", "b": "a"}[committed]
+	if len(trials) > 0 && wholeKernel(dir, other) != nil {
+		return started{}, fmt.Errorf("%s would try slot %s: %w", trials, other, wholeKernel(dir, other))
+	}
+	kernel := sdboot{dir: filepath.Join(dir, "esp")}.boot(panics{})
+	slot := strings.TrimSuffix(strings.TrimPrefix(kernel, "proa-"), ".efi")
+	if err := os.WriteFile(filepath.Join(dir, "running"), []byte(slot), 0o600); err != nil {
+		return started{}, err
+	}
+	return start(dir, started{slot, slot != committed})
 }
 
 // bootGRUB is what grub.cfg says (see TestGRUBScriptDecidesAsTheSuiteDoes).
