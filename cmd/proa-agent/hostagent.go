@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os/exec"
 	"time"
 
 	"github.com/proa-os/proa/fetch"
@@ -14,7 +16,12 @@ import (
 )
 
 // hostAgent is the updater as the daemon sees it.
-type hostAgent struct{ u *updater.Updater }
+type hostAgent struct {
+	u *updater.Updater
+	// watchUnit is the service that runs "proa-agent watch"; empty means that
+	// the daemon's own process does that.
+	watchUnit string
+}
 
 // Running implements daemon.Agent.
 func (a hostAgent) Running(ctx context.Context) (manifests.Version, partitions.Slot, error) {
@@ -22,8 +29,19 @@ func (a hostAgent) Running(ctx context.Context) (manifests.Version, partitions.S
 	return status.Running.Version, status.Running.Slot, err
 }
 
-// Watch implements daemon.Agent.
-func (a hostAgent) Watch(context.Context) error { return nil }
+// Watch implements daemon.Agent. Health checks are programs of the machine's
+// owner, which the daemon's sandbox is not made for.
+func (a hostAgent) Watch(ctx context.Context) error {
+	if a.watchUnit == "" {
+		_, err := a.u.Watch(ctx)
+		return err
+	}
+	out, err := exec.CommandContext(ctx, "systemctl", "start", "--wait", a.watchUnit).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("systemctl start %s: %w: %.200s", a.watchUnit, err, bytes.TrimSpace(out))
+	}
+	return nil
+}
 
 // Check implements daemon.Agent.
 func (a hostAgent) Check(ctx context.Context) (daemon.Offer, error) {
@@ -31,21 +49,44 @@ func (a hostAgent) Check(ctx context.Context) (daemon.Offer, error) {
 	return daemon.Offer{Version: found.Version, Release: found.Release, News: found.News}, sort(err)
 }
 
-// Stage implements daemon.Agent.
-func (a hostAgent) Stage(ctx context.Context) (daemon.Offer, error) { return a.Check(ctx) }
+// Stage implements daemon.Agent. A trial that somebody armed stays armed.
+func (a hostAgent) Stage(ctx context.Context) (daemon.Offer, error) {
+	status, err := a.u.Status(ctx, false)
+	if err != nil {
+		return daemon.Offer{}, err
+	}
+	if status.Pending != nil {
+		offer, err := a.Check(ctx)
+		offer.News = offer.News && offer.Version == status.Pending.Version
+		return offer, err
+	}
+	done, err := a.u.Update(ctx, updater.UpdateOptions{Stage: true})
+	return offerOf(done), sort(err)
+}
 
 // Arm implements daemon.Agent.
 func (a hostAgent) Arm(ctx context.Context) (daemon.Offer, error) {
 	done, err := a.u.Update(ctx, updater.UpdateOptions{})
-	return daemon.Offer{Version: done.Version, Release: done.Release, News: done.Result == updater.ResultArmed}, sort(err)
+	return offerOf(done), sort(err)
 }
 
-// TakeBack implements daemon.Agent.
-func (a hostAgent) TakeBack(context.Context) error { return errNotYet }
+// TakeBack implements daemon.Agent. Without a trial what is staged stays.
+func (a hostAgent) TakeBack(ctx context.Context) error {
+	status, err := a.u.Status(ctx, false)
+	if err != nil || status.Pending == nil {
+		return err
+	}
+	_, err = a.u.Cancel(ctx)
+	return err
+}
 
 // RetryAfter implements daemon.Agent.
 func (a hostAgent) RetryAfter(context.Context) (time.Time, string, error) {
-	return time.Time{}, "", nil
+	return time.Time{}, "", nil // Arm refuses
+}
+
+func offerOf(done updater.Updated) daemon.Offer {
+	return daemon.Offer{Version: done.Version, Release: done.Release, News: done.Result == updater.ResultArmed || done.Result == updater.ResultStaged}
 }
 
 // sort tells the daemon what an error is about. It stays what it is for explain.

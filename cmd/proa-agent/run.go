@@ -23,6 +23,7 @@ import (
 
 func newRunCommand() *cobra.Command {
 	var now, once bool
+	var watchUnit string
 	cmd := &cobra.Command{
 		Use:   "run",
 		Short: "Look for updates, install them, and reboot inside maintenance windows (run by the service manager)",
@@ -42,7 +43,7 @@ downloaded is kept.`,
 			// Of the program's own context SIGHUP is an end.
 			ctx, stop := signal.NotifyContext(context.WithoutCancel(cmd.Context()), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			d, err := newDaemon(cmd, now, stop)
+			d, err := newDaemon(cmd, now, watchUnit, stop)
 			if err != nil {
 				return err
 			}
@@ -55,7 +56,27 @@ downloaded is kept.`,
 	}
 	cmd.Flags().BoolVar(&now, "now", false, "ask the repository at once, without waiting for as long as the jitter is")
 	cmd.Flags().BoolVar(&once, "once", false, "ask once, reboot if it is time for that, and end: for a timer")
+	cmd.Flags().StringVar(&watchUnit, "watch-unit", "", "service that runs 'proa-agent watch', to be started in place of watching in this process")
 	return cmd
+}
+
+func newWatchCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "watch",
+		Short: "Watch a release that was committed a while ago (run by the service manager)",
+		Long: `Run what is left of the watch after a commit: the health checks are repeated, and
+when one does not pass the machine goes back to the other slot, blocks the
+release and resets. Ends at once when there is nothing to watch.`,
+		Args: cli.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			u, err := newUpdater(cmd)
+			if err != nil {
+				return err
+			}
+			v, err := u.Watch(cmd.Context())
+			return finish(cmd, v, err)
+		},
+	}
 }
 
 // heed passes on the signals that ask the daemon for something.
@@ -85,27 +106,27 @@ func heed(d *daemon.Daemon) (stop func()) {
 
 // newDaemon is the daemon of this host. Stop ends it, on hosts that cannot
 // reboot.
-func newDaemon(cmd *cobra.Command, now bool, stop func()) (*daemon.Daemon, error) {
+func newDaemon(cmd *cobra.Command, now bool, watchUnit string, stop func()) (*daemon.Daemon, error) {
 	host, err := hostOf(cmd)
 	if err != nil {
 		return nil, err
 	}
-	manager := &notify.Manager{}
+	manager, sink := &notify.Manager{}, events.Default()
 	var rebooter daemon.Rebooter = logind.Manager{}
 	if host.ResetFile != "" {
 		rebooter = plainRebooter{host, stop}
 	}
 	d, err := daemon.New(daemon.Config{
 		Load: func() (config.Settings, daemon.Agent, error) {
-			u, err := newUpdaterOf(host, manager.Progress(progress.Silent()))
+			u, err := newUpdaterOf(host, sink, manager.Progress(progress.Silent()))
 			if err != nil {
 				return config.Settings{}, nil, err
 			}
-			return u.Settings, hostAgent{u}, nil
+			return u.Settings, hostAgent{u, watchUnit}, nil
 		},
 		Rebooter:  rebooter,
 		Random:    rand.Int64N,
-		Events:    events.Default(),
+		Events:    sink,
 		StateFile: filepath.Join(host.Run, "agent.json"),
 		Manager:   manager,
 		AtOnce:    now,
@@ -116,12 +137,12 @@ func newDaemon(cmd *cobra.Command, now bool, stop func()) (*daemon.Daemon, error
 	return d, os.MkdirAll(host.Run, 0o755)
 }
 
-func newUpdaterOf(host updater.Host, report progress.Reporter) (*updater.Updater, error) {
+func newUpdaterOf(host updater.Host, sink events.Sink, report progress.Reporter) (*updater.Updater, error) {
 	settings, err := updater.LoadSettings(host.Config...)
 	if err != nil {
 		return nil, err
 	}
-	return updater.New(updater.Config{Host: host, Settings: settings, Version: cli.Version, Progress: report})
+	return updater.New(updater.Config{Host: host, Settings: settings, Version: cli.Version, Progress: report, Events: sink})
 }
 
 // plainRebooter is for hosts of plain files.
@@ -137,5 +158,3 @@ func (r plainRebooter) Reboot(ctx context.Context, _ string, _ bool) error {
 	defer r.stop()
 	return u.Reboot(ctx)
 }
-
-var errNotYet = errors.New("not yet")

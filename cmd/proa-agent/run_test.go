@@ -78,7 +78,9 @@ func TestRunOnceGoesAsFarAsPolicyAndWindowsAllow(t *testing.T) {
 		t.Errorf("%d reboots inside a window", s.host.Resets(t))
 	}
 	s.leads("b", "1.1.0")
+	s.host.Configure(t, "watch: 0s\n")
 	s.exits(0, "", "judge")
+	s.exits(0, "", "watch")
 	s.exits(0, "", "run", "--once")
 	s.leads("b", "1.1.0")
 	if _, err := os.Stat(s.host.Path("run/agent.json")); !os.IsNotExist(err) {

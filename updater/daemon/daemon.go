@@ -27,7 +27,7 @@ import (
 )
 
 // Agent is what the daemon asks of the host's updater. Each may be called again
-// after it was cut.
+// after it was cut. Check, Stage and Arm tell of their errors themselves.
 type Agent interface {
 	// Running is the release that runs, and its slot.
 	Running(ctx context.Context) (manifests.Version, partitions.Slot, error)

@@ -45,7 +45,6 @@ func (d *Daemon) rebootOnce(ctx context.Context) {
 	case errors.As(err, &later):
 		d.reboot.notBefore, d.reboot.why = later.until, later.why
 	default:
-		d.failed("reboot", err)
 		d.reboot.notBefore = d.Now().Round(0).Add(d.reboot.backoff.Failed(0))
 		d.reboot.why = oneLine(err)
 	}
@@ -62,6 +61,7 @@ func (e *laterError) Error() string { return e.why }
 func (d *Daemon) armAndReboot(ctx context.Context) error {
 	at, why, err := d.agent.RetryAfter(ctx)
 	if err != nil {
+		d.failed("status", err)
 		return err
 	}
 	if at.After(d.Now()) {
@@ -72,14 +72,15 @@ func (d *Daemon) armAndReboot(ctx context.Context) error {
 		return err
 	}
 	armed, err := d.agent.Arm(ctx)
-	if errors.Is(err, ErrBusy) {
-		return &laterError{d.Now().Add(busyPause), err.Error()}
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrBusy):
+		return &laterError{d.Now().Add(busyPause), oneLine(err)}
+	case errors.Is(err, ErrRefused):
+		return &laterError{d.nextPoll, oneLine(err)}
+	case err != nil:
 		d.takeBack(ctx)
 		return err
-	}
-	if !armed.News {
+	case !armed.News:
 		d.ready = nil
 		return nil
 	}
@@ -153,6 +154,7 @@ func (d *Daemon) leave(ctx context.Context, armed Offer, forced bool) error {
 		d.takeBack(ctx)
 		return later
 	case err != nil:
+		d.failed("reboot", err)
 		d.takeBack(ctx)
 		return err
 	}
@@ -165,8 +167,10 @@ func (d *Daemon) leave(ctx context.Context, armed Offer, forced bool) error {
 		return nil
 	case <-timer.C:
 	}
+	err = fmt.Errorf("the reboot did not come about within %s", rebootPatience)
+	d.failed("reboot", err)
 	d.takeBack(ctx)
-	return fmt.Errorf("the reboot did not come about within %s", rebootPatience)
+	return err
 }
 
 // takeBack works also when the daemon is being ended. What it takes back is to
