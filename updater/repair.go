@@ -8,11 +8,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/partitions/verity"
 	"github.com/proa-os/proa/progress"
+	"github.com/proa-os/proa/updater/events"
 	"github.com/proa-os/proa/updater/hostfs"
 	"github.com/proa-os/proa/updater/journal"
 	"github.com/proa-os/proa/updater/slots"
@@ -85,6 +87,7 @@ func (u *Updater) Repair(ctx context.Context, options RepairOptions) (Repaired, 
 		err = r.check(ctx)
 	} else {
 		err = r.run(ctx)
+		u.emitFailure(ctx, "repair", err)
 	}
 	return r.found, err
 }
@@ -118,10 +121,15 @@ func (r *repair) run(ctx context.Context) error {
 		return err
 	}
 	r.found.Result = RepairWhole
-	return runSteps(ctx, []step{
+	err := runSteps(ctx, []step{
 		{"repairing the slot", r.repairSlot},
 		{"repairing the kernel image", r.repairUKI},
 	})
+	if err == nil && r.found.Result == RepairRepaired {
+		r.emit(about(events.Repaired, r.target, strings.Join(r.found.Damaged, ", "),
+			events.Bytes, fmt.Sprint(r.found.Downloaded+r.done.Downloaded)))
+	}
+	return err
 }
 
 func (r *repair) repairSlot(ctx context.Context) (err error) {

@@ -130,21 +130,20 @@ func (s *session) lock() error {
 
 // checkRunningSlot makes sure that the slot that proa-init named has the booted
 // root hash. The other slot may hold the same release; opening it for writing
-// then shows that the kernel does not use it (hostfs.FS.OpenWritable).
+// then shows that the kernel does not use it (hostfs.FS.OpenWritable). Or it may
+// be one that cannot be read.
 func (s *session) checkRunningSlot() error {
-	for _, letter := range partitions.Slots() {
-		slot, err := s.disk.slot(letter, false)
-		if err != nil {
-			return err
-		}
-		holds, err := slot.Holds(s.facts.Root)
-		slot.Close()
-		if err != nil {
-			return fmt.Errorf("slot %s: %w", letter, err)
-		}
-		if letter == s.facts.Slot && !holds {
-			return fmt.Errorf("slot %s was booted, by %s; but it does not have the booted root hash", letter, s.host.Boot)
-		}
+	slot, err := s.disk.slot(s.facts.Slot, false)
+	if err != nil {
+		return err
+	}
+	defer slot.Close()
+	holds, err := slot.Holds(s.facts.Root)
+	if err != nil {
+		return fmt.Errorf("slot %s: %w", s.facts.Slot, err)
+	}
+	if !holds {
+		return fmt.Errorf("slot %s was booted, by %s; but it does not have the booted root hash", s.facts.Slot, s.host.Boot)
 	}
 	return nil
 }

@@ -3,14 +3,14 @@
 // judges the trial, and commits it or goes back.
 //
 // An Updater is made with New. Check, Update, Cancel, Unblock, Commit, Rollback,
-// Recover, Judge, Watch, Deadline and Status are what the agent's commands call.
+// Recover, Repair, Judge, Watch, Deadline and Status are what the agent's commands call.
 // Every one that writes takes the host's lock and first recovers from whatever
 // was cut before. OrderOfWrites is an update, step by step; package lifecycle is
 // where a machine can stand, and what recovery makes of it.
 //
 // What must hold at every moment: the committed slot is complete, verified and
-// once booted healthy. Nothing here ever writes to the committed slot or to
-// the running one, and the partition table is only read.
+// once booted healthy. Nothing here ever writes to the running slot, only Repair
+// to the committed one, and the partition table is only read.
 package updater
 
 import (

@@ -15,6 +15,9 @@ import (
 
 	"github.com/proa-os/proa/cmd/internal/cli"
 	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/partitions"
+	"github.com/proa-os/proa/partitions/esp"
+	"github.com/proa-os/proa/partitions/verity"
 	"github.com/proa-os/proa/repository"
 	"github.com/proa-os/proa/updater/testhost"
 )
@@ -59,7 +62,7 @@ func (w *world) publish(t testing.TB, spec testhost.Spec) *testhost.Release {
 
 // TestScripts runs the command line as a user does: each file in
 // testdata/script is a session on a host of plain files. Beside the agent they
-// have: publish VERSION, boot SLOT, health NAME SCRIPT, exits CODE COMMAND….
+// have: publish VERSION, boot SLOT, rot, health NAME SCRIPT, exits CODE COMMAND….
 func TestScripts(t *testing.T) {
 	type key struct{}
 	testscript.Run(t, testscript.Params{
@@ -89,6 +92,9 @@ func TestScripts(t *testing.T) {
 					ts.Fatalf("booted slot %s, want %s", booted.Slot, args[0])
 				}
 			},
+			"rot": func(ts *testscript.TestScript, _ bool, _ []string) {
+				ts.Check(rot(ts.Value(key{}).(*world).host))
+			},
 			"exits": func(ts *testscript.TestScript, _ bool, args []string) {
 				want, err := strconv.Atoi(args[0])
 				ts.Check(err)
@@ -100,6 +106,24 @@ func TestScripts(t *testing.T) {
 			},
 		},
 	})
+}
+
+// rot damages data block 7 of slot b and its kernel image.
+func rot(host *testhost.Host) error {
+	for path, at := range map[string]int64{
+		host.Path("disk.raw"):                             host.Offset(partitions.RoleRootB) + 7*verity.BlockSize,
+		host.Path("esp/" + esp.UKIPath(partitions.SlotB)): 5000,
+	} {
+		f, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		_, err = f.WriteAt([]byte("rotten"), at)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // TestKilledAgentIsRunAgainAndConverges kills the real program at random
