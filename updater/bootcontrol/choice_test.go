@@ -105,6 +105,14 @@ func convertCut(t *testing.T, to string, n int, loss powercut.Loss) bool {
 	return err != nil
 }
 
+func TestOldEntriesDoNotComeToLifeWithAConversion(t *testing.T) {
+	c, l := newUnproven(t)
+	check(t, os.WriteFile(filepath.Join(c.ESP, esp.LoaderConfPath), esp.LoaderConf(partitions.SlotA), 0o600))
+	check(t, c.entries().create(esp.Entry{Committed: partitions.SlotA, Left: 3}))
+	check(t, Convert(c.FS, c.ESP, c.Vars, NameCounted))
+	l.wantBoots(t, "a", "a")
+}
+
 func TestOnlyBackendsWithTheSameLoaderAreExchanged(t *testing.T) {
 	c, _ := newCounted(t)
 	for to, want := range map[string]string{NameGRUB: "another boot loader", "": "another boot loader", NameOneShot: "EFI variables"} {
