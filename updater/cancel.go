@@ -55,6 +55,48 @@ func (u *Updater) Cancel(ctx context.Context) (Verdict, error) {
 	return v, s.finishCancelling()
 }
 
+// Disarm takes back the trial that Update armed and keeps the release staged:
+// the next boot is the committed slot. A cut in it may cost the staged release as
+// well, as Cancel does. Without an armed update the outcome is none.
+func (u *Updater) Disarm(ctx context.Context) (Verdict, error) {
+	s, err := u.open(true)
+	if err != nil {
+		return Verdict{}, err
+	}
+	defer s.close()
+	notes, err := s.recover(ctx)
+	if err != nil {
+		return Verdict{}, err
+	}
+	v := s.verdict(notes)
+	target := s.record.Target
+	if s.standing() != lifecycle.Settled || s.record.Phase != journal.Armed || target == nil || s.ledBefore(*target) {
+		return v, nil
+	}
+	v.Outcome, v.Version, v.Slot = ResultStaged, target.Version, target.Slot
+	if err := s.noteCancelling(); err != nil {
+		return v, err
+	}
+	if err := s.control.Rollback(); err != nil {
+		return v, err
+	}
+	err = s.write(func(r *journal.Record) {
+		r.Phase, r.BootID, r.ArmedAt = journal.Verified, "", nil
+		r.Tries = max(0, r.Tries-1) // it was none
+	})
+	if err == nil {
+		s.emit(about(events.Staged, *target, "its trial was taken back"))
+	}
+	return v, err
+}
+
+// ledBefore reports whether the release in the slot is one that was committed
+// there.
+func (s *session) ledBefore(target journal.Target) bool {
+	known := s.release(target.Slot)
+	return known != nil && sameRoot(known.RootHash, target.RootHash)
+}
+
 // noteCancelling comes before a trial is taken back: a cut in between leaves a
 // trial that is known to be given up, not one that seems to have failed.
 func (s *session) noteCancelling() error {
@@ -81,9 +123,7 @@ func (s *session) finishCancelling() error {
 	if err := s.reload(); err != nil {
 		return err
 	}
-	known := s.release(target.Slot)
-	ledBefore := known != nil && sameRoot(known.RootHash, target.RootHash)
-	if !ledBefore && target.Slot == s.facts.Slot.Other() && target.Slot != s.boot.Committed {
+	if !s.ledBefore(target) && target.Slot == s.facts.Slot.Other() && target.Slot != s.boot.Committed {
 		if err := s.giveUpSlot(target); err != nil {
 			return err
 		}

@@ -222,3 +222,25 @@ func TestUnblockLetsAReleaseInAgain(t *testing.T) {
 		})
 	}
 }
+
+func TestDisarmedReleaseIsStagedStill(t *testing.T) {
+	f := newFleet(t)
+	f.update(t)
+	v, err := f.host.Updater(t, nil).Disarm(t.Context())
+	if err != nil || v.Outcome != updater.ResultStaged {
+		t.Fatalf("verdict %+v, %v", v, err)
+	}
+	if v, err := f.host.Updater(t, nil).Disarm(t.Context()); err != nil || v.Outcome != updater.OutcomeNone {
+		t.Errorf("again: verdict %+v, %v", v, err)
+	}
+	f.boot(t, partitions.SlotA)
+	if v := f.judge(t); updater.WentBack(v.Last) {
+		t.Errorf("%+v is said to have gone back: it was never tried", v.Last)
+	}
+	if r := record(t, f.host); r.Tries != 0 || r.Phase != journal.Verified {
+		t.Errorf("journal %+v: want a release that was never tried", r)
+	}
+	if done := f.update(t); done.Downloaded != 0 {
+		t.Errorf("downloaded %d bytes of a release that was staged", done.Downloaded)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/proa-os/proa/cmd/internal/cli"
 	"github.com/proa-os/proa/manifests/strictyaml"
 	"github.com/proa-os/proa/updater"
+	"github.com/proa-os/proa/updater/events"
 	"github.com/proa-os/proa/updater/journal"
 )
 
@@ -71,16 +72,11 @@ func newUpdater(cmd *cobra.Command) (*updater.Updater, error) {
 	if err != nil {
 		return nil, err
 	}
-	settings, err := updater.LoadSettings(host.Config...)
-	if err != nil {
-		return nil, configError(err)
+	sink := events.Silent() // a host of plain files has no journal of its own
+	if host.ResetFile == "" {
+		sink = events.Journal(events.JournalSocket, sink)
 	}
-	u, err := updater.New(updater.Config{
-		Host:     host,
-		Settings: settings,
-		Version:  cli.Version,
-		Progress: cli.Progress(cmd),
-	})
+	u, err := newUpdaterOf(host, sink, cli.Progress(cmd))
 	if err != nil {
 		return nil, configError(err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -135,6 +136,8 @@ func finish(cmd *cobra.Command, v updater.Verdict, err error) error {
 	switch {
 	case v.Outcome == string(journal.WentBack):
 		return wentBack(v.Reason)
+	case v.Outcome == updater.OutcomeNone && v.Reason != "": // there was nothing to go back to
+		return cli.Exit(cli.ExitError, errors.New(v.Reason))
 	case v.Outcome == updater.OutcomeNone:
 		return wentBackLast(v.Last)
 	}
