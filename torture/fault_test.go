@@ -24,6 +24,7 @@ var failing = map[string]bool{
 // TestAFailingDiskIsNamedAndTheNextRunWorks lets each write and each sync of
 // the real program fail once.
 func TestAFailingDiskIsNamedAndTheNextRunWorks(t *testing.T) {
+	t.Parallel()
 	for _, c := range commands {
 		t.Run(c.name, func(t *testing.T) {
 			ready := newFleet(t)
@@ -60,7 +61,7 @@ func failsAt(t *testing.T, ready *fleet, c command, p place, errno, text string)
 	case !strings.Contains(r.output, text):
 		t.Errorf("%s: the error does not name it:\n%s", name, r.output)
 	}
-	if err := f.untouched(t); err != nil {
+	if err := c.safe(t, f); err != nil {
 		t.Errorf("%s: %v", name, err)
 	}
 	if again := f.run(t, c.args...); again.code != 0 {

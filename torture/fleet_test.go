@@ -49,6 +49,7 @@ func newFleet(t *testing.T) *fleet {
 		old:    testhost.NewRelease(t, testhost.Spec{Version: first}),
 		next:   testhost.NewRelease(t, testhost.Spec{Version: second}),
 	}
+	repository.Publish(t, f.old)
 	repository.Publish(t, f.next)
 	f.host = testhost.NewSized(t, f.server.url, repository.Root(t), f.old, 1)
 	f.host.Know(f.next)
@@ -107,25 +108,31 @@ func (f *fleet) boots(t *testing.T, slot partitions.Slot, release *testhost.Rele
 	return nil
 }
 
-// untouched checks that slot a and its kernel image hold the old release.
-func (f *fleet) untouched(t *testing.T) error {
+// whole checks that a slot and its kernel image hold the release, every byte.
+func (f *fleet) whole(t *testing.T, slot partitions.Slot, release *testhost.Release) error {
 	t.Helper()
-	content, err := f.slot(t, partitions.SlotA, len(f.old.Image))
+	content, err := f.slot(t, slot, len(release.Image))
 	if err != nil {
 		return err
 	}
-	if content != string(f.old.Image) {
-		return fmt.Errorf("slot a was written to")
+	if content != string(release.Image) {
+		return fmt.Errorf("slot %s does not hold release %s", slot, release.Release.Version)
 	}
-	uki, err := os.ReadFile(f.host.Path("esp/EFI/Linux/proa-a.efi"))
+	uki, err := os.ReadFile(f.host.Path("esp/EFI/Linux/" + slot.UKI()))
 	if err != nil {
 		return err
 	}
-	if string(uki) != string(f.old.UKI) {
-		return fmt.Errorf("the kernel image of slot a was written to")
+	if string(uki) != string(release.UKI) {
+		return fmt.Errorf("the kernel image of slot %s is not that of release %s", slot, release.Release.Version)
 	}
 	return nil
 }
+
+// oldWhole is whole for slot a.
+func oldWhole(t *testing.T, f *fleet) error { return f.whole(t, partitions.SlotA, f.old) }
+
+// newWhole is whole for slot b.
+func newWhole(t *testing.T, f *fleet) error { return f.whole(t, partitions.SlotB, f.next) }
 
 // slot is the start of a slot's content.
 func (f *fleet) slot(t *testing.T, slot partitions.Slot, size int) (string, error) {
@@ -141,22 +148,25 @@ func (f *fleet) slot(t *testing.T, slot partitions.Slot, size int) (string, erro
 }
 
 // missing is how many bytes of the next release's root file belong to chunks
-// that slot b does not hold.
-func (f *fleet) missing(t *testing.T) int64 {
+// that slot b does not hold, and how many there are from the first of those on.
+func (f *fleet) missing(t *testing.T) (missing, rest int64) {
 	t.Helper()
 	content, err := f.slot(t, partitions.SlotB, len(f.next.Image))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var sum int64
 	size := int(f.next.Transport.Root.ChunkSize)
 	for i, chunk := range f.next.Transport.Root.Chunks {
 		end := min((i+1)*size, len(content))
-		if content[i*size:end] != string(f.next.Image[i*size:end]) {
-			sum += chunk.Size
+		held := content[i*size:end] == string(f.next.Image[i*size:end])
+		if !held {
+			missing += chunk.Size
+		}
+		if !held || rest > 0 {
+			rest += chunk.Size
 		}
 	}
-	return sum
+	return missing, rest
 }
 
 // server stands before a repository, and counts.

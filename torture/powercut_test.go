@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/proa-os/proa/torture/judge"
 	"github.com/proa-os/proa/torture/replay"
@@ -16,6 +17,7 @@ import (
 // machines tell their disk and their firmware, from an update to its commit and
 // back, and judges every state that a power cut could have left.
 func TestEveryPowerCutOfARecordedMachineLeavesAWholeSlot(t *testing.T) {
+	t.Parallel()
 	if err := shared.ready(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -24,16 +26,26 @@ func TestEveryPowerCutOfARecordedMachineLeavesAWholeSlot(t *testing.T) {
 	r.configure()
 	r.mark("configure")
 	r.agent("update")
+	r.agent("cancel")
+	r.agent("update")
 	update := r.stop()
 	updateStates := judgeAll(t, update)
 
 	r.start("commit")
+	r.run("dd if=/dev/zero of=/dev/vda2 bs=4096 seek=500 count=40 conv=notrunc,fsync 2> /dev/null")
+	r.mark("damage")
+	r.agent("repair")
 	r.agent("rollback")
 	commit := r.stop()
 	commitStates := judgeAll(t, commit)
 
+	if full {
+		r.start("back")
+		judgeAll(t, r.stop())
+	}
+
 	bootSome(t, update, updateStates, size(1, 30))
-	bootSome(t, commit, commitStates, size(1, 20))
+	bootSome(t, commit, commitStates, size(0, 20))
 }
 
 // bounds are how many states there are of each write and flush.
@@ -75,7 +87,7 @@ func judgeAll(t *testing.T, r *recording) int {
 	known := released(t)
 	var j *judge.Judge
 	var last *replay.Disk
-	states := 0
+	states, began := 0, time.Now()
 	faults := map[string]bool{}
 	err := r.each(t, func(disk *replay.Disk, s replay.State) (err error) {
 		if j == nil { // before the first write
@@ -110,6 +122,7 @@ func judgeAll(t *testing.T, r *recording) int {
 		t.Fatal(err)
 	}
 	wantSame(t, last, r.after)
+	t.Logf("%s: %d states judged in %.1f s", r.name, states, time.Since(began).Seconds())
 	return states
 }
 

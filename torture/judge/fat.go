@@ -14,7 +14,9 @@ import (
 // with no care for what is not asked for. See "FAT: General Overview of On-Disk
 // Format", version 1.03, sections 3 to 7.
 type volume struct {
-	r        io.ReaderAt // from the start of the partition
+	disk     Disk
+	start    int64       // of the partition
+	r        io.ReaderAt // from there on
 	cluster  int64       // bytes
 	table    int64       // offset of the first table
 	data     int64       // offset of cluster 2
@@ -35,7 +37,8 @@ const (
 	fileMost   = 256 << 20 // bytes of one file
 )
 
-func openVolume(r io.ReaderAt, size int64) (*volume, error) {
+func openVolume(disk Disk, at place) (*volume, error) {
+	r, size := io.NewSectionReader(disk, at.start, at.size), at.size
 	var boot [512]byte
 	if _, err := r.ReadAt(boot[:], 0); err != nil {
 		return nil, err
@@ -45,7 +48,7 @@ func openVolume(r io.ReaderAt, size int64) (*volume, error) {
 	if boot[510] != 0x55 || boot[511] != 0xaa || word(11) != 512 || boot[13] == 0 || word(22) != 0 {
 		return nil, errors.New("boot sector: not FAT32 with sectors of 512 bytes")
 	}
-	v := &volume{r: r, cluster: int64(boot[13]) * 512, table: word(14) * 512, root: uint32(long(44))}
+	v := &volume{disk: disk, start: at.start, r: r, cluster: int64(boot[13]) * 512, table: word(14) * 512, root: uint32(long(44))}
 	v.data = v.table + int64(boot[16])*long(36)*512
 	if total := long(32) * 512; total > size || total <= v.data {
 		return nil, fmt.Errorf("boot sector: a volume of %d bytes in a partition of %d", total, size)
@@ -80,19 +83,42 @@ func (v *volume) read(first uint32, size int64) ([]byte, error) {
 		return nil, err
 	}
 	out := make([]byte, min(size, int64(len(chain))*v.cluster))
-	for i := 0; i < len(chain); {
-		run := 1
-		for i+run < len(chain) && chain[i+run] == chain[i]+uint32(run) {
-			run++
-		}
-		at := int64(i) * v.cluster
-		piece := out[at:min(int64(len(out)), at+int64(run)*v.cluster)]
-		if _, err := v.r.ReadAt(piece, v.data+int64(chain[i]-2)*v.cluster); err != nil {
+	done := int64(0)
+	for _, run := range v.runs(chain) {
+		piece := out[done:min(int64(len(out)), done+run.size)]
+		if _, err := v.r.ReadAt(piece, run.start); err != nil {
 			return nil, err
 		}
-		i += run
+		done += run.size
 	}
 	return out, nil
+}
+
+// runs are where the clusters of a chain are, neighbours as one.
+func (v *volume) runs(chain []uint32) []place {
+	var all []place
+	for i, cluster := range chain {
+		if i > 0 && cluster == chain[i-1]+1 {
+			all[len(all)-1].size += v.cluster
+			continue
+		}
+		all = append(all, place{v.data + int64(cluster-2)*v.cluster, v.cluster})
+	}
+	return all
+}
+
+// key tells contents of a file apart: equal ones mean that it is the same.
+func (v *volume) key(n node) (string, error) {
+	chain, err := v.chain(n.first, min(n.size, fileMost))
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", n.name, err)
+	}
+	key := binary.LittleEndian.AppendUint64(nil, uint64(n.size))
+	for _, run := range v.runs(chain) {
+		key = binary.LittleEndian.AppendUint64(key, uint64(run.start))
+		key = binary.LittleEndian.AppendUint64(key, v.disk.Fingerprint(v.start+run.start, run.size))
+	}
+	return string(key), nil
 }
 
 // content is the whole of a file.

@@ -69,6 +69,7 @@ type Judge struct {
 	known  map[[sha256.Size]byte]bool // UKIs that were released; nil means any
 
 	boots map[uint64]bootPart // what the boot partition says, by its fingerprint
+	files map[string]image    // its large files
 	slots map[slotKey]error
 	fresh int // verdicts that were not kept ones
 }
@@ -79,7 +80,7 @@ type place struct{ start, size int64 }
 // New is a judge of states of a disk that is good now. UKIs that are not known
 // are unverified; known nil means that all are.
 func New(disk Disk, known map[[sha256.Size]byte]bool) (*Judge, error) {
-	j := &Judge{known: known, boots: map[uint64]bootPart{}, slots: map[slotKey]error{}}
+	j := &Judge{known: known, boots: map[uint64]bootPart{}, files: map[string]image{}, slots: map[slotKey]error{}}
 	var err error
 	if j.table, err = readTable(disk); err != nil {
 		return nil, err
@@ -154,18 +155,18 @@ func (j *Judge) bootPart(disk Disk) bootPart {
 	part, kept := j.boots[key]
 	if !kept {
 		j.fresh++
-		part = readBootPart(io.NewSectionReader(disk, p.start, p.size), p.size)
+		part = j.readBootPart(disk, p)
 		j.boots[key] = part
 	}
 	return part
 }
 
-func readBootPart(r io.ReaderAt, size int64) bootPart {
-	v, err := openVolume(r, size)
+func (j *Judge) readBootPart(disk Disk, at place) bootPart {
+	v, err := openVolume(disk, at)
 	if err != nil {
 		return bootPart{err: fmt.Errorf("boot partition: %w", err)}
 	}
-	loader, err := v.file("EFI/BOOT/BOOTX64.EFI")
+	loader, err := v.find("EFI/BOOT/BOOTX64.EFI")
 	if err != nil {
 		return bootPart{err: err}
 	}
@@ -173,7 +174,7 @@ func readBootPart(r io.ReaderAt, size int64) bootPart {
 	if err != nil {
 		return bootPart{err: err}
 	}
-	part := bootPart{loader: sha256.Sum256(loader), entries: map[string]image{}}
+	part := bootPart{loader: j.image(v, loader).digest, entries: map[string]image{}}
 	for line := range strings.Lines(string(conf)) {
 		if words := strings.Fields(line); len(words) == 2 && words[0] == "default" {
 			part.wanted = words[1]
@@ -189,7 +190,7 @@ func readBootPart(r io.ReaderAt, size int64) bootPart {
 	}
 	for _, f := range files {
 		if !f.folder && strings.EqualFold(path.Ext(f.name), ".efi") {
-			part.entries[strings.ToLower(f.name)] = v.image(f)
+			part.entries[strings.ToLower(f.name)] = j.image(v, f)
 		}
 	}
 	return part
@@ -201,6 +202,20 @@ func (v *volume) file(name string) ([]byte, error) {
 		return nil, err
 	}
 	return v.content(n)
+}
+
+// image is what is in a program; what was read before is not read again.
+func (j *Judge) image(v *volume, n node) image {
+	key, err := v.key(n)
+	if err != nil {
+		return image{err: err}
+	}
+	i, kept := j.files[key]
+	if !kept {
+		i = v.image(n)
+		j.files[key] = i
+	}
+	return i
 }
 
 // image reads a kernel image with the standard library's reader.
