@@ -10,6 +10,8 @@ import (
 
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/updater/etc"
+	"github.com/proa-os/proa/updater/journal"
+	"github.com/proa-os/proa/updater/lifecycle"
 	"github.com/proa-os/proa/updater/migrations"
 )
 
@@ -27,6 +29,8 @@ type Kept struct {
 	VarFormat int `json:"varFormat,omitempty"`
 	// OneWay says that the machine then cannot go back to the release before.
 	OneWay bool `json:"oneWay,omitempty"`
+
+	format int // of /var that the release works with
 }
 
 // Warnings are sentences for whoever starts the update.
@@ -65,7 +69,7 @@ func (s *session) weigh(ctx context.Context, o offer) (Kept, error) {
 	if err != nil {
 		return Kept{}, err
 	}
-	kept := Kept{EtcConflicts: etc.Conflicts(changes, now, next)}
+	kept := Kept{EtcConflicts: etc.Conflicts(changes, now, next), format: next.VarFormat()}
 	v := s.formattedVar()
 	if err := v.Reaches(next); err != nil {
 		return Kept{}, refuse(o.Release.Version, "%v", err)
@@ -113,34 +117,62 @@ func (s *session) offeredState(ctx context.Context, o offer) (manifests.State, e
 	return state, nil
 }
 
-// migrateUp brings /var to the format of the running release, which leads.
-func (s *session) migrateUp(ctx context.Context) error {
-	release, err := s.host.releaseState()
-	if err != nil {
-		return err
+// migrate brings /var to the format of the running release, where that leads.
+// A release is not taken back because of it here: the watch does that, where
+// it may.
+func (s *session) migrate(ctx context.Context) (notes []string) {
+	if s.standing() != lifecycle.Settled {
+		return nil
 	}
-	return s.formattedVar().Up(ctx, release)
+	release, err := s.host.releaseState()
+	if err == nil {
+		v := s.formattedVar()
+		v.Step = func(to int, down bool) { notes = append(notes, migrationNote(to, down)) }
+		err = v.Up(ctx, release)
+	}
+	if err != nil {
+		s.emitFailure(ctx, "migrate", err)
+		notes = append(notes, err.Error())
+	}
+	return notes
 }
 
-// migrateDown brings /var back to a format that an older release works with;
-// without migrations in between there is nothing to do.
-func (s *session) migrateDown(ctx context.Context, to int) error {
+func migrationNote(to int, down bool) string {
+	if down {
+		return fmt.Sprintf("took back the migration of /var to format %d", to)
+	}
+	return fmt.Sprintf("migrated /var to format %d", to)
+}
+
+// isMigrated reports as an error that /var does not have the format of the
+// running release, which leads.
+func (s *session) isMigrated() error {
 	release, err := s.host.releaseState()
 	if err != nil {
 		return err
 	}
-	return s.formattedVar().Down(ctx, release, max(to, manifests.FirstVarFormat))
+	return s.formattedVar().Is(release)
+}
+
+// migrateDown brings /var back to the format that an older release works with.
+// What runs until the reboot has to bear that.
+func (s *session) migrateDown(ctx context.Context, target journal.Target) error {
+	release, err := s.host.releaseState()
+	if err != nil {
+		return err
+	}
+	return s.formattedVar().Down(ctx, release, max(target.VarFormat, manifests.FirstVarFormat))
 }
 
 // mayGoBackTo refuses a way back over migrations of /var that cannot be undone.
-func (s *session) mayGoBackTo(v manifests.Version, format int) error {
+func (s *session) mayGoBackTo(target journal.Target) error {
 	release, err := s.host.releaseState()
 	if err != nil {
 		return err
 	}
-	err = s.formattedVar().MayGoDown(release, max(format, manifests.FirstVarFormat))
+	err = s.formattedVar().MayGoDown(release, max(target.VarFormat, manifests.FirstVarFormat))
 	if errors.Is(err, migrations.ErrIrreversible) {
-		return refuse(v, "it works with an older format of /var: %v", err)
+		return refuse(target.Version, "it works with an older format of /var: %v", err)
 	}
 	return err
 }

@@ -175,6 +175,11 @@ func (s *session) running() journal.Target {
 		RootHash:      s.facts.Root.Hash[:],
 		SecurityEpoch: s.facts.Image.SecurityEpoch,
 	}
+	// Of a release whose document cannot be read no format is known, which is the
+	// first: a way back to it is refused rather than taken in vain.
+	if state, err := s.host.releaseState(); err == nil {
+		running.VarFormat = state.VarFormat()
+	}
 	for _, known := range []*journal.Target{s.record.Target, s.release(s.facts.Slot)} {
 		if known != nil && sameRoot(known.RootHash, running.RootHash) {
 			running.Release = known.Release

@@ -78,6 +78,7 @@ type Available struct {
 	Refused  string            `json:"refused,omitempty"` // why it would not be installed
 	Download int64             `json:"download"`          // bytes at the most
 	Size     int64             `json:"size"`              // bytes of the root image
+	Kept                       // what it would mean for /etc and /var
 }
 
 // Status reads how the host stands. With online it also asks the repository,
@@ -197,6 +198,12 @@ func (s *session) problems() []string {
 	if s.disk.table.Damaged != "" {
 		problems = append(problems, "partition table: "+s.disk.table.Damaged)
 	}
+	// A trial works with the format of the release before it.
+	if at := s.standing(); at == lifecycle.Settled || at == lifecycle.Visiting {
+		if err := s.isMigrated(); err != nil {
+			problems = append(problems, err.Error())
+		}
+	}
 	return problems
 }
 
@@ -235,8 +242,14 @@ func (s *session) check(ctx context.Context) (Available, error) {
 	if err == nil && found.News {
 		err = s.mayRetry(o)
 	}
-	if err != nil {
+	if err == nil && found.News {
+		found.Kept, err = s.weigh(ctx, o)
+	}
+	var refusal *Refusal
+	if errors.As(err, &refusal) {
 		found.News, found.Refused = false, err.Error()
+	} else if err != nil {
+		return Available{}, err
 	}
 	return found, err
 }

@@ -50,7 +50,7 @@ func (u *Updater) Judge(ctx context.Context) (Verdict, error) {
 		return v, s.resetTrial()
 	case lifecycle.Trial:
 	default:
-		v.Notes = append(v.Notes, s.confirmBoot()...)
+		v.Notes = append(append(v.Notes, s.confirmBoot()...), s.migrate(ctx)...)
 		return v, nil
 	}
 	running := s.running()
@@ -67,7 +67,7 @@ func (u *Updater) Judge(ctx context.Context) (Verdict, error) {
 	if err := s.commit(time.Duration(s.Settings.Watch)); err != nil {
 		return v, err
 	}
-	v.Notes = append(v.Notes, s.confirmBoot()...)
+	v.Notes = append(append(v.Notes, s.confirmBoot()...), s.migrate(ctx)...)
 	return v, nil
 }
 
@@ -149,7 +149,11 @@ func (u *Updater) Commit(ctx context.Context) (Verdict, error) {
 		return v, nil
 	case lifecycle.Trial:
 		v.Outcome = string(journal.Committed)
-		return v, s.commit(0)
+		if err := s.commit(0); err != nil {
+			return v, err
+		}
+		v.Notes = append(v.Notes, s.migrate(ctx)...)
+		return v, nil
 	case lifecycle.Visiting:
 		lost, err := s.committedIsLost(ctx)
 		if err != nil {
@@ -209,6 +213,9 @@ func (u *Updater) Rollback(ctx context.Context) (Verdict, error) {
 	if err != nil {
 		return v, err
 	}
+	if err := s.migrateDown(ctx, target); err != nil {
+		return v, err
+	}
 	running, before, now := s.running(), s.record, s.now()
 	err = s.write(func(r *journal.Record) {
 		r.Releases[running.Slot.String()] = running
@@ -249,6 +256,9 @@ func (s *session) rollbackTarget(ctx context.Context) (journal.Target, error) {
 	target = *known
 	if b, blocked := s.record.BlockOf(target.Release, target.RootHash); blocked {
 		return journal.Target{}, refuse(target.Version, "blocked on this host: %s", b.Reason)
+	}
+	if err := s.mayGoBackTo(target); err != nil {
+		return journal.Target{}, err
 	}
 	if err := s.verifySlot(ctx, other, root); err != nil {
 		return journal.Target{}, fmt.Errorf("slot %s: %w", other, err)

@@ -33,6 +33,7 @@ type Updated struct {
 	Slot       string            `json:"slot,omitempty"` // that the next boot tries
 	Downloaded int64             `json:"downloaded"`     // bytes
 	Reused     int64             `json:"reused"`         // bytes of the root image that were in the slot already
+	Kept                         // what it means for /etc and /var
 	Last       *journal.Result   `json:"last,omitempty"` // how the newest trial ended
 	Notes      []string          `json:"notes,omitempty"`
 }
@@ -99,6 +100,10 @@ func (u *Updater) update(ctx context.Context, options UpdateOptions) (Updated, e
 			return done, err
 		}
 	}
+	if done.Kept, err = s.weigh(ctx, offered); err != nil {
+		return done, err
+	}
+	done.Notes = append(done.Notes, done.Kept.Warnings()...)
 	done.Result, done.Slot = ResultArmed, s.facts.Slot.Other().String()
 	i := &installation{session: s, offer: offered, stage: options.Stage, done: done}
 	err = i.install(ctx)
@@ -138,6 +143,7 @@ func (i *installation) install(ctx context.Context) error {
 		Version:       i.offer.Release.Version,
 		RootHash:      i.offer.Release.Root.Hash,
 		SecurityEpoch: i.offer.Release.SecurityEpoch,
+		VarFormat:     i.done.format,
 	}
 	if i.record.Phase == journal.Armed && i.record.Target != nil && i.record.Target.Release == i.target.Release && i.boot.Armed == i.target.Slot {
 		return nil

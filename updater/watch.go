@@ -28,7 +28,11 @@ func (u *Updater) Watch(ctx context.Context) (Verdict, error) {
 	}
 	watched := &session{Updater: u, host: u.Host} // enough for health checks
 	for {
-		if err := watched.runHealthChecks(ctx); ctx.Err() != nil {
+		err := watched.runHealthChecks(ctx)
+		if err == nil {
+			err = watched.isMigrated()
+		}
+		if ctx.Err() != nil {
 			return v, context.Cause(ctx)
 		} else if err != nil {
 			return u.endWatch(ctx, journal.Reason(err.Error()))
@@ -107,6 +111,13 @@ func (u *Updater) endWatch(ctx context.Context, reason string) (Verdict, error) 
 		}
 		v.Reason, err = s.stay(reason, err)
 		v.Last = s.record.Last
+		return v, err
+	}
+	if err := s.migrateDown(ctx, target); err != nil {
+		if ctx.Err() == nil {
+			v.Reason, err = s.stay(reason, err)
+			v.Last = s.record.Last
+		}
 		return v, err
 	}
 	v.Outcome = string(journal.WentBack)

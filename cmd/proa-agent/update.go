@@ -26,6 +26,7 @@ update, 0 when the host is up to date, 3 when it must not be installed here.`,
 			if found.Version == "" {
 				return explain(cmd.Context(), err)
 			}
+			notes(cmd, found.Warnings())
 			if cli.JSON(cmd) {
 				if err := cli.PrintJSON(cmd.OutOrStdout(), found); err != nil {
 					return err

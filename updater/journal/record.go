@@ -61,6 +61,8 @@ type Target struct {
 	Version       manifests.Version  `json:"version"`
 	RootHash      manifests.HexBytes `json:"rootHash"`
 	SecurityEpoch uint64             `json:"securityEpoch"`
+	// VarFormat is the format of /var that the release works with; 0 is the first.
+	VarFormat int `json:"varFormat,omitempty"`
 }
 
 // Outcome is how a trial ended.

@@ -129,6 +129,23 @@ func (v Var) Reaches(release manifests.State) error {
 	return err
 }
 
+// Is reports as an error that /var does not have the release's format, or is
+// between two.
+func (v Var) Is(release manifests.State) error {
+	r, err := v.read()
+	switch {
+	case err != nil:
+		return err
+	case r.Toward != 0:
+		return fmt.Errorf("the migration of /var from format %d to %d did not succeed", r.Format, r.Toward)
+	case r.Format < release.VarFormat():
+		return fmt.Errorf("/var has format %d: the running release is to bring it to %d", r.Format, release.VarFormat())
+	case r.Format > release.VarFormat():
+		return fmt.Errorf("/var has format %d: the running release works with %d", r.Format, release.VarFormat())
+	}
+	return nil
+}
+
 // MayGoDown reports as an error which of the running release's migrations
 // keeps a release of an older format from running with this /var.
 func (v Var) MayGoDown(running manifests.State, to int) error {
