@@ -13,8 +13,9 @@ const (
 	blocksMost    = 1 << 32 // 16 TiB of root image
 	// BlockSize is the bytes of a data block and of a hash block.
 	BlockSize = 4096
-	// ChunkSizeMost bounds the memory that a host needs for one chunk.
-	ChunkSizeMost = 64 << 20
+	// ChunkSizeMost bounds the memory that a host needs for one chunk: it has a few
+	// of them at once.
+	ChunkSizeMost = 8 << 20
 )
 
 // ParseRelease reads a release.json strictly: unknown and repeated fields,

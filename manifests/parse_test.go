@@ -89,6 +89,7 @@ func TestParsersRefuseWhatIsWrong(t *testing.T) {
 		{release, goodRelease, `"sha256:`, `"sha512:`, "digest"},
 		{release, goodRelease, `}`, `}}`, "JSON"},
 		{transport, goodTransport, `4194304`, `4194305`, "chunkSize"},
+		{transport, goodTransport, `4194304`, `8392704`, "chunkSize"},
 		{transport, goodTransport, `4194304`, `0`, "chunkSize"},
 		{transport, goodTransport, `4194304`, `1099511627776`, "chunkSize"},
 		{transport, goodTransport, `"size": 600`, `"size": 0`, "chunk 0"},
