@@ -70,6 +70,7 @@ func (s *session) resetTrial() error {
 	if standing := s.standing(); !standing.MayReset() {
 		return fmt.Errorf("resetting the machine: slot %s is %s, not on a trial", s.facts.Slot, standing)
 	}
+	s.keepOwnLastWords()
 	return s.reset()
 }
 

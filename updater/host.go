@@ -12,6 +12,7 @@ import (
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/partitions/cmdline"
 	"github.com/proa-os/proa/partitions/verity"
+	"github.com/proa-os/proa/updater/lastwords"
 )
 
 // Host is where everything is on a host. Tests and benches point it at plain
@@ -34,6 +35,9 @@ type Host struct {
 	Config     []string `yaml:"config"`     // agent.yaml; later ones win
 	HealthDirs []string `yaml:"healthDirs"` // folders of health checks; a name in a later one hides those of earlier ones
 	Systemctl  string   `yaml:"systemctl"`  // the program that knows systemd's units; empty means that nothing is asked of it
+	// LastWords is where the end of a failed boot's log comes from and is kept; nothing is
+	// kept without a folder.
+	LastWords lastwords.Config `yaml:"lastWords"`
 	// ResetFile is a file that is written to in place of a reset, one word a line: for hosts
 	// of plain files. Empty means a real reset.
 	ResetFile string `yaml:"resetFile"`
@@ -56,6 +60,7 @@ func DefaultHost() Host {
 		Config:     []string{"/" + manifests.AgentConfigPath, "/etc/proa/agent.yaml"},
 		HealthDirs: []string{"/usr/lib/proa/health.d", "/etc/proa/health.d"},
 		Systemctl:  "systemctl",
+		LastWords:  lastwords.Config{Dir: "/var/lib/proa/agent/failed"},
 	}
 }
 

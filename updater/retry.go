@@ -1,7 +1,6 @@
 package updater
 
 import (
-	"context"
 	"time"
 
 	"github.com/proa-os/proa/updater/journal"
@@ -46,24 +45,4 @@ func (s *session) mayRetry(o offer) error {
 	}
 	return refuse(o.Release.Version, "it came back without a verdict, trial %d of %d: the next one is not before %s",
 		s.record.Tries, s.Settings.Trials, after.Format("2006-01-02 15:04:05 MST"))
-}
-
-// keepLastWords keeps what the boot that failed wrote to its journal, once, on
-// the slot that the machine came back to.
-func (s *session) keepLastWords(ctx context.Context) error {
-	r := s.record
-	came := r.Phase == journal.Verified || r.Phase == journal.Bad
-	if s.LastWords == nil || !came || !WentBack(r.Last) || r.Last.Journal != "" || r.BootID == s.facts.BootID {
-		return nil
-	}
-	path, err := s.LastWords(ctx, r.BootID)
-	if err != nil && ctx.Err() != nil {
-		return err
-	}
-	return s.write(func(r *journal.Record) {
-		r.BootID = s.facts.BootID // not again
-		last := *r.Last
-		last.Journal = path
-		r.Last = &last
-	})
 }

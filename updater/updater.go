@@ -46,10 +46,6 @@ type Config struct {
 
 	// Events is told what happens to releases; nil means nobody is.
 	Events events.Sink
-	// LastWords keeps the last lines of the journal of a boot that failed, and
-	// gives the path where. An empty id is the boot before this one. Nil means
-	// that none are kept.
-	LastWords func(ctx context.Context, bootID string) (path string, err error)
 }
 
 // Updater does the work of one host.

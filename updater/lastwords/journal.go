@@ -2,12 +2,14 @@ package lastwords
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,7 +19,7 @@ import (
 // running is the log of the boot that runs: its journal or, without one, the
 // kernel's log.
 func (c Config) running(ctx context.Context, trial Trial) text {
-	raw, err := c.journalctl(ctx, "--boot="+trial.Boot)
+	raw, err := c.journalctl(ctx, "--boot="+cmp.Or(trial.Boot, "0"))
 	if err == nil && len(raw) > 0 {
 		return text{"journal of this boot", raw}
 	}
@@ -55,7 +57,7 @@ func (c Config) earlierJournal(ctx context.Context, trial *Trial) ([]byte, error
 		if err != nil {
 			return nil, err
 		}
-		if trial.Boot, err = between(parseBoots(list), trial.After, trial.Now); err != nil {
+		if trial.Boot, err = failedBoot(parseBoots(list), *trial); err != nil {
 			return nil, err
 		}
 	}
@@ -68,37 +70,42 @@ func (c Config) earlierJournal(ctx context.Context, trial *Trial) ([]byte, error
 	return raw, err
 }
 
-// between is the last boot after one and before another.
-func between(boots []string, after, now string) (string, error) {
-	found := ""
-	known := false
-	for _, boot := range boots {
-		switch boot {
-		case after:
-			found, known = "", true
-			continue
-		case now:
-			if !known {
-				return "", errors.New("the boot that armed the trial is not in it")
-			}
-			if found == "" {
-				return "", errors.New("nothing of the failed boot is in it")
-			}
-			return found, nil
-		}
-		found = boot
+// failedBoot is the last boot before the one that runs, unless that is the one
+// that armed the trial.
+func failedBoot(boots []boot, trial Trial) (string, error) {
+	now := slices.IndexFunc(boots, func(b boot) bool { return b.id == trial.Now })
+	if now < 0 {
+		return "", errors.New("this boot is not in it")
 	}
-	return "", errors.New("this boot is not in it")
+	armed := slices.IndexFunc(boots[:now], func(b boot) bool { return b.id == trial.After })
+	switch {
+	case now == 0, armed == now-1, armed < 0 && !trial.Since.IsZero() && boots[now-1].began.Before(trial.Since):
+		return "", errors.New("nothing of the failed boot is in it")
+	case armed < 0 && trial.Since.IsZero():
+		return "", errors.New("the boot that armed the trial is not in it")
+	}
+	return boots[now-1].id, nil
 }
 
-var bootLine = regexp.MustCompile(`^ *-?[0-9]+ ([0-9a-f]{32}) `)
+// boot is one of those that the journal knows.
+type boot struct {
+	id    string
+	began time.Time // when its first entry was written; with UTC to the second
+}
 
-// parseBoots reads what journalctl --list-boots prints: an offset, an id and times, oldest first.
-func parseBoots(list []byte) []string {
-	var boots []string
+var bootLine = regexp.MustCompile(`^ *-?[0-9]+ ([0-9a-f]{32}) [A-Z][a-z]{2} ([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}) UTC`)
+
+// parseBoots reads what journalctl --list-boots --utc prints: an offset, an id and
+// times, oldest first.
+func parseBoots(list []byte) []boot {
+	var boots []boot
 	for line := range bytes.Lines(list) {
-		if found := bootLine.FindSubmatch(line); found != nil {
-			boots = append(boots, string(found[1]))
+		found := bootLine.FindSubmatch(line)
+		if found == nil {
+			continue
+		}
+		if began, err := time.Parse(time.DateTime, string(found[2])); err == nil {
+			boots = append(boots, boot{string(found[1]), began})
 		}
 	}
 	return boots

@@ -25,18 +25,19 @@ import (
 	"github.com/proa-os/proa/manifests"
 )
 
-// Config says where logs come from and go to. See Default.
+// Config says where logs come from and go to. The names in its tags are for the file that
+// describes a host of plain files.
 type Config struct {
-	Dir   string        // required: the folder of the kept logs; made if it is missing
+	Dir   string        `yaml:"dir"` // required: the folder of the kept logs; made if it is missing
 	Files int           // the most that are kept; 8 if 0
 	Bytes int64         // the most bytes that all of them have; 1 MiB if 0
 	Lines int           // the last lines of a log; 200 if 0
 	Time  time.Duration // for one Keep; 10 s if 0
 
-	Journalctl string   // the program; "journalctl" if empty
-	Journal    string   // the folder of journals that outlive a boot; /var/log/journal if empty
-	Kmsg       string   // the kernel's log; /dev/kmsg if empty
-	Pstore     []string // folders of what a panicking kernel wrote; those of the kernel and of systemd-pstore if nil
+	Journalctl string   `yaml:"journalctl"` // the program; "journalctl" if empty
+	Journal    string   `yaml:"journal"`    // the folder of journals that outlive a boot; /var/log/journal if empty
+	Kmsg       string   `yaml:"kmsg"`       // the kernel's log; /dev/kmsg if empty
+	Pstore     []string `yaml:"pstore"`     // folders of what a panicking kernel wrote; those of the kernel and of systemd-pstore if nil
 }
 
 // withDefaults fills in what is not given.
@@ -76,12 +77,16 @@ func Keep(ctx context.Context, c Config, trial Trial) (string, error) {
 	c = c.withDefaults()
 	ctx, cancel := context.WithTimeout(ctx, c.Time)
 	defer cancel()
+	running := trial.Boot != "" && trial.Boot == trial.Now
 	trial.Now, trial.Boot, trial.After = plainID(trial.Now), plainID(trial.Boot), plainID(trial.After)
 	var log text
-	if trial.Boot != "" && trial.Boot == trial.Now {
+	if running {
 		log = c.running(ctx, trial)
 	} else {
 		log = c.earlier(ctx, &trial)
+		if path := c.kept(trial); path != "" {
+			return path, nil
+		}
 	}
 	content := trial.head(log.source) + log.clean(c.Lines, c.most())
 	if err := durable.MakeFolder(c.Dir); err != nil {
@@ -103,9 +108,35 @@ const extension = ".log"
 func (t Trial) file() string {
 	boot := t.Boot
 	if boot == "" {
-		boot = "before-" + t.Now
+		boot = "before-" + cmp.Or(t.Now, "unknown")
 	}
 	return safe(string(t.Version)) + "-" + boot + extension
+}
+
+// kept is the log that the boot itself left, if it did: it knew more than is on the disk
+// now. Where it is not known which boot it was, the newest log of the release since the arming
+// is of it.
+func (c Config) kept(trial Trial) string {
+	path := filepath.Join(c.Dir, trial.file())
+	if trial.Boot != "" {
+		if info, err := os.Lstat(path); err == nil && info.Mode().IsRegular() {
+			return path
+		}
+		return ""
+	}
+	entries, err := os.ReadDir(c.Dir)
+	if err != nil || trial.Since.IsZero() {
+		return ""
+	}
+	found, newest := "", trial.Since
+	for _, entry := range entries {
+		name, ours := strings.CutPrefix(entry.Name(), safe(string(trial.Version))+"-")
+		info, err := entry.Info()
+		if err == nil && ours && plainID(strings.TrimSuffix(name, extension)) != "" && !info.ModTime().Before(newest) {
+			found, newest = filepath.Join(c.Dir, entry.Name()), info.ModTime()
+		}
+	}
+	return found
 }
 
 // head is what stands above the log, up to an empty line.

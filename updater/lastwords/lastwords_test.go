@@ -68,6 +68,8 @@ func TestTheJournalOfATrialWithoutAVerdictIsKeptByTheNextBoot(t *testing.T) {
 	for name, trial := range map[string]Trial{
 		"boot known":   {Version: "2.0.0", Reason: "no verdict", Boot: trying, Now: after},
 		"boot unknown": {Version: "2.0.0", Reason: "no verdict", After: arming, Now: after},
+		// The first boot began at 10:00:01.
+		"arming unknown": {Version: "2.0.0", Reason: "no verdict", Now: after, Since: time.Date(2025, 11, 25, 10, 0, 2, 0, time.UTC)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := host(t)
@@ -107,6 +109,8 @@ func TestAMissingLogIsSaidToBeMissing(t *testing.T) {
 		{"not on disk", func(c *Config) { c.Journal = "/nowhere" }, Trial{After: arming, Now: after},
 			"no journal: the journal does not outlive a boot: stat /nowhere: no such file or directory"},
 		{"never written", nil, Trial{After: trying, Now: after}, "no journal: nothing of the failed boot is in it"},
+		{"never written, by its time", nil, Trial{Since: time.Date(2025, 11, 25, 10, 0, 7, 0, time.UTC), Now: after}, "no journal: nothing of the failed boot is in it"},
+		{"first of all", nil, Trial{After: other, Now: arming}, "no journal: nothing of the failed boot is in it"},
 		{"armed long ago", nil, Trial{After: other, Now: after}, "no journal: the boot that armed the trial is not in it"},
 		{"this boot not written", nil, Trial{After: arming, Now: other}, "no journal: this boot is not in it"},
 		{"no program", func(c *Config) { c.Journalctl = "/nowhere" }, Trial{After: arming, Now: after},
@@ -227,6 +231,32 @@ Panic#1 Part1
 `
 	if !strings.HasSuffix(content, want) {
 		t.Errorf("got:\n%s\nwant the end:\n%s", content, want)
+	}
+}
+
+// Somebody who was there has kept more than a later boot finds on the disk.
+func TestALogThatTheFailedBootKeptItselfStays(t *testing.T) {
+	c := host(t)
+	c.Journalctl = program(t, "echo what I saw")
+	own, content := keep(t, c, Trial{Version: "2.0.0", Reason: "down", Boot: trying, Now: trying})
+	c.Journalctl = ""
+	for name, trial := range map[string]Trial{
+		"boot known":       {Version: "2.0.0", Boot: trying, Now: after},
+		"boot found":       {Version: "2.0.0", After: arming, Now: after},
+		"boot not found":   {Version: "2.0.0", Now: trying, After: arming, Since: time.Now().Add(-time.Hour)},
+		"boot not on disk": {Version: "2.0.0", Now: "dddddddd-0000-4000-8000-000000000004", Since: time.Now().Add(-time.Hour)},
+	} {
+		if path, again := keep(t, c, trial); path != own || again != content {
+			t.Errorf("%s: got %s:\n%s", name, path, again)
+		}
+	}
+	for name, trial := range map[string]Trial{
+		"another release": {Version: "2.0.1", Now: "dddddddd-0000-4000-8000-000000000004", Since: time.Now().Add(-time.Hour)},
+		"a later trial":   {Version: "2.0.0", Now: "dddddddd-0000-4000-8000-000000000004", Since: time.Now().Add(time.Hour)},
+	} {
+		if path, _ := keep(t, c, trial); path == own {
+			t.Errorf("%s has the log of another", name)
+		}
 	}
 }
 

@@ -140,7 +140,7 @@ func (h *Host) Host() updater.Host {
 func (h *Host) File(t testing.TB) string {
 	t.Helper()
 	v := h.Host()
-	text := fmt.Sprintf("disk: %s\nesp: %s\nefivars: %s\nrun: %s\nboot: %s\ncmdline: %s\nbootId: %s\nimage: %s\nroot: %s\nrelease: %s\netc: %s\nvarFormat: %s\ntrustRoot: %s\nstate: %s\nconfig: [%s]\nhealthDirs: [%s]\nresetFile: %s\nsystemctl: \"\"\n",
+	text := fmt.Sprintf("disk: %s\nesp: %s\nefivars: %s\nrun: %s\nboot: %s\ncmdline: %s\nbootId: %s\nimage: %s\nroot: %s\nrelease: %s\netc: %s\nvarFormat: %s\ntrustRoot: %s\nstate: %s\nconfig: [%s]\nhealthDirs: [%s]\nresetFile: %s\nsystemctl: \"\"\nlastWords: {dir: \"\"}\n",
 		v.Disk, v.ESP, v.EFIVars, v.Run, v.Boot, v.Cmdline, v.BootID, v.Image, v.Root, v.Release, v.Etc, v.VarFormat, v.TrustRoot, v.State, v.Config[0], v.HealthDirs[0], v.ResetFile)
 	check(t, os.WriteFile(h.Path("host.yaml"), []byte(text), 0o600))
 	return h.Path("host.yaml")
@@ -226,7 +226,7 @@ func (h *Host) writeBoot(t testing.TB, slot partitions.Slot, line string, r *Rel
 	t.Helper()
 	h.boots++
 	check(t, os.WriteFile(h.Path("cmdline"), []byte(line+"\n"), 0o600))
-	check(t, os.WriteFile(h.Path("boot_id"), fmt.Appendf(nil, "boot-%d-%d\n", h.boots, time.Now().UnixNano()), 0o600))
+	check(t, os.WriteFile(h.Path("boot_id"), fmt.Appendf(nil, "%08x-0000-4000-8000-%012x\n", h.boots, time.Now().UnixNano()&(1<<48-1)), 0o600))
 	h.writeJSON(t, "run/boot.json", map[string]any{
 		"slot": slot, "rootHash": manifests.HexBytes(r.Root.Hash[:]), "disk": h.Path("disk.raw"),
 	})
