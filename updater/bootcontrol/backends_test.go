@@ -133,11 +133,13 @@ func single(raw []byte) []byte {
 // ubootSize is of several sectors, which can be torn.
 const ubootSize = 0x800
 
-// makeUBootEnv lets U-Boot's own tool make the environment of a new machine.
+// makeUBootEnv lets U-Boot's own tool make the environment of a new machine,
+// with variables of others that take two sectors.
 func makeUBootEnv(t testing.TB, dir, text string) []byte {
 	t.Helper()
 	cmd := exec.Command("mkenvimage", "-r", "-s", fmt.Sprint(ubootSize), "-o", filepath.Join(dir, "image"), "-")
-	cmd.Stdin = strings.NewReader("proa_slot=a\nproa_booted=a\naltbootcmd=setenv proa_once; run bootcmd\n" + text)
+	cmd.Stdin = strings.NewReader("proa_slot=a\nproa_booted=a\naltbootcmd=setenv proa_once; run bootcmd\n" +
+		text + "others=" + strings.Repeat("x", 1200) + "\n")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("mkenvimage: %v\n%s", err, out)
 	}
@@ -158,10 +160,9 @@ func installUBoot(t testing.TB, dir string) {
 	check(t, os.WriteFile(filepath.Join(dir, "fw_env.config"), []byte(config), 0o600))
 }
 
-// installCountingUBoot is one with it in a partition, that counts boots, and
-// has many other variables.
+// installCountingUBoot is one with it in a partition, that counts boots.
 func installCountingUBoot(t testing.TB, dir string) {
-	raw := makeUBootEnv(t, dir, "bootlimit=1\nothers="+strings.Repeat("x", 1200)+"\n")
+	raw := makeUBootEnv(t, dir, "bootlimit=1\n")
 	device := make([]byte, 0x2000)
 	copy(device, raw)
 	copy(device[0x1000:], raw)
