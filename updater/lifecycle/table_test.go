@@ -108,6 +108,39 @@ func TestATrialWasBootedByTheFirmwareAndArmedHere(t *testing.T) {
 	}
 }
 
+// In a later boot it may be proa-init that chose the slot, an old one that does
+// not say so: a reset would then be one for ever.
+func TestATrialThatWasGivenUpIsResetInTheSameBootOnly(t *testing.T) {
+	for _, s := range everySituation() {
+		if Of(s).Standing == Failed && !s.SameBoot && s.Phase != journal.Cancelling {
+			t.Errorf("%+v is to be reset", s)
+		}
+	}
+}
+
+func TestAReleaseIsBlockedWithItsLastTrialAndNotBefore(t *testing.T) {
+	for _, s := range everySituation() {
+		switch action := Of(s).Action; action {
+		case NoteNoVerdict, Block:
+			if (action == Block) != s.LastTry || s.Ours || !among(s.Phase, journal.Armed, journal.Committing) {
+				t.Errorf("%+v: %s", s, action)
+			}
+		}
+	}
+}
+
+func TestRecoveryLeavesNothingHalfDone(t *testing.T) {
+	for _, s := range everySituation() {
+		end := settle(t, s, true)
+		if !end.Committed || !end.Journal {
+			continue
+		}
+		if among(end.Phase, journal.Committing, journal.Reverting, journal.Cancelling) || end.Phase == journal.Armed && !end.Armed {
+			t.Errorf("%+v becomes %+v", s, end)
+		}
+	}
+}
+
 func TestOnlyACompleteSlotStaysArmed(t *testing.T) {
 	for _, s := range everySituation() {
 		if !s.Committed {
