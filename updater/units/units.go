@@ -4,7 +4,7 @@ package units
 
 import "embed"
 
-//go:embed *.service *.timer
+//go:embed *.service *.timer *.target
 var files embed.FS
 
 // Files are the units' contents by file name; they belong into
