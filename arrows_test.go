@@ -53,7 +53,8 @@ var owners = map[string][]string{
 	"github.com/cavaliergopher/grab":         {"fetch"},
 	"github.com/spf13/cobra":                 {"cmd"},
 	"github.com/coreos/go-systemd":           {"updater/notify"},
-	"github.com/godbus/dbus":                 {"updater/bus", "updater/logind"},
+	"github.com/godbus/dbus":                 {"updater/bus", "updater/logind", "updater/hooks"},
+	"github.com/prometheus":                  {}, // tests read with it what we write
 	"github.com/vbauerster/mpb":              {"cmd/internal/cli"},
 	"github.com/goccy/go-yaml":               {"manifests/strictyaml"},
 	"github.com/invopop/jsonschema":          {"manifests/schema"},
