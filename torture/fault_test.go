@@ -35,7 +35,7 @@ func TestAFailingDiskIsNamedAndTheNextRunWorks(t *testing.T) {
 					places = append(places, p)
 				}
 			}
-			for i, p := range sample(places, size(9, 1<<30)) {
+			for i, p := range sample(places, sizeOf(9, 1<<30)) {
 				for k, fault := range faults {
 					if full || i%len(faults) == k {
 						failsAt(t, ready, c, p, fault.errno, fault.text)

@@ -38,6 +38,12 @@ type fleet struct {
 
 func newFleet(t *testing.T) *fleet {
 	t.Helper()
+	return newFleetOf(t, 150)
+}
+
+// newFleetOf is a fleet whose releases have so many blocks.
+func newFleetOf(t *testing.T, blocks int) *fleet {
+	t.Helper()
 	agent, err := agentProgram()
 	if err != nil {
 		t.Fatal(err)
@@ -46,12 +52,12 @@ func newFleet(t *testing.T) *fleet {
 	f := &fleet{
 		agent:  agent,
 		server: newServer(t, repository),
-		old:    testhost.NewRelease(t, testhost.Spec{Version: first}),
-		next:   testhost.NewRelease(t, testhost.Spec{Version: second}),
+		old:    testhost.NewRelease(t, testhost.Spec{Version: first, Blocks: blocks}),
+		next:   testhost.NewRelease(t, testhost.Spec{Version: second, Blocks: blocks}),
 	}
 	repository.Publish(t, f.old)
 	repository.Publish(t, f.next)
-	f.host = testhost.NewSized(t, f.server.url, repository.Root(t), f.old, 1)
+	f.host = testhost.NewSized(t, f.server.url, repository.Root(t), f.old, int64(blocks)/256+1)
 	f.host.Know(f.next)
 	return f
 }

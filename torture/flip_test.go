@@ -24,7 +24,7 @@ func TestEveryFlippedBitIsFound(t *testing.T) {
 	data, tree := f.host.Offset(partitions.RoleRootA), f.host.Offset(partitions.RoleVerityA)
 	// The super block is not used: the command line says what it does.
 	const superBlock = 4096
-	flips := size(40, 1000)
+	flips := sizeOf(40, 1000)
 	for n := range flips {
 		at := data + random.Int64N(int64(len(f.old.Image)))
 		if n%4 == 0 {

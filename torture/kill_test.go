@@ -102,7 +102,7 @@ func TestAKilledAgentIsRunAgainAndConverges(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			ready := newFleet(t)
 			c.prepare(t, ready)
-			for _, p := range sample(ready.copy(t).places(t, c.args...), size(12, 1<<30)) {
+			for _, p := range sample(ready.copy(t).places(t, c.args...), sizeOf(12, 1<<30)) {
 				killedAt(t, ready, c, p)
 			}
 		})

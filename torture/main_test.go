@@ -59,8 +59,8 @@ func readEnvironment() error {
 	return nil
 }
 
-// size is n in a full run and few in a small one.
-func size(few, n int) int {
+// sizeOf is n in a full run and few in a small one.
+func sizeOf(few, n int) int {
 	if full {
 		return n
 	}

@@ -44,13 +44,13 @@ func TestEveryPowerCutOfARecordedMachineLeavesAWholeSlot(t *testing.T) {
 		judgeAll(t, r.stop())
 	}
 
-	bootSome(t, update, updateStates, size(1, 30))
-	bootSome(t, commit, commitStates, size(0, 20))
+	bootSome(t, update, updateStates, sizeOf(1, 30))
+	bootSome(t, commit, commitStates, sizeOf(0, 20))
 }
 
 // bounds are how many states there are of each write and flush.
 func bounds() replay.Bounds {
-	return replay.Bounds{Torn: size(1, 6), Each: size(2, 200), Reordered: size(2, 20)}
+	return replay.Bounds{Torn: sizeOf(1, 6), Each: sizeOf(2, 200), Reordered: sizeOf(2, 20)}
 }
 
 // each visits every state of the recording, always the same ones.

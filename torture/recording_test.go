@@ -94,7 +94,7 @@ func (r *recorder) start(name string) {
 	}
 	r.awaitReady()
 	// Small requests: more of them may be cut apart.
-	r.run(fmt.Sprintf("echo %d > /sys/block/vda/queue/max_sectors_kb", size(128, 16)))
+	r.run(fmt.Sprintf("echo %d > /sys/block/vda/queue/max_sectors_kb", sizeOf(128, 16)))
 	r.mark("boot")
 }
 

@@ -160,7 +160,7 @@ func TestAServerThatSwapsWhatItServesGetsNothingUnverifiedIn(t *testing.T) {
 	host.Know(middle, newest)
 	base := &fleet{agent: ready.agent, host: host, server: serving, old: ready.old, next: newest}
 
-	for wanted := int64(size(300, 10_000)); s.swaps < wanted; {
+	for wanted := int64(sizeOf(300, 10_000)); s.swaps < wanted; {
 		f := base.copy(t)
 		s.setHonest(false)
 		for range 8 {

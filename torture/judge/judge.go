@@ -80,7 +80,23 @@ type place struct{ start, size int64 }
 // New is a judge of states of a disk that is good now. UKIs that are not known
 // are unverified; known nil means that all are.
 func New(disk Disk, known map[[sha256.Size]byte]bool) (*Judge, error) {
-	j := &Judge{known: known, boots: map[uint64]bootPart{}, files: map[string]image{}, slots: map[slotKey]error{}}
+	j, err := NewSlots(disk)
+	if err != nil {
+		return nil, err
+	}
+	j.known = known
+	part := j.bootPart(disk)
+	if part.err != nil {
+		return nil, part.err
+	}
+	j.loader = part.loader
+	return j, nil
+}
+
+// NewSlots is a judge of disks whose boot partition is elsewhere: only for
+// Slot.
+func NewSlots(disk Disk) (*Judge, error) {
+	j := &Judge{boots: map[uint64]bootPart{}, files: map[string]image{}, slots: map[slotKey]error{}}
 	var err error
 	if j.table, err = readTable(disk); err != nil {
 		return nil, err
@@ -93,22 +109,43 @@ func New(disk Disk, known map[[sha256.Size]byte]bool) (*Judge, error) {
 			return nil, fmt.Errorf("partition table: no %s", name)
 		}
 	}
-	part := j.bootPart(disk)
-	if part.err != nil {
-		return nil, part.err
-	}
-	j.loader = part.loader
 	return j, nil
+}
+
+// Slot judges a slot for a kernel with that command line: an error is a *Fault.
+func (j *Judge) Slot(disk Disk, slot, commandLine string) error {
+	if err := j.sameTable(disk); err != nil {
+		return err
+	}
+	r, err := parseCommandLine(commandLine)
+	if err != nil {
+		return &Fault{Unbootable, err}
+	}
+	top, err := j.holds(disk, slot, r)
+	switch {
+	case err != nil:
+		return err
+	case !top:
+		return &Fault{Unbootable, fmt.Errorf("slot %s has another root", slot)}
+	}
+	return j.whole(disk, slot, r)
+}
+
+func (j *Judge) sameTable(disk Disk) error {
+	table, err := readTable(disk)
+	if err != nil {
+		return &Fault{Table, err}
+	}
+	if at := firstDifference(j.table, table); at >= 0 {
+		return &Fault{Table, fmt.Errorf("byte %d of the partition table was changed", at)}
+	}
+	return nil
 }
 
 // State judges a state: an error is a *Fault.
 func (j *Judge) State(disk Disk, variables Variables) (Outcome, error) {
-	table, err := readTable(disk)
-	if err != nil {
-		return Outcome{}, &Fault{Table, err}
-	}
-	if at := firstDifference(j.table, table); at >= 0 {
-		return Outcome{}, &Fault{Table, fmt.Errorf("byte %d of the partition table was changed", at)}
+	if err := j.sameTable(disk); err != nil {
+		return Outcome{}, err
 	}
 	part := j.bootPart(disk)
 	switch {
@@ -118,6 +155,7 @@ func (j *Judge) State(disk Disk, variables Variables) (Outcome, error) {
 		return Outcome{}, &Fault{Unbootable, errors.New("the boot loader was changed")}
 	}
 	var out Outcome
+	var err error
 	if out.Committed, err = j.entry(disk, part, part.wanted); err != nil {
 		return Outcome{}, fmt.Errorf("the committed entry: %w", err)
 	}
@@ -258,35 +296,52 @@ func (j *Judge) entry(disk Disk, part bootPart, name string) (Entry, error) {
 		return Entry{}, &Fault{Unverified, fmt.Errorf("%s is not one that was released", name)}
 	}
 	for _, slot := range []string{"a", "b"} {
-		data, tree := j.places["root-"+slot], j.places["verity-"+slot]
-		if data.size < i.root.blocks*block || tree.size < (1+i.root.treeBlocks())*block {
-			continue
-		}
-		dataReader, treeReader := io.NewSectionReader(disk, data.start, data.size), io.NewSectionReader(disk, tree.start, tree.size)
-		top, err := i.root.top(treeReader)
+		top, err := j.holds(disk, slot, i.root)
 		if err != nil {
-			return Entry{}, &Fault{Unbootable, err}
+			return Entry{}, err
 		}
 		if !top {
 			continue
 		}
-		key := slotKey{
-			slot: slot, hash: string(i.root.hash),
-			data: disk.Fingerprint(data.start, i.root.blocks*block),
-			tree: disk.Fingerprint(tree.start, (1+i.root.treeBlocks())*block),
-		}
-		verdict, kept := j.slots[key]
-		if !kept {
-			j.fresh++
-			verdict = i.root.verify(dataReader, treeReader)
-			j.slots[key] = verdict
-		}
-		if verdict != nil {
-			return Entry{}, &Fault{Unverified, fmt.Errorf("%s boots slot %s: %w", name, slot, verdict)}
+		if err := j.whole(disk, slot, i.root); err != nil {
+			return Entry{}, fmt.Errorf("%s boots it: %w", name, err)
 		}
 		return Entry{File: name, Slot: slot, Hash: fmt.Sprintf("%x", i.root.hash), UKI: i.digest}, nil
 	}
 	return Entry{}, &Fault{Unbootable, fmt.Errorf("no slot has the root of %s", name)}
+}
+
+// holds reports whether proa-init would take the slot for that root.
+func (j *Judge) holds(disk Disk, slot string, r root) (bool, error) {
+	data, tree := j.places["root-"+slot], j.places["verity-"+slot]
+	if data.size < r.blocks*block || tree.size < (1+r.treeBlocks())*block {
+		return false, nil
+	}
+	top, err := r.top(io.NewSectionReader(disk, tree.start, tree.size))
+	if err != nil {
+		return false, &Fault{Unbootable, err}
+	}
+	return top, nil
+}
+
+// whole judges every byte of a slot that holds the root.
+func (j *Judge) whole(disk Disk, slot string, r root) error {
+	data, tree := j.places["root-"+slot], j.places["verity-"+slot]
+	key := slotKey{
+		slot: slot, hash: string(r.hash),
+		data: disk.Fingerprint(data.start, r.blocks*block),
+		tree: disk.Fingerprint(tree.start, (1+r.treeBlocks())*block),
+	}
+	verdict, kept := j.slots[key]
+	if !kept {
+		j.fresh++
+		verdict = r.verify(io.NewSectionReader(disk, data.start, data.size), io.NewSectionReader(disk, tree.start, tree.size))
+		j.slots[key] = verdict
+	}
+	if verdict != nil {
+		return &Fault{Unverified, fmt.Errorf("slot %s: %w", slot, verdict)}
+	}
+	return nil
 }
 
 type slotKey struct {

@@ -167,7 +167,7 @@ func TestWhatIsWrongWithAMachineIsSaid(t *testing.T) {
 		"root":          {func(d memory) { flip(d, "root-a", 77*block+5) }, Variables{}, Unverified, "for block 77"},
 		"tree":          {func(d memory) { flip(d, "verity-a", 2*block+40) }, Variables{}, Unverified, "hash tree differs"},
 		"top":           {func(d memory) { flip(d, "verity-a", block+40) }, Variables{}, Unbootable, "no slot has the root"},
-		"trial":         {func(d memory) { flip(d, "root-b", 5) }, oneShot, Unverified, "boots slot b"},
+		"trial":         {func(d memory) { flip(d, "root-b", 5) }, oneShot, Unverified, "slot b"},
 		"letter":        {func(d memory) { change(d, "default proa-a", "default proa-x") }, Variables{}, Unbootable, "no proa-x.efi"},
 		"no default":    {func(d memory) { change(d, "default proa-a", "xefault proa-a") }, Variables{}, Unbootable, "names no entry"},
 		"table":         {func(d memory) { d[512+40] ^= 1 }, Variables{}, Table, "byte 552"},
