@@ -66,6 +66,7 @@ type Config struct {
 type Agent struct {
 	Program []byte            // the proa-agent program
 	Units   map[string][]byte // systemd units by file name
+	Files   map[string][]byte // what else belongs to it, by absolute path
 	Links   map[string]string // symbolic links to units, such as "a.target.wants/b.service", and their targets
 }
 

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/proa-os/proa/builder/tree"
 	"github.com/proa-os/proa/manifests"
@@ -80,6 +81,11 @@ func (b *build) addAgent() error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(b.Agent.Units)) {
 		if err := b.putFile(path.Join(unitFolder, name), b.Agent.Units[name], 0o644); err != nil {
+			return err
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.Agent.Files)) {
+		if err := b.putFile(strings.TrimPrefix(name, "/"), b.Agent.Files[name], 0o644); err != nil {
 			return err
 		}
 	}

@@ -230,7 +230,7 @@ func (o buildOptions) config(cmd *cobra.Command, r *recipe) (builder.Config, err
 		if err != nil {
 			return builder.Config{}, err
 		}
-		c.Agent = &builder.Agent{Program: program, Units: units.Files(), Links: units.Links()}
+		c.Agent = &builder.Agent{Program: program, Units: units.Files(), Links: units.Links(), Files: units.Elsewhere()}
 	}
 	return c, nil
 }
