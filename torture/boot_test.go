@@ -38,7 +38,10 @@ func bootSome(t *testing.T, r *recording, states, n int) {
 		}
 		t.Run(fmt.Sprintf("%s/%s", r.name, s), func(t *testing.T) {
 			report.add("power cuts: booted in OVMF", 1)
+			stuck := int64(1)
+			defer func() { report.add("power cuts: stuck", stuck) }()
 			bootState(t, image, store)
+			stuck = 0
 			report.add("power cuts: booted and updated", 1)
 		})
 		return os.Remove(image)
@@ -110,5 +113,5 @@ func bootState(t *testing.T, image, store string) {
 		r.run("proa-agent update --retry-blocked")
 		r.reset()
 	}
-	t.Error("stuck: four boots do not lead to the second release")
+	t.Fatal("stuck: four boots do not lead to the second release")
 }

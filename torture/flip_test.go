@@ -36,6 +36,7 @@ func TestEveryFlippedBitIsFound(t *testing.T) {
 		report.add("flips", 1)
 		r := f.run(t, "repair", "--check")
 		if r.code != 1 || !strings.Contains(r.output, "damaged") {
+			report.add("flips: not found", 1)
 			t.Errorf("bit %#x of byte %d: exit code %d\n%s", bit, at, r.code, r.output)
 		} else {
 			report.add("flips: found", 1)

@@ -120,6 +120,8 @@ func killedAt(t *testing.T, ready *fleet, c command, p place) {
 		return // this time no thread came so often to that call
 	}
 	report.add("kills", 1)
+	diverged := int64(1)
+	defer func() { report.add("kills: not converged", diverged) }()
 	f.server.sent(f.rootFile())
 	missing, rest := f.missing(t)
 	if r := f.run(t, c.args...); r.code != 0 {
@@ -139,5 +141,6 @@ func killedAt(t *testing.T, ready *fleet, c command, p place) {
 		t.Errorf("killed at %s: %v", p, err)
 		return
 	}
+	diverged = 0
 	report.add("kills: converged in one rerun", 1)
 }

@@ -44,6 +44,9 @@ func TestEveryPowerCutOfARecordedMachineLeavesAWholeSlot(t *testing.T) {
 		judgeAll(t, r.stop())
 	}
 
+	if p, s := report.get("power cuts: prefixes"), report.get("power cuts: states"); full && (p < 2000 || s < 20_000) {
+		t.Errorf("only %d prefixes and %d states", p, s)
+	}
 	bootSome(t, update, updateStates, sizeOf(1, 30))
 	bootSome(t, commit, commitStates, sizeOf(0, 20))
 }

@@ -42,9 +42,9 @@ type Kind string
 
 // The kinds.
 const (
-	Unbootable Kind = "unbootable" // no operating system comes up, or only one that nobody committed
-	Unverified Kind = "unverified" // the one that would come up is not what was released, or not whole
-	Table      Kind = "table"      // the partition table was written to
+	Unbootable Kind = "unbootable"       // no operating system comes up, or only one that nobody committed
+	Unverified Kind = "unverified"       // the one that would come up is not what was released, or not whole
+	Table      Kind = "table written to" // the partition table was written to
 )
 
 // Outcome is what a good state leads to.
