@@ -13,7 +13,7 @@ func (s *session) situation() lifecycle.Situation {
 		Armed:     s.boot.Armed != 0 && s.boot.Armed != here,
 		// After a kexec the loader's variable still names what the firmware booted.
 		Loaded:  s.boot.Booted == here,
-		StandIn: s.fallbacks() > 0 && here != s.boot.Committed,
+		StandIn: s.startNote().Fallbacks > 0 && here != s.boot.Committed,
 		Journal: s.recorded,
 		Phase:   journal.Idle,
 	}
@@ -32,14 +32,17 @@ func (s *session) situation() lifecycle.Situation {
 // the machine stands.
 func (s *session) standing() lifecycle.Standing { return lifecycle.Of(s.situation()).Standing }
 
-// fallbacks is how many boots in a row did not open the committed slot, which
-// proa-init notes beside what it booted. An older one does not.
-func (s *session) fallbacks() int {
-	var noted struct {
-		Fallbacks int `json:"fallbacks"`
+// startNote is what proa-init noted about this boot, beside what it booted. An
+// older one notes nothing of it.
+type startNote struct {
+	Fallbacks int  `json:"fallbacks"` // boots in a row before this one that gave up their slot
+	Damaged   bool `json:"damaged"`   // the running slot was read and is corrupt; there was no other
+}
+
+func (s *session) startNote() startNote {
+	var note startNote
+	if err := readJSON(s.host.Boot, &note); err != nil {
+		return startNote{}
 	}
-	if err := readJSON(s.host.Boot, &noted); err != nil {
-		return 0
-	}
-	return noted.Fallbacks
+	return note
 }

@@ -62,6 +62,8 @@ type Running struct {
 	Since         *time.Time         `json:"since,omitempty"`
 	RootHash      manifests.HexBytes `json:"rootHash"`
 	SecurityEpoch uint64             `json:"securityEpoch"`
+	Armed         *time.Time         `json:"armed,omitempty"` // when its trial was, while that runs
+	Try           int                `json:"try,omitempty"`   // which of its trials runs
 }
 
 // Pending is a trial that the next boot begins.
@@ -150,6 +152,9 @@ func (s *session) status() Status {
 	if known := s.release(s.facts.Slot); standing == lifecycle.Settled && known != nil && sameRoot(known.RootHash, status.Running.RootHash) {
 		status.Running.Since = s.record.CommittedSince
 	}
+	if standing == lifecycle.Trial {
+		status.Running.Armed, status.Running.Try = s.record.ArmedAt, s.record.Tries
+	}
 	if s.watched() {
 		status.WatchUntil = s.record.WatchUntil
 	}
@@ -172,11 +177,12 @@ func (s *session) status() Status {
 // degraded is why the machine could not survive as much as it should, as far
 // as that is known without reading the slots.
 func (s *session) degraded(standing lifecycle.Standing) string {
-	here, other := s.facts.Slot, s.facts.Slot.Other()
-	n := s.fallbacks()
+	here, other, start := s.facts.Slot, s.facts.Slot.Other(), s.startNote()
 	switch {
-	case n > 0 && here != s.boot.Committed:
-		return fmt.Sprintf("slot %s leads and could not be opened, %s: slot %s stands in for it", s.boot.Committed, times(n), here)
+	case start.Fallbacks > 0 && here != s.boot.Committed:
+		return fmt.Sprintf("slot %s leads and could not be booted, %s: slot %s stands in for it", s.boot.Committed, times(start.Fallbacks), here)
+	case start.Damaged:
+		return fmt.Sprintf("slot %s runs and is damaged, and there was no other to boot", here)
 	case standing == lifecycle.Settled && s.release(other) != nil && !s.boot.Has(other):
 		return fmt.Sprintf("slot %s led before, but its kernel image is gone: there is nothing to go back to", other)
 	}

@@ -44,6 +44,9 @@ func (u *Updater) Judge(ctx context.Context) (Verdict, error) {
 		return Verdict{}, err
 	}
 	v := s.verdict(notes)
+	if degraded := s.degraded(s.standing()); degraded != "" {
+		s.emit(about(events.Degraded, s.running(), degraded))
+	}
 	switch s.standing() {
 	case lifecycle.Failed:
 		v.Outcome, v.Reason = string(journal.WentBack), s.whyFailed()
