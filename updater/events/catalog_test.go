@@ -25,6 +25,17 @@ func TestTheCatalogueInTheImageIsThatOfTheTable(t *testing.T) {
 	}
 }
 
+func TestTheReferenceListsEveryMessageID(t *testing.T) {
+	reference, err := os.ReadFile("../../docs/reference/interfaces.md")
+	check(t, err)
+	words := map[Priority]string{Crit: "critical", Err: "error", Warning: "warning", Notice: "notice", Info: "info"}
+	for _, k := range Kinds() {
+		if line := "| `" + k.Name() + "` | `" + k.ID() + "` | " + words[k.Priority()] + " | " + k.Subject() + " |\n"; !strings.Contains(string(reference), line) {
+			t.Errorf("docs/reference/interfaces.md lacks %s", line)
+		}
+	}
+}
+
 func TestJournalctlFindsEveryMessageID(t *testing.T) {
 	root := t.TempDir()
 	folder := filepath.Join(root, "usr/lib/systemd/catalog")

@@ -111,6 +111,16 @@ func TestPrometheusReadsWhatIsMeant(t *testing.T) {
 	}
 }
 
+func TestTheReferenceListsEveryMetric(t *testing.T) {
+	reference, err := os.ReadFile("../../docs/reference/interfaces.md")
+	check(t, err)
+	for name := range parse(t, config(t, "").text(t.Context())) {
+		if !strings.Contains(string(reference), "`"+name+"`") && !strings.Contains(string(reference), "`"+name+"{") {
+			t.Errorf("docs/reference/interfaces.md lacks %s", name)
+		}
+	}
+}
+
 func TestPrometheusFindsNoFaultWithTheNames(t *testing.T) {
 	text := config(t, "").text(t.Context())
 	problems, err := promlint.New(bytes.NewReader(text)).Lint()
