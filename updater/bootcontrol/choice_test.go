@@ -206,6 +206,7 @@ func TestAbsentReadOnlyAndFullVariablesAreToldApart(t *testing.T) {
 
 func TestADamagedFindingIsReplaced(t *testing.T) {
 	p, _ := newProbe(t)
+	check(t, os.MkdirAll(filepath.Dir(p.Path), 0o755))
 	check(t, os.WriteFile(p.Path, []byte("{"), 0o600))
 	if _, _, err := p.Last(); err == nil {
 		t.Error("damage is not named")
