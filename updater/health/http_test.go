@@ -42,8 +42,6 @@ func service(t *testing.T) *httptest.Server {
 }
 
 func TestAURLIsHealthyByItsStatusAlone(t *testing.T) {
-	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
-	t.Setenv("http_proxy", "http://127.0.0.1:1")
 	server := service(t)
 	for _, test := range []struct {
 		path   string
@@ -74,6 +72,16 @@ func text(err error) string {
 		return ""
 	}
 	return err.Error()
+}
+
+func TestNoProxyAnswersForAService(t *testing.T) {
+	server := service(t)
+	t.Setenv("HTTP_PROXY", server.URL)
+	t.Setenv("http_proxy", server.URL)
+	// An address of this machine for which a proxy would be asked, unlike 127.0.0.1.
+	if err := ask(t.Context(), manifests.HealthCheck{HTTP: "http://0.0.0.0:1/ready"}); !strings.HasSuffix(text(err), "connection refused") {
+		t.Errorf("got %v", err)
+	}
 }
 
 func TestAURLThatDoesNotAnswerSaysSo(t *testing.T) {

@@ -314,6 +314,7 @@ func TestAVersionOrABootIDThatIsNoneNamesNoFileElsewhere(t *testing.T) {
 func FuzzLogsAreMadeHarmless(f *testing.F) {
 	f.Add("plain\n\x1b]0;title\x07\u202eevil\u2066\xff\x9b\r\n", 3)
 	f.Add(strings.Repeat("\x00", 5000), 1)
+	f.Add(strings.Repeat("x", 1500), 1)
 	f.Fuzz(func(t *testing.T, raw string, lines int) {
 		const most = 2000
 		kept := text{raw: []byte(raw)}.clean(max(0, lines%50), most)
@@ -326,6 +327,9 @@ func FuzzLogsAreMadeHarmless(f *testing.F) {
 			}
 		}
 		for line := range strings.Lines(kept) {
+			if len(line) > lineMost+1 {
+				t.Errorf("a line of %d bytes is kept", len(line))
+			}
 			if clean(strings.TrimSuffix(line, "\n")) != strings.TrimSuffix(line, "\n") {
 				t.Errorf("%q changes when it is cleaned again", line)
 			}
