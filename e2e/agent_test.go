@@ -38,6 +38,7 @@ type status struct {
 	Blocked []struct {
 		Version string `json:"version"`
 	} `json:"blocked"`
+	Degraded string   `json:"degraded"`
 	Problems []string `json:"problems"`
 }
 

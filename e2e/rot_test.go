@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/proa-os/proa/partitions"
@@ -38,7 +39,8 @@ func TestACommittedSlotThatRotsIsLeftForTheOther(t *testing.T) {
 	if err := json.Unmarshal([]byte(h.run("cat /run/proa/boot.json")), &note); err != nil || note.Selected != "a" || note.Fallbacks != 1 {
 		t.Errorf("boot.json: %+v, %v", note, err)
 	}
-	if s := h.status(exitOK); s.Running.Standing != "visiting" || s.Committed != "b" {
+	s := h.status(exitOK)
+	if s.Running.Standing != "visiting" || s.Committed != "b" || !strings.Contains(s.Degraded, "slot a stands in") {
 		t.Errorf("status: %+v", s)
 	}
 }
