@@ -94,8 +94,8 @@ var commands = []command{
 // touches the disk, the boot partition or a variable, and runs it once more.
 //
 // The rule for what is fetched again: nothing of what was whole in the slot
-// without a gap before it. Two workers write chunks; those that one of them has
-// written behind a gap of the other come again with the gap, as one range.
+// without a gap before it. The agent's two workers may leave a gap; when it is
+// the very first chunk that is missing, the agent does not look for others.
 func TestAKilledAgentIsRunAgainAndConverges(t *testing.T) {
 	t.Parallel()
 	for _, c := range commands {
