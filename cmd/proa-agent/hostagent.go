@@ -81,8 +81,12 @@ func (a hostAgent) TakeBack(ctx context.Context) error {
 }
 
 // RetryAfter implements daemon.Agent.
-func (a hostAgent) RetryAfter(context.Context) (time.Time, string, error) {
-	return time.Time{}, "", nil // Arm refuses
+func (a hostAgent) RetryAfter(ctx context.Context) (time.Time, string, error) {
+	status, err := a.u.Status(ctx, false)
+	if err != nil || status.RetryAfter == nil {
+		return time.Time{}, "", err
+	}
+	return *status.RetryAfter, "its trial before came back without a verdict", nil
 }
 
 func offerOf(done updater.Updated) daemon.Offer {

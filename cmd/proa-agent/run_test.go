@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -132,6 +133,14 @@ func TestRunHeedsSignals(t *testing.T) {
 		return st.Staged == "1.1.0" && strings.Contains(st.WaitsFor, "update --now")
 	})
 
+	// It has polled, staged a release and given back what that took.
+	const most = 25 << 10 // KiB
+	if resident := residentKiB(t, cmd.Process.Pid); resident > most {
+		t.Errorf("idle it takes %d KiB of memory, more than %d", resident, most)
+	} else {
+		t.Logf("idle it takes %d KiB of memory", resident)
+	}
+
 	check(t, cmd.Process.Signal(syscall.SIGTERM))
 	check(t, cmd.Wait())
 	ended = true
@@ -152,4 +161,16 @@ func (s service) await(what string, is func(daemon.State) bool) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	s.t.Fatalf("%s: never; the daemon says %s", what, text)
+}
+
+// residentKiB is a process's VmRSS (proc_pid_status(5)).
+func residentKiB(t *testing.T, pid int) (kib int) {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	check(t, err)
+	_, rest, _ := strings.Cut(string(status), "\nVmRSS:")
+	if _, err := fmt.Sscan(rest, &kib); err != nil {
+		t.Fatalf("VmRSS of %d: %v", pid, err)
+	}
+	return kib
 }
