@@ -187,11 +187,15 @@ func TestCurlReadsTheSocket(t *testing.T) {
 		return string(out)
 	}
 	for range 1000 {
-		if conn, err := net.Dial("unix", socket); err == nil {
-			conn.Close()
+		if info, err := os.Stat(socket); err == nil && info.Mode().Perm() == 0o666 {
 			break
 		}
 		time.Sleep(5 * time.Millisecond)
+	}
+	info, err := os.Stat(socket)
+	check(t, err)
+	if info.Mode().Perm() != 0o666 {
+		t.Errorf("mode %v: want srw-rw-rw-", info.Mode())
 	}
 	if parse(t, []byte(curl("--fail", "http://proa/metrics")))["proa_agent_info"] == nil {
 		t.Error("the socket does not tell of proa_agent_info")
