@@ -257,16 +257,25 @@ func TestMediumThatDoesNotKeepARepairIsFoundOut(t *testing.T) {
 }
 
 func TestTopBlockOfALostTreeIsRepairedLast(t *testing.T) {
-	r, s, work := filledSlot(t, testhost.Spec{Version: "1"})
-	check(t, s.Forget())
-	_, err := s.Tree.WriteAt([]byte("wrong"), verity.LeafOffset(r.Root.Blocks)+9)
+	const blocks = 128*128 + 3 // a tree of three levels
+	r := testhost.NewRelease(t, testhost.Spec{Version: "1", Blocks: blocks, ChunkSize: 4 << 20})
+	s, _ := dirtySlot(t, (blocks+1)*verity.BlockSize)
+	f := filling(r, r.Frames)
+	fill(t, s, f)
+	work := slots.Repairing{Image: f.Image, Source: f.Source, Step: silent()}
+	leaves := verity.LeafOffset(r.Root.Blocks)
+	_, err := s.Tree.WriteAt(make([]byte, leaves+9), 0)
 	check(t, err)
 	d := inspect(t, s, work)
+	if len(d.Chunks) > 0 || len(d.Leaves) != 1 || int64(len(d.Crown)) != leaves/verity.BlockSize {
+		t.Fatalf("chunks %v, leaves %v, crown %v", d.Chunks, d.Leaves, d.Crown)
+	}
 	tree := &watched{File: s.Tree, root: r.Root}
 	s.Tree = tree
 	_, err = s.Repair(context.Background(), work, d)
 	check(t, err)
-	if tree.syncs < 2 || tree.early || !tree.last {
-		t.Errorf("%d syncs; top block before the first: %t, at the end: %t", tree.syncs, tree.early, tree.last)
+	if tree.early || !tree.last {
+		t.Errorf("the top block came before all below it was synced: %t; it is there: %t", tree.early, tree.last)
 	}
+	check(t, s.Verify(context.Background(), r.Root, silent()))
 }

@@ -170,7 +170,7 @@ func TestSlotHasNoTopBlockUntilItsTreeIsComplete(t *testing.T) {
 	if holds, err := s.Holds(r.Root); err != nil || holds {
 		t.Errorf("after Fill: holds %t, %v", holds, err)
 	}
-	tree := &watched{File: s.Tree, root: r.Root}
+	tree := &watched{File: s.Tree, root: r.Root, dirty: true}
 	s.Tree = tree
 	check(t, s.CompleteTree(context.Background(), filling(r, r.Frames).Image))
 	if tree.early || !tree.last {
@@ -178,19 +178,31 @@ func TestSlotHasNoTopBlockUntilItsTreeIsComplete(t *testing.T) {
 	}
 }
 
-// watched looks at the top block before every sync.
+// watched looks at the order of writes: the top block must come when all below
+// it is synced, and nothing but the superblock after it.
 type watched struct {
 	hostfs.File
 	root        verity.Root
-	syncs       int
+	dirty, top  bool
 	early, last bool
 }
 
-func (w *watched) Sync() error {
-	holds, err := w.root.Holds(w.File)
-	if w.syncs++; w.syncs == 1 {
-		w.early = holds
+func (w *watched) WriteAt(p []byte, off int64) (int, error) {
+	const top = verity.TopOffset
+	switch end := off + int64(len(p)); {
+	case len(p) > 0 && off <= top && end > top:
+		w.early = w.early || w.dirty
+		w.top = true
+	case end > top:
+		w.early = w.early || w.top
+		w.dirty = true
 	}
+	return w.File.WriteAt(p, off)
+}
+
+func (w *watched) Sync() error {
+	w.dirty = false
+	holds, err := w.root.Holds(w.File)
 	w.last = holds
 	return errors.Join(err, w.File.Sync())
 }
