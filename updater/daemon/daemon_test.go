@@ -422,6 +422,16 @@ func TestPollsFollowTheClockOnTheWall(t *testing.T) {
 			t.Errorf("calls %q: want a poll within a minute", m.calls)
 		}
 	})
+	bubble(t, "slept among others", func(t *testing.T) {
+		m := newMachine(t, day)
+		m.settings.Jitter = config.Duration(10 * time.Minute)
+		d := m.daemon()
+		d.Random = func(n int64) int64 { return n - 1 }
+		m.run(d, 2*time.Hour, func() { time.Sleep(time.Hour); m.skew = 240 * time.Hour })
+		if len(m.calls) != 3 || !strings.HasPrefix(m.calls[2], "check 1h10m") && !strings.HasPrefix(m.calls[2], "check 1h11m") {
+			t.Errorf("calls %q: want a poll after the jitter", m.calls)
+		}
+	})
 	bubble(t, "set into a window", func(t *testing.T) {
 		m := newMachine(t, sunday)
 		m.offer = release

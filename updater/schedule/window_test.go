@@ -73,6 +73,7 @@ func TestWindows(t *testing.T) {
 	midnight := Windows{window(t, "Fri 23:00", 2*hour, "UTC")}
 	overlapping := Windows{window(t, "01:00", 2*hour, "UTC"), window(t, "02:00 UTC", 3*hour, ""), window(t, "05:00", hour, "UTC")}
 	skipped := Windows{window(t, "02:30", hour, "Europe/Berlin")}
+	late := Windows{window(t, "02:50", hour/2, "Europe/Berlin")}
 	for _, c := range []struct {
 		name             string
 		windows          Windows
@@ -94,6 +95,7 @@ func TestWindows(t *testing.T) {
 		{"a length is time that passes, spring", weekend, "2026-03-29T01:30:00Z", "2026-03-29T01:30:00Z", "2026-03-29T03:00:00Z"},
 		// Clocks go from 03:00 to 02:00 at 01:00Z: 02:00 is at 00:00Z and at 01:00Z.
 		{"a start that exists twice opens once", weekend, "2026-10-25T00:00:00Z", "2026-10-25T00:00:00Z", "2026-10-25T02:00:00Z"},
+		{"the clocks were put back inside a window", late, "2026-10-25T01:10:00Z", "2026-10-25T01:10:00Z", "2026-10-25T01:20:00Z"},
 		{"and not a second time", skipped, "2026-10-25T01:30:00Z", "2026-10-26T01:30:00Z", ""},
 	} {
 		now := at(t, c.now)
