@@ -147,7 +147,7 @@ func (s *session) giveUpSlot(target journal.Target) error {
 	if err := s.control.Disarm(target.Slot); err != nil {
 		return err
 	}
-	slot, err := s.disk.slot(target.Slot, true)
+	slot, err := s.disk.Slot(target.Slot, true)
 	if err != nil {
 		return err
 	}

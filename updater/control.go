@@ -17,13 +17,15 @@ import (
 // openControl mounts the boot partition and picks the backend that it is laid
 // out for.
 func (s *session) openControl(writable bool) error {
-	folder, release, err := s.mountESP(writable)
-	if err != nil {
-		return err
+	if s.esp = s.host.ESP; s.esp == "" {
+		folder, release, err := s.disk.MountESP(s.host.Run, writable)
+		if err != nil {
+			return err
+		}
+		s.closers = append(s.closers, release)
+		s.esp = folder
 	}
-	s.closers = append(s.closers, release)
-	s.esp = folder
-	installed, err := bootcontrol.Installed(s.FS, folder)
+	installed, err := bootcontrol.Installed(s.FS, s.esp)
 	if err != nil {
 		return err
 	}
@@ -41,7 +43,7 @@ func (s *session) openControl(writable bool) error {
 func (s *session) backend(name string) (bootcontrol.Control, error) {
 	switch name {
 	case bootcontrol.NameOneShot:
-		p, err := s.disk.find(partitions.RoleESP)
+		p, err := s.disk.Find(partitions.RoleESP)
 		if err != nil {
 			return nil, err
 		}
@@ -49,7 +51,7 @@ func (s *session) backend(name string) (bootcontrol.Control, error) {
 			FS:     s.FS,
 			ESP:    s.esp,
 			Vars:   s.variables(),
-			Disk:   efivars.HardDriveOf(p, s.disk.table.SectorSize),
+			Disk:   efivars.HardDriveOf(p, s.disk.Table.SectorSize),
 			Loader: `\` + strings.ReplaceAll(esp.LoaderPath(string(s.facts.Image.Arch)), "/", `\`),
 		}, nil
 	case bootcontrol.NameCounted:

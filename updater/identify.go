@@ -32,7 +32,7 @@ func (s *session) clues(letter partitions.Slot) ([]clue, error) {
 			found = append(found, clue{known.RootHash, known.Version})
 		}
 	}
-	slot, err := s.disk.slot(letter, false)
+	slot, err := s.disk.Slot(letter, false)
 	if err != nil {
 		return nil, err
 	}

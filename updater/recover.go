@@ -200,7 +200,7 @@ func (s *session) installedRoot(slot partitions.Slot) (verity.Root, error) {
 
 // verifySlot reads a whole slot.
 func (s *session) verifySlot(ctx context.Context, letter partitions.Slot, root verity.Root) error {
-	slot, err := s.disk.slot(letter, false)
+	slot, err := s.disk.Slot(letter, false)
 	if err != nil {
 		return err
 	}

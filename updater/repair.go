@@ -133,7 +133,7 @@ func (r *repair) run(ctx context.Context) error {
 }
 
 func (r *repair) repairSlot(ctx context.Context) (err error) {
-	if r.slot, err = r.disk.slot(r.found.Slot, true); err != nil {
+	if r.slot, err = r.disk.Slot(r.found.Slot, true); err != nil {
 		return err
 	}
 	defer r.slot.Close()

@@ -13,6 +13,7 @@ import (
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/updater/bootcontrol"
+	"github.com/proa-os/proa/updater/bootdisk"
 	"github.com/proa-os/proa/updater/health"
 	"github.com/proa-os/proa/updater/hostfs"
 	"github.com/proa-os/proa/updater/journal"
@@ -23,7 +24,7 @@ type session struct {
 	*Updater
 	host    Host
 	facts   facts
-	disk    *disk
+	disk    *bootdisk.Disk
 	esp     string // the boot partition's folder
 	control bootcontrol.Control
 	boot    bootcontrol.State // as of open or the last reload
@@ -51,7 +52,7 @@ func (u *Updater) open(writable bool) (s *session, err error) {
 		if err := s.lock(); err != nil {
 			return nil, err
 		}
-		cleanMounts(s.host.Run)
+		bootdisk.CleanMounts(s.host.Run)
 	}
 	if err := s.openJournal(writable); err != nil {
 		return nil, err
@@ -67,10 +68,10 @@ func (s *session) openJournal(writable bool) (err error) {
 	if s.facts, err = s.host.facts(); err != nil {
 		return err
 	}
-	if s.disk, err = openDisk(s.FS, s.facts.Disk, string(s.facts.Image.Arch)); err != nil {
+	if s.disk, err = bootdisk.Open(s.FS, s.facts.Disk, string(s.facts.Image.Arch)); err != nil {
 		return err
 	}
-	state, err := s.disk.open(partitions.RoleState, writable)
+	state, err := s.disk.OpenPartition(partitions.RoleState, writable)
 	if err != nil {
 		return err
 	}
@@ -133,7 +134,7 @@ func (s *session) lock() error {
 // then shows that the kernel does not use it (hostfs.FS.OpenWritable). Or it may
 // be one that cannot be read.
 func (s *session) checkRunningSlot() error {
-	slot, err := s.disk.slot(s.facts.Slot, false)
+	slot, err := s.disk.Slot(s.facts.Slot, false)
 	if err != nil {
 		return err
 	}

@@ -201,8 +201,8 @@ func (s *session) problems() []string {
 	if s.boot.Override != "" {
 		problems = append(problems, "LoaderEntryDefault makes "+s.boot.Override+" boot in place of the committed slot; recover removes it")
 	}
-	if s.disk.table.Damaged != "" {
-		problems = append(problems, "partition table: "+s.disk.table.Damaged)
+	if s.disk.Table.Damaged != "" {
+		problems = append(problems, "partition table: "+s.disk.Table.Damaged)
 	}
 	// A trial works with the format of the release before it.
 	if at := s.standing(); at == lifecycle.Settled || at == lifecycle.Visiting {

@@ -176,7 +176,7 @@ func (i *installation) openTarget() error {
 	if i.target.Slot == i.facts.Slot || i.target.Slot == i.boot.Committed {
 		return fmt.Errorf("slot %s is running or committed: it is not written to", i.target.Slot)
 	}
-	slot, err := i.disk.slot(i.target.Slot, true)
+	slot, err := i.disk.Slot(i.target.Slot, true)
 	if err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package updater
+package bootdisk
 
 import (
 	"errors"
@@ -16,24 +16,22 @@ import (
 
 const mountPrefix = "esp-"
 
-// mountESP gives the folder where the boot partition is, and how to let go of
-// it. Every process has a mount point of its own, named by its id.
-func (s *session) mountESP(writable bool) (folder string, release func(), err error) {
-	if s.host.ESP != "" {
-		return s.host.ESP, func() {}, nil
+// MountESP mounts the boot partition and gives the folder where it is, and how
+// to let go of it. Every process has a mount point of its own under run, named
+// by its id.
+func (d *Disk) MountESP(run string, writable bool) (folder string, release func(), err error) {
+	if !d.block {
+		return "", nil, fmt.Errorf("disk %s is a plain file, and no folder is given for its boot partition", d.path)
 	}
-	if !s.disk.block {
-		return "", nil, fmt.Errorf("disk %s is a plain file, and no folder is given for its boot partition", s.disk.path)
-	}
-	p, err := s.disk.find(partitions.RoleESP)
+	p, err := d.Find(partitions.RoleESP)
 	if err != nil {
 		return "", nil, err
 	}
-	device, err := s.disk.device(p)
+	device, err := d.device(p)
 	if err != nil {
 		return "", nil, err
 	}
-	folder = filepath.Join(s.host.Run, mountPrefix+strconv.Itoa(os.Getpid()))
+	folder = filepath.Join(run, mountPrefix+strconv.Itoa(os.Getpid()))
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return "", nil, err
 	}
@@ -81,8 +79,8 @@ func unmount(folder string) {
 	}
 }
 
-// cleanMounts lets go of the mount points of agents that were killed.
-func cleanMounts(run string) {
+// CleanMounts lets go of the mount points under run of agents that were killed.
+func CleanMounts(run string) {
 	left, _ := filepath.Glob(filepath.Join(run, mountPrefix+"*"))
 	for _, folder := range left {
 		pid, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(folder), mountPrefix))

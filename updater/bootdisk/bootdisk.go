@@ -1,4 +1,7 @@
-package updater
+// Package bootdisk is the disk that a host boots from: its partitions, by role,
+// and the boot partition as a folder. The partition table is only read, and a
+// partition is opened only where the table and the kernel agree on its place.
+package bootdisk
 
 import (
 	"errors"
@@ -14,17 +17,18 @@ import (
 	"github.com/proa-os/proa/updater/slots"
 )
 
-// disk is the boot disk, known by its partition table.
-type disk struct {
+// Disk is the boot disk, known by its partition table.
+type Disk struct {
+	Table gpt.Table
+
 	fs    hostfs.FS
 	path  string
-	table gpt.Table
 	arch  string
 	block bool // a block device, whose partitions have devices of their own
 }
 
-// openDisk reads the table of the disk, a block device or a plain file.
-func openDisk(fsys hostfs.FS, path, arch string) (*disk, error) {
+// Open reads the table of the disk, a block device or a plain file.
+func Open(fsys hostfs.FS, path, arch string) (*Disk, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -42,22 +46,23 @@ func openDisk(fsys hostfs.FS, path, arch string) (*disk, error) {
 	if err != nil {
 		return nil, fmt.Errorf("disk %s: %w", path, err)
 	}
-	return &disk{fs: fsys, path: path, table: table, arch: arch, block: info.Mode()&os.ModeDevice != 0}, nil
+	return &Disk{fs: fsys, path: path, Table: table, arch: arch, block: info.Mode()&os.ModeDevice != 0}, nil
 }
 
-func (d *disk) find(role partitions.Role) (partitions.Partition, error) {
-	p, ok := d.table.FindFor(role, d.arch)
+// Find is the partition with the role.
+func (d *Disk) Find(role partitions.Role) (partitions.Partition, error) {
+	p, ok := d.Table.FindFor(role, d.arch)
 	if !ok {
 		return partitions.Partition{}, fmt.Errorf("disk %s has no partition %s for %s", d.path, role, d.arch)
 	}
 	return p, nil
 }
 
-// open opens the partition with the role. On a block device it is the
+// OpenPartition opens the partition with the role. On a block device it is the
 // partition's own device, so that the kernel too keeps writes inside; its
 // place there must be the one that the table says.
-func (d *disk) open(role partitions.Role, writable bool) (hostfs.File, error) {
-	p, err := d.find(role)
+func (d *Disk) OpenPartition(role partitions.Role, writable bool) (hostfs.File, error) {
+	p, err := d.Find(role)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +89,7 @@ func (d *disk) open(role partitions.Role, writable bool) (hostfs.File, error) {
 }
 
 // device is the path of a partition's device.
-func (d *disk) device(p partitions.Partition) (string, error) {
+func (d *Disk) device(p partitions.Partition) (string, error) {
 	real, err := filepath.EvalSymlinks(d.path)
 	if err != nil {
 		return "", err
@@ -129,13 +134,13 @@ func sysNumber(path string) (int64, error) {
 	return n, nil
 }
 
-// slot opens both partitions of a slot.
-func (d *disk) slot(letter partitions.Slot, writable bool) (*slots.Slot, error) {
-	root, err := d.open(letter.Root(), writable)
+// Slot opens both partitions of a slot.
+func (d *Disk) Slot(letter partitions.Slot, writable bool) (*slots.Slot, error) {
+	root, err := d.OpenPartition(letter.Root(), writable)
 	if err != nil {
 		return nil, fmt.Errorf("slot %s: %w", letter, err)
 	}
-	tree, err := d.open(letter.Verity(), writable)
+	tree, err := d.OpenPartition(letter.Verity(), writable)
 	if err != nil {
 		root.Close()
 		return nil, fmt.Errorf("slot %s: %w", letter, err)
