@@ -142,7 +142,7 @@ func TestEveryPowerCutOfARecordedFileLeavesWholeSlots(t *testing.T) {
 	run("a", "update")
 	run("a", "cancel")
 	run("a", "update")
-	if err := leadsBNow(t, f); err != nil {
+	if err := leadsB(t, f); err != nil {
 		t.Fatal(err)
 	}
 	run("ab", "commit")
@@ -155,8 +155,6 @@ func TestEveryPowerCutOfARecordedFileLeavesWholeSlots(t *testing.T) {
 	e.stop()
 	judgeExport(t, f, e, promises)
 }
-
-func leadsBNow(t *testing.T, f *fleet) error { return f.boots(t, partitions.SlotB, f.next) }
 
 func judgeExport(t *testing.T, f *fleet, e *export, promises []promise) {
 	t.Helper()

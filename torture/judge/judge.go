@@ -9,14 +9,10 @@
 package judge
 
 import (
-	"bytes"
 	"crypto/sha256"
-	"debug/pe"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"path"
 	"strings"
 )
 
@@ -71,7 +67,6 @@ type Judge struct {
 	boots map[uint64]bootPart // what the boot partition says, by its fingerprint
 	files map[string]image    // its large files
 	slots map[slotKey]error
-	fresh int // verdicts that were not kept ones
 }
 
 // place is a partition, in bytes.
@@ -172,116 +167,6 @@ func (j *Judge) State(disk Disk, variables Variables) (Outcome, error) {
 	return out, nil
 }
 
-// bootPart is what the boot partition says.
-type bootPart struct {
-	err     error
-	loader  [sha256.Size]byte
-	wanted  string // the entry that loader.conf names
-	entries map[string]image
-}
-
-// image is a kernel image.
-type image struct {
-	err    error // it does not load
-	digest [sha256.Size]byte
-	root   root
-}
-
-func (j *Judge) bootPart(disk Disk) bootPart {
-	p := j.places["esp"]
-	key := disk.Fingerprint(p.start, p.size)
-	part, kept := j.boots[key]
-	if !kept {
-		j.fresh++
-		part = j.readBootPart(disk, p)
-		j.boots[key] = part
-	}
-	return part
-}
-
-func (j *Judge) readBootPart(disk Disk, at place) bootPart {
-	v, err := openVolume(disk, at)
-	if err != nil {
-		return bootPart{err: fmt.Errorf("boot partition: %w", err)}
-	}
-	loader, err := v.find("EFI/BOOT/BOOTX64.EFI")
-	if err != nil {
-		return bootPart{err: err}
-	}
-	conf, err := v.file("loader/loader.conf")
-	if err != nil {
-		return bootPart{err: err}
-	}
-	part := bootPart{loader: j.image(v, loader).digest, entries: map[string]image{}}
-	for line := range strings.Lines(string(conf)) {
-		if words := strings.Fields(line); len(words) == 2 && words[0] == "default" {
-			part.wanted = words[1]
-		}
-	}
-	folder, err := v.find("EFI/Linux")
-	if err != nil {
-		return bootPart{err: err}
-	}
-	files, err := v.list(folder.first)
-	if err != nil {
-		return bootPart{err: err}
-	}
-	for _, f := range files {
-		if !f.folder && strings.EqualFold(path.Ext(f.name), ".efi") {
-			part.entries[strings.ToLower(f.name)] = j.image(v, f)
-		}
-	}
-	return part
-}
-
-func (v *volume) file(name string) ([]byte, error) {
-	n, err := v.find(name)
-	if err != nil {
-		return nil, err
-	}
-	return v.content(n)
-}
-
-// image is what is in a program; what was read before is not read again.
-func (j *Judge) image(v *volume, n node) image {
-	key, err := v.key(n)
-	if err != nil {
-		return image{err: err}
-	}
-	i, kept := j.files[key]
-	if !kept {
-		i = v.image(n)
-		j.files[key] = i
-	}
-	return i
-}
-
-// image reads a kernel image with the standard library's reader.
-func (v *volume) image(n node) image {
-	raw, err := v.content(n)
-	if err != nil {
-		return image{err: err}
-	}
-	i := image{digest: sha256.Sum256(raw)}
-	f, err := pe.NewFile(bytes.NewReader(raw))
-	if err != nil {
-		i.err = err
-		return i
-	}
-	section := f.Section(".cmdline")
-	if section == nil {
-		i.err = errors.New("no .cmdline")
-		return i
-	}
-	line, err := section.Data()
-	if err != nil {
-		i.err = err
-		return i
-	}
-	i.root, i.err = parseCommandLine(strings.Trim(string(line[:min(len(line), int(section.VirtualSize))]), "\x00"))
-	return i
-}
-
 // entry judges one entry of the loader, by its name.
 func (j *Judge) entry(disk Disk, part bootPart, name string) (Entry, error) {
 	i, ok := part.entries[name]
@@ -334,7 +219,6 @@ func (j *Judge) whole(disk Disk, slot string, r root) error {
 	}
 	verdict, kept := j.slots[key]
 	if !kept {
-		j.fresh++
 		verdict = r.verify(io.NewSectionReader(disk, data.start, data.size), io.NewSectionReader(disk, tree.start, tree.size))
 		j.slots[key] = verdict
 	}
@@ -347,33 +231,4 @@ func (j *Judge) whole(disk Disk, slot string, r root) error {
 type slotKey struct {
 	slot, hash string
 	data, tree uint64
-}
-
-const tableSectors = 34 // the protective MBR, the header, 128 entries
-
-// readTable reads both copies of a GPT with 128 entries (UEFI Specification
-// 2.10, section 5.3).
-func readTable(disk Disk) ([]byte, error) {
-	raw := make([]byte, (2*tableSectors-1)*512)
-	if _, err := disk.ReadAt(raw[:tableSectors*512], 0); err != nil {
-		return nil, err
-	}
-	_, err := disk.ReadAt(raw[tableSectors*512:], disk.Size()-(tableSectors-1)*512)
-	return raw, err
-}
-
-func parseTable(header []byte) (map[string]place, error) {
-	if string(header[:8]) != "EFI PART" || binary.LittleEndian.Uint32(header[84:]) != 128 {
-		return nil, errors.New("partition table: not a GPT with 128 entries")
-	}
-	places := map[string]place{}
-	for i := range 128 {
-		entry := header[512+128*i:][:128]
-		first, last := binary.LittleEndian.Uint64(entry[32:]), binary.LittleEndian.Uint64(entry[40:])
-		if first == 0 || last < first || last > 1<<40 {
-			continue
-		}
-		places[text(entry[56:])] = place{int64(first) * 512, int64(last-first+1) * 512}
-	}
-	return places, nil
 }
