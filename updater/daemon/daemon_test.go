@@ -82,16 +82,16 @@ func (m *machine) Running(context.Context) (manifests.Version, partitions.Slot, 
 func (m *machine) Watch(ctx context.Context) error { return m.call(ctx, "watch") }
 func (m *machine) Check(ctx context.Context) (Offer, error) {
 	err := m.call(ctx, "check")
-	return m.offer, err
+	return m.offered(), err
 }
 func (m *machine) Stage(ctx context.Context) (Offer, error) {
 	err := m.call(ctx, "stage")
-	return m.offer, err
+	return m.offered(), err
 }
 func (m *machine) Arm(ctx context.Context) (Offer, error) {
 	err := m.call(ctx, "arm")
 	m.armed = err == nil
-	return m.offer, err
+	return m.offered(), err
 }
 func (m *machine) TakeBack(ctx context.Context) error {
 	m.armed = false
@@ -138,15 +138,40 @@ func (m *machine) kinds() (kinds []string) {
 
 func (m *machine) daemon() *Daemon {
 	d, err := New(Config{
-		Load:      func() (config.Settings, Agent, error) { return m.settings, m, m.fault },
+		Load:      m.load,
 		Rebooter:  m,
 		Random:    func(n int64) int64 { return 0 },
 		Events:    m,
 		StateFile: filepath.Join(m.t.TempDir(), "agent.json"),
-		Now:       func() time.Time { return time.Now().Add(m.skew) },
+		Now:       m.now,
 	})
 	check(m.t, err)
 	return d
+}
+
+// change changes the machine while the daemon runs.
+func (m *machine) change(how func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	how()
+}
+
+func (m *machine) offered() Offer {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.offer
+}
+
+func (m *machine) load() (config.Settings, Agent, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.settings, m, m.fault
+}
+
+func (m *machine) now() time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return time.Now().Add(m.skew)
 }
 
 // run runs the daemon for so long, or until the machine reboots, and during the
@@ -227,7 +252,7 @@ func TestNewerReleaseReplacesTheStagedOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMachine(t, func(s *config.Settings) { s.Policy = config.Staged })
 		m.offer = release
-		m.run(m.daemon(), 90*time.Minute, func() { m.offer = Offer{"1.2.0", manifests.Digest{2}, true} })
+		m.run(m.daemon(), 90*time.Minute, func() { m.change(func() { m.offer = Offer{"1.2.0", manifests.Digest{2}, true} }) })
 		m.want("watch 0s", "check 0s", "stage 0s", "check 1h0m0s", "stage 1h0m0s")
 	})
 }
@@ -336,9 +361,15 @@ func TestReloadTakesTheNewSettingsOrKeepsTheOld(t *testing.T) {
 		m := newMachine(t, func(s *config.Settings) { s.Poll = config.Duration(24 * time.Hour) })
 		d := m.daemon()
 		m.run(d, 90*time.Minute,
-			func() { m.fault = errors.New("agent.yaml:3:7: policy"); d.Reload() },
-			func() { m.fault = nil; m.settings.Windows = []config.Window{{Start: "never"}}; d.Reload() },
-			func() { m.settings.Windows = nil; m.settings.Poll = config.Duration(time.Hour); d.Reload() },
+			func() { m.change(func() { m.fault = errors.New("agent.yaml:3:7: policy") }); d.Reload() },
+			func() {
+				m.change(func() { m.fault, m.settings.Windows = nil, []config.Window{{Start: "never"}} })
+				d.Reload()
+			},
+			func() {
+				m.change(func() { m.settings.Windows, m.settings.Poll = nil, config.Duration(time.Hour) })
+				d.Reload()
+			},
 		)
 		m.want("watch 0s", "check 0s", "check 1h0m0s")
 		if kinds := m.kinds(); !slices.Equal(kinds, []string{"started", "config-refused", "config-refused", "config-reloaded", "stopped"}) {
@@ -410,14 +441,14 @@ func TestPollsFollowTheClockOnTheWall(t *testing.T) {
 	day := func(s *config.Settings) { s.Poll = config.Duration(24 * time.Hour) }
 	bubble(t, "set back", func(t *testing.T) {
 		m := newMachine(t, day)
-		m.run(m.daemon(), 30*time.Hour, func() { time.Sleep(time.Hour); m.skew = -240 * time.Hour })
+		m.run(m.daemon(), 30*time.Hour, func() { time.Sleep(time.Hour); m.change(func() { m.skew = -240 * time.Hour }) })
 		if len(m.calls) != 3 || !strings.HasPrefix(m.calls[2], "check 25h") {
 			t.Errorf("calls %q: want a day from then on", m.calls)
 		}
 	})
 	bubble(t, "slept", func(t *testing.T) {
 		m := newMachine(t, day)
-		m.run(m.daemon(), 2*time.Hour, func() { time.Sleep(time.Hour); m.skew = 240 * time.Hour })
+		m.run(m.daemon(), 2*time.Hour, func() { time.Sleep(time.Hour); m.change(func() { m.skew = 240 * time.Hour }) })
 		if len(m.calls) != 3 || !strings.HasPrefix(m.calls[2], "check 1h") {
 			t.Errorf("calls %q: want a poll within a minute", m.calls)
 		}
@@ -427,7 +458,7 @@ func TestPollsFollowTheClockOnTheWall(t *testing.T) {
 		m.settings.Jitter = config.Duration(10 * time.Minute)
 		d := m.daemon()
 		d.Random = func(n int64) int64 { return n - 1 }
-		m.run(d, 2*time.Hour, func() { time.Sleep(time.Hour); m.skew = 240 * time.Hour })
+		m.run(d, 2*time.Hour, func() { time.Sleep(time.Hour); m.change(func() { m.skew = 240 * time.Hour }) })
 		if len(m.calls) != 3 || !strings.HasPrefix(m.calls[2], "check 1h10m") && !strings.HasPrefix(m.calls[2], "check 1h11m") {
 			t.Errorf("calls %q: want a poll after the jitter", m.calls)
 		}
@@ -435,7 +466,7 @@ func TestPollsFollowTheClockOnTheWall(t *testing.T) {
 	bubble(t, "set into a window", func(t *testing.T) {
 		m := newMachine(t, sunday)
 		m.offer = release
-		m.run(m.daemon(), 2*time.Hour, func() { time.Sleep(time.Hour); m.skew = 26 * time.Hour })
+		m.run(m.daemon(), 2*time.Hour, func() { time.Sleep(time.Hour); m.change(func() { m.skew = 26 * time.Hour }) })
 		if last := m.calls[len(m.calls)-1]; !strings.HasPrefix(last, "reboot 1h") {
 			t.Errorf("calls %q: want a reboot within a minute", m.calls)
 		}

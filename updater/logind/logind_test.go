@@ -74,9 +74,21 @@ func (l *login) note(format string, args ...any) {
 	l.calls = append(l.calls, fmt.Sprintf(format, args...))
 }
 
+func (l *login) inhibiting() []inhibitor {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.inhibitors
+}
+
+func (l *login) called() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.calls)
+}
+
 func (l *login) ListInhibitors() ([]inhibitor, *dbus.Error) {
 	time.Sleep(l.slow)
-	return l.inhibitors, nil
+	return l.inhibiting(), nil
 }
 
 func (l *login) SetWallMessage(text string, enable bool) *dbus.Error {
@@ -87,7 +99,7 @@ func (l *login) SetWallMessage(text string, enable bool) *dbus.Error {
 // RebootWithFlags does with flags what systemd's login/logind-dbus.c of its
 // version does for root.
 func (l *login) RebootWithFlags(flags uint64) *dbus.Error {
-	blocked := slices.ContainsFunc(l.inhibitors, func(i inhibitor) bool {
+	blocked := slices.ContainsFunc(l.inhibiting(), func(i inhibitor) bool {
 		return i.Mode == "block" && strings.Contains(i.What, "shutdown")
 	})
 	switch {
@@ -145,16 +157,18 @@ func TestRebootHeedsThoseWhoBlockItUnlessForced(t *testing.T) {
 			if err := m.Reboot(t.Context(), "for 1.1.0", false); !errors.As(err, &inhibited) {
 				t.Errorf("error %v: want an InhibitedError", err)
 			}
-			if slices.ContainsFunc(l.calls, func(c string) bool { return strings.HasPrefix(c, "reboot") || c == "direct" }) {
-				t.Fatalf("calls %q: it rebooted", l.calls)
+			if slices.ContainsFunc(l.called(), func(c string) bool { return strings.HasPrefix(c, "reboot") || c == "direct" }) {
+				t.Fatalf("calls %q: it rebooted", l.called())
 			}
 			check(t, m.Reboot(t.Context(), "for 1.1.0", true))
+			l.mu.Lock()
 			l.inhibitors = nil
+			l.mu.Unlock()
 			check(t, m.Reboot(t.Context(), "for 1.1.0", false))
 			forced := map[bool]string{false: "reboot 0", true: "reboot 16"}[newer]
 			wall := `wall "for 1.1.0" true`
-			if want := []string{wall, wall, forced, wall, "reboot 1"}; !slices.Equal(l.calls, want) {
-				t.Errorf("calls %q, want %q", l.calls, want)
+			if want := []string{wall, wall, forced, wall, "reboot 1"}; !slices.Equal(l.called(), want) {
+				t.Errorf("calls %q, want %q", l.called(), want)
 			}
 		})
 	}
@@ -187,8 +201,8 @@ func TestLogindThatHangsIsAnErrorAndNotAReboot(t *testing.T) {
 	if _, err := m.Inhibitors(ctx); err == nil || !strings.Contains(err.Error(), "asking logind who inhibits a reboot: too slow") {
 		t.Errorf("error %v", err)
 	}
-	if len(l.calls) > 0 {
-		t.Errorf("calls %q", l.calls)
+	if calls := l.called(); len(calls) > 0 {
+		t.Errorf("calls %q", calls)
 	}
 }
 
