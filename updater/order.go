@@ -1,6 +1,13 @@
 package updater
 
-import "context"
+import (
+	"context"
+	"errors"
+	"strconv"
+
+	"github.com/proa-os/proa/updater/events"
+	"github.com/proa-os/proa/updater/journal"
+)
 
 // Write is one step of an update, as OrderOfWrites lists them.
 type Write struct {
@@ -91,4 +98,116 @@ func (i *installation) writes(first, last int) []step {
 		steps = append(steps, step{w.Name, func(ctx context.Context) error { return run(i, ctx) }})
 	}
 	return steps
+}
+
+// takeBack ends a pending trial, of another release most likely.
+func (i *installation) takeBack() error {
+	switch i.boot.Armed {
+	case 0:
+		return nil
+	case i.target.Slot:
+		if err := i.noteCancelling(); err != nil {
+			return err
+		}
+	}
+	return i.control.Rollback()
+}
+
+// noteClearing is step 2. A trial that is booted after the journal is about
+// another release would be judged by nobody.
+func (i *installation) noteClearing(context.Context) error {
+	if err := i.takeBack(); err != nil {
+		return err
+	}
+	running := i.running()
+	return i.write(func(r *journal.Record) {
+		i.aim(r, running)
+		r.Phase, r.BootID = journal.Clearing, ""
+		delete(r.Releases, i.target.Slot.String())
+	})
+}
+
+// aim makes the record one about this installation. What is known of an
+// earlier attempt at the same release stays.
+func (i *installation) aim(r *journal.Record, running journal.Target) {
+	if r.Target == nil || r.Target.Release != i.target.Release {
+		r.Tries, r.Offset = 0, 0
+	}
+	// There is nothing any more that a release under watch could go back to.
+	r.RetryAfter, r.WatchUntil, r.ArmedAt = nil, nil, nil
+	r.Target = &i.target
+	r.Releases[running.Slot.String()] = running
+}
+
+func (i *installation) disarm(context.Context) error {
+	if err := i.control.Disarm(i.target.Slot); err != nil {
+		return err
+	}
+	// Nothing may take the slot for what it held, least of all proa-init when it
+	// held the running release too.
+	if err := i.slot.Forget(); err != nil {
+		return err
+	}
+	return i.reload()
+}
+
+func (i *installation) noteWriting(context.Context) error {
+	return i.write(func(r *journal.Record) { r.Phase = journal.Writing })
+}
+
+// noteStaged ends an update that is to stop before its trial is armed.
+func (i *installation) noteStaged(context.Context) error {
+	if err := i.takeBack(); err != nil {
+		return err
+	}
+	if err := i.reload(); err != nil {
+		return err
+	}
+	running := i.running()
+	err := i.write(func(r *journal.Record) {
+		retry := r.RetryAfter
+		if r.Target == nil || r.Target.Release != i.target.Release {
+			retry = nil
+		}
+		i.aim(r, running)
+		r.Phase, r.BootID, r.Offset, r.RetryAfter = journal.Verified, "", 0, retry
+	})
+	if err != nil {
+		return err
+	}
+	i.done.Result = ResultStaged
+	i.emit(about(events.Staged, i.target, "", i.fetched()...))
+	return nil
+}
+
+// fetched is fields of an event.
+func (i *installation) fetched() []string {
+	return []string{events.Bytes, strconv.FormatInt(i.done.Downloaded, 10), events.Reused, strconv.FormatInt(i.done.Reused, 10)}
+}
+
+// noteArmed is step 10.
+func (i *installation) noteArmed(context.Context) error {
+	running, now := i.running(), i.now()
+	return i.write(func(r *journal.Record) {
+		i.aim(r, running)
+		r.Tries++
+		r.Phase, r.BootID, r.Offset, r.ArmedAt = journal.Armed, i.facts.BootID, 0, &now
+	})
+}
+
+// arm is step 11. Where the firmware refuses, no trial has begun, so none may be
+// counted when the machine is rebooted.
+func (i *installation) arm(context.Context) error {
+	err := i.control.Arm(i.target.Slot)
+	if err == nil {
+		i.emit(about(events.Armed, i.target, "", i.fetched()...))
+		return nil
+	}
+	if back := i.control.Rollback(); back != nil {
+		return errors.Join(err, back) // it may be armed still
+	}
+	return errors.Join(err, i.write(func(r *journal.Record) {
+		r.Tries--
+		r.Phase, r.BootID, r.ArmedAt = journal.Verified, "", nil
+	}))
 }
