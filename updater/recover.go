@@ -9,6 +9,7 @@ import (
 	"github.com/proa-os/proa/partitions/verity"
 	"github.com/proa-os/proa/progress"
 	"github.com/proa-os/proa/updater/events"
+	"github.com/proa-os/proa/updater/hooks"
 	"github.com/proa-os/proa/updater/journal"
 	"github.com/proa-os/proa/updater/lifecycle"
 	"github.com/proa-os/proa/updater/ukifile"
@@ -49,6 +50,9 @@ func (s *session) recover(ctx context.Context) (notes []string, err error) {
 	if err := s.control.RemoveTemporary(); err != nil {
 		return notes, err
 	}
+	if err := s.reload(); err != nil {
+		return notes, err
+	}
 	for range lifecycle.Rounds {
 		action := lifecycle.Of(s.situation()).Action
 		before := len(notes)
@@ -87,7 +91,11 @@ func (s *session) act(ctx context.Context, action lifecycle.Action, note noter) 
 	switch action {
 	case lifecycle.NoteCommit:
 		note("slot %s leads: noted the commit that was cut", s.facts.Slot)
-		return s.writeGood()
+		if err := s.writeGood(); err != nil {
+			return err
+		}
+		s.announce(ctx, hooks.Committed)
+		return nil
 	case lifecycle.GoBack:
 		return s.finishGoingBack(ctx, note)
 	case lifecycle.NoteBack:

@@ -245,14 +245,14 @@ func (c *Counted) Rollback() error {
 
 // RemoveTemporary implements Control. A trial that is over is removed too.
 func (c *Counted) RemoveTemporary() error {
-	committed, err := c.conf().committed(esp.LayoutCounted)
+	state, err := c.State()
 	if err != nil {
 		return err
 	}
-	if err := c.kernels().removeTemporary(); err != nil {
+	if err := c.kernels().removeTemporary(state); err != nil {
 		return err
 	}
 	return c.entries().clean(func(e entry) bool {
-		return e.exact && e.Proof || e.isTrial(committed) && e.Left > 0
+		return e.exact && e.Proof || e.isTrial(state.Committed) && e.Left > 0
 	})
 }

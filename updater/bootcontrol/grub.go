@@ -66,7 +66,13 @@ func (g *GRUB) Name() string { return NameGRUB }
 func (g *GRUB) KernelPath(slot partitions.Slot) (string, error) { return g.kernels().path(slot), nil }
 
 // RemoveTemporary implements Control.
-func (g *GRUB) RemoveTemporary() error { return g.kernels().removeTemporary() }
+func (g *GRUB) RemoveTemporary() error {
+	state, err := g.State()
+	if err != nil {
+		return err
+	}
+	return g.kernels().removeTemporary(state)
+}
 
 // read reads the block, and refuses one in which a change of our variables
 // would not be one sector.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/partitions/esp"
@@ -50,14 +52,24 @@ func (k kernels) demand(slot partitions.Slot) error {
 // left. It syncs even when nothing is left to remove: a killed run may have
 // ended before its sync.
 func (k kernels) remove(slot partitions.Slot) error {
-	err := k.clean(func(name string) bool {
+	unwanted := func(name string) bool {
 		of, ok := partitions.SlotOfUKI(name)
 		return ok && of == slot || isTemp(name)
-	})
-	if err != nil {
+	}
+	if err := k.clean(unwanted); err != nil {
 		return err
 	}
+	if err := k.fs.SyncDir(k.folder()); err != nil {
+		return fmt.Errorf("boot partition: syncing %s: %w", k.folder(), err)
+	}
 	if err := k.fs.SyncFS(k.mount); err != nil {
+		return fmt.Errorf("boot partition: %w", err)
+	}
+	names, err := k.fs.List(k.folder())
+	if err == nil && slices.ContainsFunc(names, unwanted) {
+		err = fmt.Errorf("%q: some are still there after they were removed", names)
+	}
+	if err != nil {
 		return fmt.Errorf("boot partition: %w", err)
 	}
 	return nil
@@ -65,12 +77,28 @@ func (k kernels) remove(slot partitions.Slot) error {
 
 // removeTemporary removes what interrupted installations left. It does not sync:
 // what comes back is removed again.
-func (k kernels) removeTemporary() error {
-	err := k.clean(isTemp)
+//
+// A kernel image beside its own temporary file is from a rename that was cut
+// between its two writes to the folder. Both names may then lead to the same
+// clusters, which are free when one of them is removed: the image goes as
+// well, but for that of a slot which is booted from or armed: nothing is armed
+// before its rename is durable.
+func (k kernels) removeTemporary(s State) error {
+	names, err := k.fs.List(k.folder())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return err
+	if err != nil {
+		return fmt.Errorf("boot partition: %w", err)
+	}
+	half := map[partitions.Slot]bool{}
+	for _, slot := range partitions.Slots() {
+		half[slot] = slot != s.Committed && slot != s.Armed && slices.ContainsFunc(names, func(name string) bool { return isTempOf(name, slot) })
+	}
+	return k.clean(func(name string) bool {
+		of, ok := partitions.SlotOfUKI(name)
+		return ok && half[of] || isTemp(name)
+	})
 }
 
 func (k kernels) clean(unwanted func(name string) bool) error {
@@ -87,4 +115,13 @@ func (k kernels) clean(unwanted func(name string) bool) error {
 		}
 	}
 	return nil
+}
+
+func isTemp(name string) bool {
+	slots := partitions.Slots()
+	return slices.ContainsFunc(slots[:], func(slot partitions.Slot) bool { return isTempOf(name, slot) })
+}
+
+func isTempOf(name string, slot partitions.Slot) bool {
+	return strings.EqualFold(name, filepath.Base(esp.TempUKIPath(slot)))
 }

@@ -3,9 +3,7 @@ package bootcontrol
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
-	"strings"
 
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/partitions/esp"
@@ -33,8 +31,10 @@ func (o *OneShot) Name() string { return "oneshot" }
 
 // KernelPath implements Control.
 func (o *OneShot) KernelPath(slot partitions.Slot) (string, error) {
-	return o.path(esp.UKIPath(slot)), nil
+	return o.kernels().path(slot), nil
 }
+
+func (o *OneShot) kernels() kernels { return kernels{o.FS, o.ESP} }
 
 // State implements Control.
 func (o *OneShot) State() (State, error) {
@@ -43,14 +43,8 @@ func (o *OneShot) State() (State, error) {
 	if s.Committed, err = o.committed(); err != nil {
 		return State{}, err
 	}
-	names, err := o.FS.List(o.path(esp.UKIFolder))
-	if err != nil {
-		return State{}, fmt.Errorf("boot partition: %w", err)
-	}
-	for _, name := range names {
-		if slot, ok := partitions.SlotOfUKI(name); ok && !s.Has(slot) {
-			s.Installed = append(s.Installed, slot)
-		}
+	if s.Installed, err = o.kernels().installed(); err != nil {
+		return State{}, err
 	}
 	if err := o.Vars.Present(); err != nil {
 		return State{}, err
@@ -93,60 +87,7 @@ func (o *OneShot) Disarm(slot partitions.Slot) error {
 	if err := o.Rollback(); err != nil {
 		return err
 	}
-	return o.clean(func(name string) bool {
-		of, ok := partitions.SlotOfUKI(name)
-		return ok && of == slot
-	})
-}
-
-// clean removes temporary files, and the UKIs that remove accepts. It syncs
-// even when there are none: a killed run may have ended before its sync.
-func (o *OneShot) clean(remove func(name string) bool) error {
-	folder := o.path(esp.UKIFolder)
-	unwanted := func() (list []string, err error) {
-		names, err := o.FS.List(folder)
-		for _, name := range names {
-			if isTemp(name) || remove(name) {
-				list = append(list, name)
-			}
-		}
-		return list, err
-	}
-	names, err := unwanted()
-	if err != nil {
-		return fmt.Errorf("boot partition: %w", err)
-	}
-	for _, name := range names {
-		if err := o.FS.Remove(filepath.Join(folder, name)); err != nil {
-			return fmt.Errorf("boot partition: %w", err)
-		}
-	}
-	if err := o.syncFolder(folder); err != nil {
-		return err
-	}
-	if left, err := unwanted(); err != nil || len(left) > 0 {
-		return fmt.Errorf("boot partition: %v still there after they were removed: %v", left, err)
-	}
-	return nil
-}
-
-func isTemp(name string) bool {
-	for _, slot := range partitions.Slots() {
-		if strings.EqualFold(name, filepath.Base(esp.TempUKIPath(slot))) {
-			return true
-		}
-	}
-	return false
-}
-
-func (o *OneShot) syncFolder(folder string) error {
-	if err := o.FS.SyncDir(folder); err != nil {
-		return fmt.Errorf("boot partition: syncing %s: %w", folder, err)
-	}
-	if err := o.FS.SyncFS(o.ESP); err != nil {
-		return fmt.Errorf("boot partition: %w", err)
-	}
-	return nil
+	return o.kernels().remove(slot)
 }
 
 // Arm implements Control. First it sees to it that the firmware has a second
@@ -194,9 +135,9 @@ func (o *OneShot) Rollback() error {
 
 // RemoveTemporary implements Control.
 func (o *OneShot) RemoveTemporary() error {
-	err := o.clean(func(string) bool { return false })
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	state, err := o.State()
+	if err != nil {
+		return err
 	}
-	return err
+	return o.kernels().removeTemporary(state)
 }

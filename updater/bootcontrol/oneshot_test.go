@@ -235,3 +235,21 @@ func TestFullVariableStoreArmsNothing(t *testing.T) {
 		t.Errorf("armed: %+v", s)
 	}
 }
+
+// TestARenameThatWasCutInHalfIsStartedOver has the temporary name and the final
+// one of a kernel image, which may lead to the same clusters.
+func TestARenameThatWasCutInHalfIsStartedOver(t *testing.T) {
+	for _, slot := range partitions.Slots() {
+		o, dir := newControl(t)
+		temporary := filepath.Join(dir, "esp", esp.TempUKIPath(slot))
+		check(t, os.WriteFile(temporary, []byte("MZ"), 0o600))
+		check(t, o.RemoveTemporary())
+		if _, err := os.Lstat(temporary); !os.IsNotExist(err) {
+			t.Errorf("slot %s: the temporary file: %v", slot, err)
+		}
+		s := state(t, o)
+		if has, committed := s.Has(slot), slot == partitions.SlotA; has != committed || !s.Has(partitions.SlotA) {
+			t.Errorf("slot %s: %+v: want its kernel image to stay only where it is committed", slot, s)
+		}
+	}
+}

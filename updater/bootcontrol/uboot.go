@@ -72,7 +72,13 @@ func (u *UBoot) Name() string { return NameUBoot }
 func (u *UBoot) KernelPath(slot partitions.Slot) (string, error) { return u.kernels().path(slot), nil }
 
 // RemoveTemporary implements Control.
-func (u *UBoot) RemoveTemporary() error { return u.kernels().removeTemporary() }
+func (u *UBoot) RemoveTemporary() error {
+	state, err := u.State()
+	if err != nil {
+		return err
+	}
+	return u.kernels().removeTemporary(state)
+}
 
 // read reads the environment, and refuses one that names no committed slot.
 func (u *UBoot) read() (*ubootenv.Environment, partitions.Slot, error) {

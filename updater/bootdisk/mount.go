@@ -47,7 +47,9 @@ func (d *Disk) MountESP(run string, writable bool) (folder string, release func(
 // kernel allows no other kind.
 func mountFAT(device, folder string, writable bool) error {
 	flags := uintptr(unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOATIME)
-	const options = "umask=0077"
+	// A power cut can leave two names for one file, and removing both an error that
+	// must not end all writing (the default of vfat).
+	const options = "umask=0077,errors=continue"
 	if writable {
 		return mountWritable(device, folder, flags, options)
 	}
