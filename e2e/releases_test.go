@@ -20,6 +20,7 @@ type release struct {
 	channel string
 	files   script
 	words   []string // more of the kernel's command line
+	recipe  string   // more of the recipe
 }
 
 const base = "1.0.0"
@@ -35,6 +36,10 @@ var releases = []release{
 	{version: "1.3.0", channel: "panic", files: script{
 		"usr/sbin/init": "exit 1", // the end of PID 1 is a panic
 	}},
+	{version: "1.5.0", channel: "state", files: script{
+		"etc/hosts":         "127.0.0.1 localhost release",
+		"usr/lib/migrate-2": `echo "$1 to $PROA_TO" >> /var/migrated`,
+	}, recipe: "migrations: [{to: 2, run: /usr/lib/migrate-2, reversible: true}]\n"},
 	{version: "1.4.0", channel: "hang", words: []string{"proa.watchdog=20"}, files: script{
 		"usr/sbin/init": "while true; do sleep 1000; done", // and nobody feeds the watchdog
 	}},
@@ -74,7 +79,7 @@ func (l *lab) buildRelease(ctx context.Context, r release) error {
 		text = strings.Replace(text, last, last+"  - dir: "+overlay+"\n", 1)
 	}
 	file := "recipe-" + r.version + ".yaml"
-	if err := os.WriteFile(l.path(file), []byte(text), 0o644); err != nil {
+	if err := os.WriteFile(l.path(file), []byte(text+r.recipe), 0o644); err != nil {
 		return err
 	}
 	if err := l.proaRun(ctx, "build", file, "-o", "out/"+r.version, "--version", r.version); err != nil {
