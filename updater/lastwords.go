@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/proa-os/proa/updater/hooks"
 	"github.com/proa-os/proa/updater/journal"
 	"github.com/proa-os/proa/updater/lastwords"
 )
@@ -35,7 +36,7 @@ func (s *session) keepOwnLastWords() {
 }
 
 // keepLastWords keeps what the boot that failed wrote to its journal, once, on
-// the slot that the machine came back to.
+// the slot that the machine came back to, and tells that it did.
 func (s *session) keepLastWords(ctx context.Context) error {
 	r := s.record
 	came := r.Phase == journal.Verified || r.Phase == journal.Bad
@@ -46,6 +47,7 @@ func (s *session) keepLastWords(ctx context.Context) error {
 	if r.Last.Armed != nil {
 		trial.Since = *r.Last.Armed
 	}
+	s.announce(ctx, hooks.WentBack)
 	path, err := lastwords.Keep(ctx, s.host.LastWords, trial)
 	if err != nil && ctx.Err() != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/updater/events"
+	"github.com/proa-os/proa/updater/hooks"
 	"github.com/proa-os/proa/updater/journal"
 	"github.com/proa-os/proa/updater/lifecycle"
 )
@@ -70,6 +71,7 @@ func (u *Updater) Judge(ctx context.Context) (Verdict, error) {
 	if err := s.commit(time.Duration(s.Settings.Watch)); err != nil {
 		return v, err
 	}
+	s.announce(ctx, hooks.Committed)
 	v.Notes = append(append(v.Notes, s.confirmBoot()...), s.migrate(ctx)...)
 	return v, nil
 }
@@ -155,6 +157,7 @@ func (u *Updater) Commit(ctx context.Context) (Verdict, error) {
 		if err := s.commit(0); err != nil {
 			return v, err
 		}
+		s.announce(ctx, hooks.Committed)
 		v.Notes = append(v.Notes, s.migrate(ctx)...)
 		return v, nil
 	case lifecycle.Visiting:

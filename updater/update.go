@@ -8,6 +8,7 @@ import (
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions/verity"
 	"github.com/proa-os/proa/updater/events"
+	"github.com/proa-os/proa/updater/hooks"
 	"github.com/proa-os/proa/updater/journal"
 	"github.com/proa-os/proa/updater/lifecycle"
 	"github.com/proa-os/proa/updater/slots"
@@ -157,6 +158,9 @@ func (i *installation) install(ctx context.Context) error {
 	}
 	var steps []step
 	if !whole {
+		if err := i.askHooks(ctx, i.target.Version); err != nil {
+			return err
+		}
 		i.emit(about(events.DownloadStarted, i.target, ""))
 		steps = i.writes(firstOfFilling, lastOfFilling)
 	}
@@ -165,7 +169,11 @@ func (i *installation) install(ctx context.Context) error {
 	} else {
 		steps = append(steps, i.writes(firstOfArming, lastOfArming)...)
 	}
-	return runSteps(ctx, steps)
+	err = runSteps(ctx, steps)
+	if err == nil && !whole {
+		i.announce(ctx, hooks.UpdateAfter)
+	}
+	return err
 }
 
 // openTarget makes sure once more that the slot to write is neither the

@@ -23,6 +23,7 @@ import (
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/progress"
 	"github.com/proa-os/proa/updater/events"
+	"github.com/proa-os/proa/updater/hooks"
 	"github.com/proa-os/proa/updater/hostfs"
 )
 
@@ -46,6 +47,10 @@ type Config struct {
 
 	// Events is told what happens to releases; nil means nobody is.
 	Events events.Sink
+
+	// Hooks lets other services act before and after; nil means that nothing
+	// hangs on them.
+	Hooks hooks.Runner
 }
 
 // Updater does the work of one host.
@@ -70,6 +75,9 @@ func New(config Config) (*Updater, error) {
 	}
 	if config.Events == nil {
 		config.Events = events.Silent()
+	}
+	if config.Hooks == nil {
+		config.Hooks = hooks.None()
 	}
 	agent := "proa-agent/" + config.Version
 	client, err := fetch.New(fetch.Config{Base: config.Settings.Repository, UserAgent: agent})

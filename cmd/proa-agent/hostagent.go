@@ -21,6 +21,7 @@ type hostAgent struct {
 	// watchUnit is the service that runs "proa-agent watch"; empty means that
 	// the daemon's own process does that.
 	watchUnit string
+	turn      turn
 }
 
 // Running implements daemon.Agent.
@@ -45,6 +46,11 @@ func (a hostAgent) Watch(ctx context.Context) error {
 
 // Check implements daemon.Agent.
 func (a hostAgent) Check(ctx context.Context) (daemon.Offer, error) {
+	giveBack, err := a.turn.take(ctx)
+	if err != nil {
+		return daemon.Offer{}, err
+	}
+	defer giveBack()
 	found, err := a.u.Check(ctx)
 	return daemon.Offer{Version: found.Version, Release: found.Release, News: found.News}, sort(err)
 }
@@ -60,23 +66,32 @@ func (a hostAgent) Stage(ctx context.Context) (daemon.Offer, error) {
 		offer.News = offer.News && offer.Version == status.Pending.Version
 		return offer, err
 	}
-	done, err := a.u.Update(ctx, updater.UpdateOptions{Stage: true})
-	return offerOf(done), sort(err)
+	return a.update(ctx, updater.UpdateOptions{Stage: true})
 }
 
 // Arm implements daemon.Agent.
 func (a hostAgent) Arm(ctx context.Context) (daemon.Offer, error) {
-	done, err := a.u.Update(ctx, updater.UpdateOptions{})
+	return a.update(ctx, updater.UpdateOptions{})
+}
+
+func (a hostAgent) update(ctx context.Context, options updater.UpdateOptions) (daemon.Offer, error) {
+	giveBack, err := a.turn.take(ctx)
+	if err != nil {
+		return daemon.Offer{}, err
+	}
+	defer giveBack()
+	done, err := a.u.Update(ctx, options)
 	return offerOf(done), sort(err)
 }
 
-// TakeBack implements daemon.Agent. Without a trial what is staged stays.
+// TakeBack implements daemon.Agent. What is staged stays.
 func (a hostAgent) TakeBack(ctx context.Context) error {
-	status, err := a.u.Status(ctx, false)
-	if err != nil || status.Pending == nil {
+	giveBack, err := a.turn.take(ctx)
+	if err != nil {
 		return err
 	}
-	_, err = a.u.Cancel(ctx)
+	defer giveBack()
+	_, err = a.u.Disarm(ctx)
 	return err
 }
 

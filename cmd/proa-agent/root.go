@@ -76,7 +76,7 @@ func newUpdater(cmd *cobra.Command) (*updater.Updater, error) {
 	if host.ResetFile == "" {
 		sink = events.Journal(events.JournalSocket, sink)
 	}
-	u, err := newUpdaterOf(host, sink, cli.Progress(cmd))
+	u, err := newUpdaterOf(host, sink, hooksOf(host), cli.Progress(cmd))
 	if err != nil {
 		return nil, configError(err)
 	}
@@ -99,7 +99,7 @@ func hostOf(cmd *cobra.Command) (updater.Host, error) {
 func configError(err error) error {
 	var faults *strictyaml.Faults
 	if errors.As(err, &faults) {
-		err = cli.Hint(err, "correct the configuration; see docs/reference/agent.md")
+		err = cli.Hint(err, "correct the configuration; see docs/reference/agent-config.md")
 	}
 	return cli.Exit(cli.ExitUsage, err)
 }

@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/proa-os/proa/updater/config"
 	"github.com/proa-os/proa/updater/daemon"
 	"github.com/proa-os/proa/updater/events"
+	"github.com/proa-os/proa/updater/hooks"
 	"github.com/proa-os/proa/updater/logind"
 	"github.com/proa-os/proa/updater/notify"
 )
@@ -43,7 +45,7 @@ downloaded is kept.`,
 			// Of the program's own context SIGHUP is an end.
 			ctx, stop := signal.NotifyContext(context.WithoutCancel(cmd.Context()), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			d, err := newDaemon(cmd, now, watchUnit, stop)
+			d, agent, err := newDaemon(cmd, now, watchUnit, stop)
 			if err != nil {
 				return err
 			}
@@ -51,6 +53,7 @@ downloaded is kept.`,
 			if once {
 				return explain(ctx, d.Once(ctx))
 			}
+			defer agent.show(ctx, agent)()
 			return d.Run(ctx)
 		},
 	}
@@ -106,23 +109,26 @@ func heed(d *daemon.Daemon) (stop func()) {
 
 // newDaemon is the daemon of this host. Stop ends it, on hosts that cannot
 // reboot.
-func newDaemon(cmd *cobra.Command, now bool, watchUnit string, stop func()) (*daemon.Daemon, error) {
+func newDaemon(cmd *cobra.Command, now bool, watchUnit string, stop func()) (*daemon.Daemon, busAgent, error) {
 	host, err := hostOf(cmd)
 	if err != nil {
-		return nil, err
+		return nil, busAgent{}, err
 	}
-	manager, sink := &notify.Manager{}, events.Default()
+	manager := &notify.Manager{}
+	agent := busAgent{faces: newFaces(cmd.ErrOrStderr()), turn: newTurn(), manager: manager, run: host.Run}
+	sink, runner := agent.sink(events.Default()), patientHooks{hooksOf(host), manager}
 	var rebooter daemon.Rebooter = logind.Manager{}
 	if host.ResetFile != "" {
 		rebooter = plainRebooter{host, stop}
 	}
 	d, err := daemon.New(daemon.Config{
 		Load: func() (config.Settings, daemon.Agent, error) {
-			u, err := newUpdaterOf(host, sink, manager.Progress(progress.Silent()))
+			u, err := newUpdaterOf(host, sink, runner, manager.Progress(agent.signals))
 			if err != nil {
 				return config.Settings{}, nil, err
 			}
-			return u.Settings, hostAgent{u, watchUnit}, nil
+			agent.use(u)
+			return u.Settings, hostAgent{u, watchUnit, agent.turn}, nil
 		},
 		Rebooter:  rebooter,
 		Random:    rand.Int64N,
@@ -130,19 +136,42 @@ func newDaemon(cmd *cobra.Command, now bool, watchUnit string, stop func()) (*da
 		StateFile: filepath.Join(host.Run, "agent.json"),
 		Manager:   manager,
 		AtOnce:    now,
+		Hooks:     runner,
 	})
 	if err != nil {
-		return nil, configError(err)
+		return nil, busAgent{}, configError(err)
 	}
-	return d, os.MkdirAll(host.Run, 0o755)
+	agent.daemon = d
+	return d, agent, os.MkdirAll(host.Run, 0o755)
 }
 
-func newUpdaterOf(host updater.Host, sink events.Sink, report progress.Reporter) (*updater.Updater, error) {
+// hooksOf are the host's hooks: there are some where systemd and a bus run.
+func hooksOf(host updater.Host) hooks.Runner {
+	for _, path := range []string{"/run/systemd/system", "/run/dbus/system_bus_socket"} {
+		if _, err := os.Stat(path); err != nil || host.ResetFile != "" {
+			return hooks.None()
+		}
+	}
+	return hooks.Systemd{}
+}
+
+// patientHooks are hooks that may take their time: it is no hang of the daemon.
+type patientHooks struct {
+	hooks.Runner
+	manager *notify.Manager
+}
+
+func (p patientHooks) Run(ctx context.Context, hook hooks.Hook) error {
+	defer p.manager.Quiet(hooks.Limit + time.Minute)()
+	return p.Runner.Run(ctx, hook)
+}
+
+func newUpdaterOf(host updater.Host, sink events.Sink, runner hooks.Runner, report progress.Reporter) (*updater.Updater, error) {
 	settings, err := updater.LoadSettings(host.Config...)
 	if err != nil {
 		return nil, err
 	}
-	return updater.New(updater.Config{Host: host, Settings: settings, Version: cli.Version, Progress: report, Events: sink})
+	return updater.New(updater.Config{Host: host, Settings: settings, Version: cli.Version, Progress: report, Events: sink, Hooks: runner})
 }
 
 // plainRebooter is for hosts of plain files.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/proa-os/proa/updater/config"
 	"github.com/proa-os/proa/updater/events"
+	"github.com/proa-os/proa/updater/hooks"
 	"github.com/proa-os/proa/updater/notify"
 	"github.com/proa-os/proa/updater/schedule"
 )
@@ -40,12 +41,16 @@ type Config struct {
 	Now func() time.Time
 	// AtOnce leaves out the wait before the first poll.
 	AtOnce bool
+	// Hooks lets other services put off a reboot; nil means that nothing hangs on
+	// it.
+	Hooks hooks.Runner
 }
 
 // Daemon is the loop.
 type Daemon struct {
 	Config
 	poll   chan struct{} // a poll is wanted
+	drop   chan struct{} // what is staged is not to be armed
 	reload chan struct{} // a reload is wanted
 
 	working sync.Mutex
@@ -71,7 +76,10 @@ func New(c Config) (*Daemon, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	d := &Daemon{Config: c, poll: make(chan struct{}, 1), reload: make(chan struct{}, 1)}
+	if c.Hooks == nil {
+		c.Hooks = hooks.None()
+	}
+	d := &Daemon{Config: c, poll: make(chan struct{}, 1), drop: make(chan struct{}, 1), reload: make(chan struct{}, 1)}
 	d.backoff.Random, d.reboot.backoff.Random = c.Random, c.Random
 	return d, d.load()
 }
@@ -111,6 +119,10 @@ func Windows(settings config.Settings) (schedule.Windows, error) {
 // PollNow makes the daemon ask the repository as soon as it has nothing else to
 // do. It does not wait.
 func (d *Daemon) PollNow() { want(d.poll) }
+
+// Drop makes the daemon leave alone what is staged, until the next poll finds it
+// again. It does not wait.
+func (d *Daemon) Drop() { want(d.drop) }
 
 // Reload makes the daemon read its settings again, as soon as it has nothing
 // else to do. It does not wait.
@@ -233,10 +245,13 @@ func (d *Daemon) pace() schedule.Pace {
 func (d *Daemon) watch(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := d.watchOnce(ctx)
-		if errors.Is(err, ErrInterrupted) && len(d.reload) > 0 {
-			<-d.reload
-			d.reloadOnce(ctx)
-			continue // with the new settings
+		if errors.Is(err, ErrInterrupted) {
+			select {
+			case <-d.reload:
+				d.reloadOnce(ctx)
+			default: // somebody cancelled an update, which a watch is not
+			}
+			continue // with the settings in force
 		}
 		if err != nil && ctx.Err() == nil {
 			d.failed("watch", err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/updater/events"
+	"github.com/proa-os/proa/updater/hooks"
 	"github.com/proa-os/proa/updater/logind"
 	"github.com/proa-os/proa/updater/schedule"
 )
@@ -42,6 +43,8 @@ func (d *Daemon) rebootOnce(ctx context.Context) {
 		return
 	case err == nil:
 		d.reboot.backoff.Succeeded()
+	case errors.Is(err, ErrInterrupted):
+		d.ready = nil // whoever interrupted it wants no reboot
 	case errors.As(err, &later):
 		d.reboot.notBefore, d.reboot.why = later.until, later.why
 	default:
@@ -88,7 +91,29 @@ func (d *Daemon) armAndReboot(ctx context.Context) error {
 		d.takeBack(ctx)
 		return &laterError{now, "the window closed before the machine could be rebooted"}
 	}
+	if err := d.askHooks(ctx, forced); err != nil {
+		d.takeBack(ctx)
+		return err
+	}
+	d.reboot.since, d.reboot.told = time.Time{}, ""
 	return d.leave(ctx, armed, forced)
+}
+
+// askHooks lets whatever hangs on the reboot put it off, as inhibitors may.
+func (d *Daemon) askHooks(ctx context.Context, forced bool) error {
+	err := d.Hooks.Run(ctx, hooks.RebootBefore)
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	d.Events.Event(events.Event{Kind: events.HookFailed, Text: oneLine(err), Fields: map[string]string{events.Unit: string(hooks.RebootBefore)}})
+	if !forced {
+		_, err = d.deferred(err.Error())
+		return err
+	}
+	return nil
 }
 
 // askInhibitors puts the reboot off while somebody blocks it, but not for ever:
@@ -103,7 +128,6 @@ func (d *Daemon) askInhibitors(ctx context.Context) (forced bool, err error) {
 	case len(blocking) > 0:
 		return d.deferred(list(blocking))
 	}
-	d.reboot.since, d.reboot.told = time.Time{}, ""
 	return false, nil
 }
 

@@ -60,6 +60,8 @@ func (d *Daemon) wait(ctx context.Context) due {
 		case <-ctx.Done():
 		case <-d.poll:
 			d.nextPoll = d.Now().Round(0)
+		case <-d.drop:
+			d.ready = nil
 		case <-d.reload:
 			timer.Stop()
 			return dueReload
