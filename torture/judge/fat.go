@@ -18,7 +18,7 @@ type volume struct {
 	start    int64       // of the partition
 	r        io.ReaderAt // from there on
 	cluster  int64       // bytes
-	table    int64       // offset of the first table
+	table    []byte      // the first table
 	data     int64       // offset of cluster 2
 	clusters uint32
 	root     uint32
@@ -33,6 +33,7 @@ type node struct {
 }
 
 const (
+	tableMost  = 16 << 20  // bytes of one table
 	folderMost = 1 << 20   // bytes of one folder that are read
 	fileMost   = 256 << 20 // bytes of one file
 )
@@ -48,12 +49,20 @@ func openVolume(disk Disk, at place) (*volume, error) {
 	if boot[510] != 0x55 || boot[511] != 0xaa || word(11) != 512 || boot[13] == 0 || word(22) != 0 {
 		return nil, errors.New("boot sector: not FAT32 with sectors of 512 bytes")
 	}
-	v := &volume{disk: disk, start: at.start, r: r, cluster: int64(boot[13]) * 512, table: word(14) * 512, root: uint32(long(44))}
-	v.data = v.table + int64(boot[16])*long(36)*512
+	v := &volume{disk: disk, start: at.start, r: r, cluster: int64(boot[13]) * 512, root: uint32(long(44))}
+	table, tableSize := word(14)*512, long(36)*512
+	v.data = table + int64(boot[16])*tableSize
 	if total := long(32) * 512; total > size || total <= v.data {
 		return nil, fmt.Errorf("boot sector: a volume of %d bytes in a partition of %d", total, size)
 	}
 	v.clusters = uint32((long(32)*512 - v.data) / v.cluster)
+	if tableSize > tableMost || tableSize < 4*(int64(v.clusters)+2) {
+		return nil, fmt.Errorf("boot sector: a table of %d bytes for %d clusters", tableSize, v.clusters)
+	}
+	v.table = make([]byte, tableSize)
+	if _, err := r.ReadAt(v.table, table); err != nil {
+		return nil, err
+	}
 	return v, nil
 }
 
@@ -65,11 +74,7 @@ func (v *volume) chain(first uint32, size int64) ([]uint32, error) {
 			return nil, fmt.Errorf("a chain leads to cluster %d of %d", next, v.clusters)
 		}
 		all = append(all, next)
-		var raw [4]byte
-		if _, err := v.r.ReadAt(raw[:], v.table+4*int64(next)); err != nil {
-			return nil, err
-		}
-		if next = binary.LittleEndian.Uint32(raw[:]) & 0x0fffffff; next >= 0x0ffffff8 {
+		if next = binary.LittleEndian.Uint32(v.table[4*next:]) & 0x0fffffff; next >= 0x0ffffff8 {
 			break
 		}
 	}
