@@ -62,8 +62,12 @@ func TestRefusedReleaseLeavesTheHostAsItWas(t *testing.T) {
 		"kernel of another release": {change: func(r *testhost.Release) {
 			r.UKI = other.UKI
 			file := manifests.FetchFile{Size: int64(len(r.UKI)), Digest: manifests.DigestOf(r.UKI)}
+			for n, a := range r.Release.Artifacts {
+				if a.Digest == r.Transport.UKI.Digest {
+					r.Release.Artifacts[n].Size, r.Release.Artifacts[n].Digest = file.Size, file.Digest
+				}
+			}
 			r.Transport.UKI = file
-			r.Release.Artifacts[1].Size, r.Release.Artifacts[1].Digest = file.Size, file.Digest
 		}, want: "its kernel image boots root hash"},
 	} {
 		t.Run(name, func(t *testing.T) {
