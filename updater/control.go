@@ -61,7 +61,7 @@ func (s *session) backend(name string) (bootcontrol.Control, error) {
 	case bootcontrol.NameGRUB:
 		return &bootcontrol.GRUB{FS: s.FS, Boot: s.esp}, nil
 	case bootcontrol.NameUBoot:
-		return bootcontrol.OpenUBoot(s.FS, s.esp, bootcontrol.FWEnvConfig)
+		return bootcontrol.OpenUBoot(s.FS, s.esp, s.host.FWEnv)
 	}
 	return nil, fmt.Errorf("boot control %s: this agent does not have it", name)
 }

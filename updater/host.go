@@ -12,6 +12,7 @@ import (
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/partitions/cmdline"
 	"github.com/proa-os/proa/partitions/verity"
+	"github.com/proa-os/proa/updater/bootcontrol"
 	"github.com/proa-os/proa/updater/lastwords"
 )
 
@@ -21,6 +22,7 @@ type Host struct {
 	Disk       string   `yaml:"disk"`       // the disk; empty means the one that proa-init names in Boot
 	ESP        string   `yaml:"esp"`        // the mounted boot partition; empty means that the agent mounts it
 	EFIVars    string   `yaml:"efivars"`    // the folder of EFI variables
+	FWEnv      string   `yaml:"fwEnv"`      // the fw_env.config: where U-Boot's environment is
 	Run        string   `yaml:"run"`        // the agent's folder for what does not outlive a boot: lock, mount point
 	Boot       string   `yaml:"boot"`       // boot.json, written by proa-init
 	Cmdline    string   `yaml:"cmdline"`    // the kernel's command line
@@ -47,6 +49,7 @@ type Host struct {
 func DefaultHost() Host {
 	return Host{
 		EFIVars:    "/sys/firmware/efi/efivars",
+		FWEnv:      bootcontrol.FWEnvConfig,
 		Run:        "/run/proa",
 		Boot:       "/run/proa/boot.json",
 		Cmdline:    "/proc/cmdline",
