@@ -66,7 +66,7 @@ func installOneShot(t testing.TB, dir string) {
 	check(t, os.MkdirAll(filepath.Join(dir, "esp/loader"), 0o755))
 	check(t, os.MkdirAll(filepath.Join(dir, "vars"), 0o755))
 	check(t, os.WriteFile(filepath.Join(dir, "esp/loader/loader.conf"), esp.LoaderConf(partitions.SlotA), 0o600))
-	check(t, writeVariable(dir, "LoaderEntrySelected", "proa-a.efi"))
+	check(t, machineIn(dir).WriteVariable("LoaderEntrySelected", "proa-a.efi"))
 }
 
 func oneShotIn(fs hostfs.FS, dir string) Control {
@@ -172,7 +172,7 @@ func installCountingUBoot(t testing.TB, dir string) {
 }
 
 func ubootIn(fs hostfs.FS, dir string) Control {
-	paths, offsets, size, err := ubootCopies(dir)
+	paths, offsets, size, err := machineIn(dir).UBootCopies()
 	if err != nil {
 		panic(err) // a test has removed its file
 	}

@@ -11,38 +11,30 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"unicode/utf16"
 
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/partitions/cmdline"
 	"github.com/proa-os/proa/partitions/verity"
+	"github.com/proa-os/proa/updater/testhost/loaders"
 )
 
-const loaderVendor = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
+// machine is what a loader reads of the host.
+func (h *Host) machine() loaders.Machine {
+	return loaders.Machine{Boot: h.Path("esp"), Vars: h.Path("efivars"), Config: h.Path("fw_env.config")}
+}
 
 // SetVariable stores a variable of the boot loader.
 func (h *Host) SetVariable(t testing.TB, name, text string) {
 	t.Helper()
-	raw := []byte{7, 0, 0, 0}
-	for _, unit := range utf16.Encode([]rune(text + "\x00")) {
-		raw = append(raw, byte(unit), byte(unit>>8))
-	}
-	check(t, os.WriteFile(h.Path("efivars/"+name+"-"+loaderVendor), raw, 0o600))
+	check(t, h.machine().WriteVariable(name, text))
 }
 
 // Variable is the text of a variable of the boot loader, or "".
 func (h *Host) Variable(t testing.TB, name string) string {
 	t.Helper()
-	raw, err := os.ReadFile(h.Path("efivars/" + name + "-" + loaderVendor))
-	if errors.Is(err, os.ErrNotExist) {
-		return ""
-	}
+	text, err := h.machine().ReadVariable(name)
 	check(t, err)
-	var units []uint16
-	for i := 4; i+1 < len(raw); i += 2 {
-		units = append(units, uint16(raw[i])|uint16(raw[i+1])<<8)
-	}
-	return strings.TrimRight(string(utf16.Decode(units)), "\x00")
+	return text
 }
 
 // Booted is what a boot came to.
@@ -59,87 +51,91 @@ func (h *Host) Boot(t testing.TB) Booted {
 	return booted
 }
 
-// TryBoot plays systemd-boot 252 and proa-init, and then reads the whole slot.
-// An error means that this machine does not come up, or with content that is
-// not what its kernel image names.
+// TryBoot plays the boot loader and proa-init, and then reads the whole slot. An
+// error means that this machine does not come up, or, if it is an Unverified, with
+// content that is not what its kernel image names.
 func (h *Host) TryBoot(t testing.TB) (Booted, error) {
 	t.Helper()
-	name, err := h.chooseEntry(t)
+	load, err := loaders.Find(h.machine())
 	if err != nil {
 		return Booted{}, err
 	}
-	h.SetVariable(t, "LoaderEntrySelected", name)
-	line, err := commandLine(h.Path("esp/EFI/Linux/" + name))
+	started, err := load(h.machine())
 	if err != nil {
-		return Booted{}, fmt.Errorf("%s does not load: %w", name, err)
+		return Booted{}, err
+	}
+	return h.start(t, h.machine().Kernel(started))
+}
+
+// Kexec starts the kernel image of a slot past the boot loader.
+func (h *Host) Kexec(t testing.TB, slot partitions.Slot) {
+	t.Helper()
+	booted, err := h.start(t, h.machine().Kernel(loaders.Started{Slot: slot.String()}))
+	check(t, err)
+	if booted.Slot != slot {
+		t.Fatalf("slot %s runs: want %s", booted.Slot, slot)
+	}
+}
+
+// start plays proa-init.
+func (h *Host) start(t testing.TB, kernel string) (Booted, error) {
+	t.Helper()
+	line, err := commandLine(kernel)
+	if err != nil {
+		return Booted{}, fmt.Errorf("%s does not load: %w", filepath.Base(kernel), err)
 	}
 	boot, err := cmdline.Parse(line)
 	if err != nil {
 		return Booted{}, err
 	}
-	disk, err := os.Open(h.Path("disk.raw"))
-	if err != nil {
-		return Booted{}, err
-	}
-	defer disk.Close()
 	for _, slot := range partitions.Slots() {
-		tree := h.section(disk, slot.Verity())
-		if holds, err := boot.Root.Holds(tree); err != nil || !holds {
+		if holds, err := h.holds(slot, boot.Root); err != nil || !holds {
 			continue
 		}
-		err := verity.Verify(context.Background(), verity.Check{
-			Root: boot.Root, Data: h.section(disk, slot.Root()), Stored: tree,
-		})
-		if err != nil {
-			return Booted{}, fmt.Errorf("%s boots slot %s: %w", name, slot, err)
-		}
 		release := h.releases[boot.Root.Hash]
-		if release == nil {
-			return Booted{}, fmt.Errorf("%s boots slot %s with an unknown release", name, slot)
+		if err := h.Verify(slot, boot.Root); err != nil || release == nil {
+			return Booted{}, &Unverified{slot, fmt.Errorf("release known: %t: %w", release != nil, err)}
 		}
 		h.writeBoot(t, slot, line, release)
 		return Booted{slot, release}, nil
 	}
-	return Booted{}, fmt.Errorf("%s finds no root", name)
+	return Booted{}, fmt.Errorf("%s finds no root", filepath.Base(kernel))
+}
+
+// Unverified is the error of a boot into content that nobody vouches for.
+type Unverified struct {
+	Slot  partitions.Slot
+	Cause error
+}
+
+// Error implements error.
+func (e *Unverified) Error() string { return fmt.Sprintf("slot %s boots: %v", e.Slot, e.Cause) }
+
+// holds reports whether proa-init would take the slot for one with the root.
+func (h *Host) holds(slot partitions.Slot, root verity.Root) (bool, error) {
+	disk, err := os.Open(h.Path("disk.raw"))
+	if err != nil {
+		return false, err
+	}
+	defer disk.Close()
+	return root.Holds(h.section(disk, slot.Verity()))
+}
+
+// Verify reads the whole slot, and reports an error unless it is what the root says.
+func (h *Host) Verify(slot partitions.Slot, root verity.Root) error {
+	disk, err := os.Open(h.Path("disk.raw"))
+	if err != nil {
+		return err
+	}
+	defer disk.Close()
+	return verity.Verify(context.Background(), verity.Check{
+		Root: root, Data: h.section(disk, slot.Root()), Stored: h.section(disk, slot.Verity()),
+	})
 }
 
 func (h *Host) section(disk *os.File, role partitions.Role) *io.SectionReader {
 	offset, size := h.span(role)
 	return io.NewSectionReader(disk, offset, size)
-}
-
-// chooseEntry is the loader's choice: the one-shot entry, then the variable
-// for the default, then loader.conf, each only if there is such an entry. It
-// fails where the loader would go by version numbers.
-func (h *Host) chooseEntry(t testing.TB) (string, error) {
-	entries := map[string]bool{}
-	names, err := filepath.Glob(h.Path("esp/EFI/Linux/*.efi"))
-	if err != nil {
-		return "", err
-	}
-	for _, name := range names {
-		entries[filepath.Base(name)] = true
-	}
-	oneShot := h.Variable(t, "LoaderEntryOneShot")
-	if oneShot != "" {
-		check(t, os.Remove(h.Path("efivars/LoaderEntryOneShot-"+loaderVendor)))
-	}
-	conf, err := os.ReadFile(h.Path("esp/loader/loader.conf"))
-	if err != nil {
-		return "", err
-	}
-	wanted := []string{oneShot, h.Variable(t, "LoaderEntryDefault")}
-	for line := range strings.Lines(string(conf)) {
-		if rest, ok := strings.CutPrefix(line, "default "); ok {
-			wanted = append(wanted, strings.TrimSpace(rest))
-		}
-	}
-	for _, name := range wanted {
-		if entries[name] {
-			return name, nil
-		}
-	}
-	return "", fmt.Errorf("none of the entries %v is %v: the loader would take the highest version", entries, wanted)
 }
 
 // commandLine reads a kernel image with the standard library's reader, which

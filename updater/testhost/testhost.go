@@ -58,6 +58,7 @@ type Host struct {
 	releases map[[32]byte]*Release
 	places   []place
 	boots    int
+	more     string // lines of agent.yaml
 }
 
 // New is a host that runs the release, committed in slot a, and knows the
@@ -71,7 +72,7 @@ func New(t testing.TB, repository *Repository, release *Release) *Host {
 // given MiB.
 func NewSized(t testing.TB, url string, trustRoot []byte, release *Release, rootMiB int64) *Host {
 	t.Helper()
-	h := &Host{Dir: t.TempDir(), URL: url, releases: map[[32]byte]*Release{}, places: lay(rootMiB)}
+	h := &Host{Dir: filepath.Join(MemoryDir(t), "host"), URL: url, releases: map[[32]byte]*Release{}, places: lay(rootMiB)}
 	for _, dir := range []string{"esp/" + esp.UKIFolder, "esp/" + esp.ConfFolder, "efivars", "run", "state", "health.d"} {
 		check(t, os.MkdirAll(h.Path(dir), 0o755))
 	}
@@ -109,6 +110,7 @@ func (h *Host) Path(name string) string { return filepath.Join(h.Dir, name) }
 // Configure writes agent.yaml with more lines than the repository.
 func (h *Host) Configure(t testing.TB, more string) {
 	t.Helper()
+	h.more = more
 	text := "repository: " + h.URL + "\nhealthTimeout: 1s\nhealthLimit: 1s\n" + more
 	check(t, os.WriteFile(h.Path("agent.yaml"), []byte(text), 0o600))
 }
@@ -119,6 +121,7 @@ func (h *Host) Host() updater.Host {
 		Disk:       h.Path("disk.raw"),
 		ESP:        h.Path("esp"),
 		EFIVars:    h.Path("efivars"),
+		FWEnv:      h.Path("fw_env.config"),
 		Run:        h.Path("run"),
 		Boot:       h.Path("run/boot.json"),
 		Cmdline:    h.Path("cmdline"),
@@ -214,10 +217,11 @@ func (h *Host) Resets(t testing.TB) int {
 // Copy is an independent copy of the host.
 func (h *Host) Copy(t testing.TB, dir string) *Host {
 	t.Helper()
-	check(t, os.CopyFS(dir, os.DirFS(h.Dir)))
+	check(t, copyTree(h.Dir, dir))
 	copied := *h
 	copied.Dir = dir
-	copied.Configure(t, "")
+	copied.Configure(t, h.more)
+	copied.pointUBoot(t)
 	return &copied
 }
 

@@ -1,4 +1,4 @@
-package bootcontrol
+package loaders
 
 import (
 	"bytes"
@@ -13,10 +13,10 @@ import (
 	"strings"
 )
 
-// ubootCopies are the places of the environment in fw_env.config, as the tool
+// UBootCopies are the places of the environment in fw_env.config, as the tool
 // of U-Boot reads it.
-func ubootCopies(dir string) (paths []string, offsets []int64, size int64, err error) {
-	config, err := os.ReadFile(filepath.Join(dir, "fw_env.config"))
+func (m Machine) UBootCopies() (paths []string, offsets []int64, size int64, err error) {
+	config, err := os.ReadFile(m.Config)
 	if err != nil {
 		return nil, nil, 0, err
 	}
@@ -27,7 +27,7 @@ func ubootCopies(dir string) (paths []string, offsets []int64, size int64, err e
 			return nil, nil, 0, fmt.Errorf("%q: %w", line, err)
 		}
 		// The machine may be a copy of the one that the file was written for.
-		paths, offsets = append(paths, filepath.Join(dir, filepath.Base(path))), append(offsets, offset)
+		paths, offsets = append(paths, filepath.Join(filepath.Dir(m.Config), filepath.Base(path))), append(offsets, offset)
 	}
 	return paths, offsets, size, nil
 }
@@ -43,8 +43,8 @@ type ubootEnv struct {
 
 // loadUBootEnv is U-Boot at its start: of two copies the one with the higher
 // count, as a byte that wraps, if its CRC is right.
-func loadUBootEnv(dir string) (*ubootEnv, error) {
-	paths, offsets, size, err := ubootCopies(dir)
+func loadUBootEnv(m Machine) (*ubootEnv, error) {
+	paths, offsets, size, err := m.UBootCopies()
 	if err != nil {
 		return nil, err
 	}
@@ -104,47 +104,47 @@ func (e *ubootEnv) save() error {
 	return err
 }
 
-// bootUBoot is U-Boot with its count of boots in the environment
+// UBoot is U-Boot with its count of boots in the environment
 // (CONFIG_BOOTCOUNT_ENV), and then what uboot.cmd says (see
-// TestUBootScriptDecidesAsTheSuiteDoes).
-func bootUBoot(dir string) (started, error) {
-	env, err := loadUBootEnv(dir)
+// its test in package bootcontrol).
+func UBoot(m Machine) (Started, error) {
+	env, err := loadUBootEnv(m)
 	if err != nil {
-		return started{}, err
+		return Started{}, err
 	}
 	if env.values["upgrade_available"] == "1" {
 		count, _ := strconv.Atoi(env.values["bootcount"])
 		env.values["bootcount"] = strconv.Itoa(count + 1)
 		if err := env.save(); err != nil {
-			return started{}, err
+			return Started{}, err
 		}
-		if env, err = loadUBootEnv(dir); err != nil {
-			return started{}, err
+		if env, err = loadUBootEnv(m); err != nil {
+			return Started{}, err
 		}
 		if limit, _ := strconv.Atoi(env.values["bootlimit"]); limit > 0 && count+1 > limit {
 			if env.values["altbootcmd"] != "setenv proa_once; run bootcmd" {
-				return started{}, errors.New("U-Boot stops at its prompt")
+				return Started{}, errors.New("U-Boot stops at its prompt")
 			}
 			env.values["proa_once"] = ""
 		}
 	}
 	committed, once := env.values["proa_slot"], env.values["proa_once"]
 	if committed != "a" && committed != "b" {
-		return started{}, fmt.Errorf("proa_slot is %q", committed)
+		return Started{}, fmt.Errorf("proa_slot is %q", committed)
 	}
-	s := started{committed, false}
+	s := Started{committed, false}
 	if once == "a" || once == "b" {
-		s = started{once, true}
+		s = Started{once, true}
 		env.values["proa_once"] = ""
 		if env.values["bootlimit"] != "" {
 			env.values["upgrade_available"] = "0"
 		}
 	}
-	if s.trial || env.values["proa_booted"] != s.slot {
-		env.values["proa_booted"] = s.slot
+	if s.Trial || env.values["proa_booted"] != s.Slot {
+		env.values["proa_booted"] = s.Slot
 		if err := env.save(); err != nil {
-			return started{}, err
+			return Started{}, err
 		}
 	}
-	return start(dir, s)
+	return s, nil
 }
