@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -49,13 +50,18 @@ The exit code is 2 when there is a fault.`,
 				if err != nil {
 					return configError(err)
 				}
+				notes(cmd, warnings(found.Settings))
 				_, err = fmt.Fprintf(cmd.OutOrStdout(), "no fault in %s\n", strings.Join(found.Files, ", "))
 				return err
 			}
 			report := struct {
-				Files  []string      `json:"files"`
-				Faults []configFault `json:"faults"`
-			}{found.Files, []configFault{}}
+				Files    []string      `json:"files"`
+				Faults   []configFault `json:"faults"`
+				Warnings []string      `json:"warnings,omitempty"`
+			}{found.Files, []configFault{}, nil}
+			if err == nil {
+				report.Warnings = warnings(found.Settings)
+			}
 			for _, faults := range config.FaultsOf(err) {
 				for _, fault := range faults.Items {
 					report.Faults = append(report.Faults, configFault{faults.Name, fault.Line, fault.Column, fault.Message})
@@ -70,6 +76,19 @@ The exit code is 2 when there is a fault.`,
 			return nil
 		},
 	}
+}
+
+// deadline is when proa-deadline.timer resets a trial, after the kernel's start.
+const deadline = 15 * time.Minute
+
+// warnings are what is no fault of the settings, and is no good either.
+func warnings(s config.Settings) []string {
+	const toBoot = 2 * time.Minute
+	if limit := time.Duration(s.HealthLimit); limit > deadline-toBoot {
+		return []string{fmt.Sprintf("healthLimit %s: proa-deadline.timer resets a trial %s after its start, before the checks have had their time; "+
+			"give the timer a drop-in with a longer OnBootSec=", s.HealthLimit, config.Duration(deadline))}
+	}
+	return nil
 }
 
 func readConfig(cmd *cobra.Command, files []string) (config.Effective, error) {

@@ -16,6 +16,7 @@ import (
 	"github.com/proa-os/proa/updater"
 	"github.com/proa-os/proa/updater/daemon"
 	"github.com/proa-os/proa/updater/journal"
+	"github.com/proa-os/proa/updater/lastwords"
 )
 
 func newStatusCommand() *cobra.Command {
@@ -69,6 +70,10 @@ func printStatus(w io.Writer, s updater.Status, now time.Time) error {
 		line(w, "last", orUnknown(last.Version), lastText(s, last))
 		if last.Journal != "" {
 			line(w, "", last.Journal, "what it wrote last")
+			const some = 6
+			for _, text := range lastwords.Tail(last.Journal, some) {
+				fmt.Fprintf(w, "              %s\n", text)
+			}
 		}
 	}
 	for _, earlier := range slices.Backward(s.History) {
