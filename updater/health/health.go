@@ -1,9 +1,9 @@
 // Package health decides whether a release works: by executables of the release and
 // of the host, by systemd units that must be active, and by URLs that must answer.
 //
-// Run waits until everything is well, and is what a trial is judged by. Watch
-// goes on looking at a release that leads already. Nothing here changes the
-// machine, apart from what the executables themselves do.
+// Run waits until everything is well, and is what a trial is judged by and a
+// release that leads already is watched with. Nothing here changes the machine,
+// apart from what the executables themselves do.
 package health
 
 import (
@@ -63,7 +63,6 @@ type check struct {
 	name    string
 	timeout time.Duration // of one attempt
 	limit   time.Duration // of all attempts
-	once    bool          // one attempt must do
 	// lasting says that the time for which it has been failing belongs to the reason.
 	lasting bool
 	attempt func(ctx context.Context) error
@@ -80,46 +79,6 @@ func (c *Checks) Run(ctx context.Context) error {
 		return err
 	}
 	return c.run(ctx, scripts, append(probes, c.requiredByBoot()...))
-}
-
-// Once makes one attempt of each check, all but the executables side by side.
-// It is a quick look: what fails in it may pass a moment later.
-func (c *Checks) Once(ctx context.Context) error {
-	scripts, probes, err := c.all()
-	if err != nil {
-		return err
-	}
-	for _, list := range [][]check{scripts, probes} {
-		for i := range list {
-			list[i].once = true
-		}
-	}
-	return c.run(ctx, scripts, probes)
-}
-
-// Watch looks again and again, with pauses of ten times Pause, until length has
-// passed. What fails then gets the time that it has in Run to pass again; the error is of
-// what does not, or that of ctx when ctx ended first.
-func (c *Checks) Watch(ctx context.Context, length time.Duration) error {
-	end := time.After(length)
-	for {
-		if err := c.Once(ctx); err != nil && ctx.Err() == nil {
-			scripts, probes, err := c.all()
-			if err != nil {
-				return err
-			}
-			if err := c.run(ctx, scripts, probes); err != nil {
-				return err
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-end:
-			return nil
-		case <-time.After(10 * c.Pause):
-		}
-	}
 }
 
 // run gives up as soon as one check has.
@@ -189,17 +148,15 @@ func (c *Checks) try(all context.Context, check check) error {
 		if last == nil || ctx.Err() == nil {
 			last = err
 		}
-		if !check.once {
-			select {
-			case <-ctx.Done():
-			case <-time.After(c.Pause):
-				continue
-			}
+		select {
+		case <-ctx.Done():
+		case <-time.After(c.Pause):
+			continue
 		}
 		switch {
 		case errors.Is(all.Err(), context.Canceled):
 			return errUndecided
-		case check.lasting && !check.once:
+		case check.lasting:
 			return fmt.Errorf("%w for %d s", last, int64(time.Since(began).Round(time.Second).Seconds()))
 		}
 		return last

@@ -135,43 +135,6 @@ func TestAStoppedJudgementIsNoVerdict(t *testing.T) {
 	}
 }
 
-func TestOnceMakesOneAttempt(t *testing.T) {
-	dir := t.TempDir()
-	script(t, dir+"/10-a", "cd "+dir+"; echo x >> tries; echo down; exit 1")
-	c := New(Config{Folders: []string{dir}, Timeout: time.Minute, Limit: time.Hour, Pause: time.Millisecond})
-	if err := c.Once(t.Context()); err == nil || err.Error() != "health check 10-a: down" {
-		t.Errorf("got error %v", err)
-	}
-	if tries, err := os.ReadFile(dir + "/tries"); err != nil || string(tries) != "x\n" {
-		t.Errorf("tries: %q, %v", tries, err)
-	}
-	script(t, dir+"/10-a", "exit 0")
-	must(t, c.Once(t.Context()))
-}
-
-func TestWatchForgivesWhatPassesAgainAndEndsWithWhatDoesNot(t *testing.T) {
-	dir := t.TempDir()
-	// Well at first, then not for one look, then well again, then never.
-	script(t, dir+"/10-a", "cd "+dir+"; echo x >> looks; n=$(wc -l < looks); echo down at $n; test $n != 3 -a $n -lt 6")
-	err := quick(Config{Folders: []string{dir}}).Watch(t.Context(), time.Hour)
-	if err == nil || !strings.HasPrefix(err.Error(), "health check 10-a: down at ") {
-		t.Errorf("got error %v", err)
-	}
-	looks, err := os.ReadFile(dir + "/looks")
-	must(t, err)
-	if n := strings.Count(string(looks), "\n"); n < 7 {
-		t.Errorf("%d looks: the first failure was not forgiven", n)
-	}
-	script(t, dir+"/10-a", "exit 0")
-	must(t, quick(Config{Folders: []string{dir}}).Watch(t.Context(), 30*time.Millisecond))
-	ctx, cancel := context.WithCancelCause(t.Context())
-	cause := errors.New("the agent is stopped")
-	cancel(cause)
-	if err := quick(Config{Folders: []string{dir}}).Watch(ctx, time.Hour); err != cause {
-		t.Errorf("got error %v", err)
-	}
-}
-
 func TestAFolderThatCannotBeReadIsAFailure(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.Symlink("/nowhere", dir+"/10-a"))

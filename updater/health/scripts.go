@@ -1,19 +1,17 @@
 package health
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/proa-os/proa/updater/program"
 )
 
 // all is every check that is configured: the executables in their order, and the others.
@@ -25,7 +23,9 @@ func (c *Checks) all() (scripts, probes []check, err error) {
 	for _, path := range paths {
 		scripts = append(scripts, check{
 			name: filepath.Base(path), timeout: c.Timeout, limit: c.Limit,
-			attempt: func(ctx context.Context) error { return c.runScript(ctx, path) },
+			attempt: func(ctx context.Context) error {
+				return program.Run(ctx, program.Program{Path: path, Timeout: c.Timeout})
+			},
 		})
 	}
 	for _, configured := range c.Checks {
@@ -78,47 +78,4 @@ func executables(folders []string) ([]string, error) {
 		}
 	}
 	return slices.Concat(found...), nil
-}
-
-func (c *Checks) runScript(ctx context.Context, path string) error {
-	output := &tail{}
-	cmd := exec.CommandContext(ctx, path)
-	cmd.Dir = "/"
-	cmd.Stdout, cmd.Stderr = output, output
-	// What a check starts goes with it.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second
-	err := cmd.Run()
-	line := output.lastLine()
-	switch {
-	case err == nil:
-		return nil
-	case ctx.Err() != nil && line != "":
-		return fmt.Errorf("no answer within %s: %s", c.Timeout, line)
-	case ctx.Err() != nil:
-		return fmt.Errorf("no answer within %s", c.Timeout)
-	case line != "":
-		return errors.New(line)
-	}
-	return err
-}
-
-// tail keeps the end of what is written to it.
-type tail struct {
-	kept []byte
-	most int // bytes; 4 KiB if 0
-}
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.kept = append(t.kept, p...)
-	if most := cmp.Or(t.most, 4096); len(t.kept) > most {
-		t.kept = append(t.kept[:0], t.kept[len(t.kept)-most:]...)
-	}
-	return len(p), nil
-}
-
-func (t *tail) lastLine() string {
-	text := bytes.TrimSpace(t.kept)
-	return string(bytes.TrimSpace(text[bytes.LastIndexByte(text, '\n')+1:]))
 }

@@ -5,12 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
+
+	"github.com/proa-os/proa/updater/program"
 )
 
 // unit is what was seen of a systemd unit.
@@ -153,21 +153,13 @@ func (c *Checks) show(ctx context.Context, name string) (unitState, error) {
 	if c.Systemctl == "" {
 		return unitState{}, errors.New("systemd does not run here")
 	}
-	output, complaints := &tail{most: showMost}, &tail{}
-	cmd := exec.CommandContext(ctx, c.Systemctl, "show", "--no-pager", "--property="+shown, "--", name)
-	cmd.Stdout, cmd.Stderr = output, complaints
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second
-	switch err := cmd.Run(); {
-	case err != nil && ctx.Err() != nil:
-		return unitState{}, errors.New("systemctl did not answer in time")
-	case err != nil && complaints.lastLine() != "":
-		return unitState{}, fmt.Errorf("systemctl: %s", complaints.lastLine())
-	case err != nil:
+	answer, err := program.Answer(ctx, program.Program{
+		Path: c.Systemctl, Args: []string{"show", "--no-pager", "--property=" + shown, "--", name},
+	}, showMost)
+	if err != nil {
 		return unitState{}, fmt.Errorf("systemctl: %w", err)
 	}
-	return parseShow(output.kept)
+	return parseShow(answer)
 }
 
 // showMost is the longest answer, in bytes: a target can be after many units.

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -193,11 +194,11 @@ func TestAManagerThatDoesNotAnswerIsAFailure(t *testing.T) {
 	m := newManager(t)
 	for name, body := range map[string]string{"hangs": "sleep 1000", "fails": "echo no bus >&2; exit 1", "silent": "exit 3"} {
 		script(t, m.path(), body)
-		c := m.checks(manifests.HealthCheck{Unit: "a.service"})
-		c.Timeout = 200 * time.Millisecond
-		err := c.Once(t.Context())
-		want := map[string]string{"hangs": "systemctl did not answer in time", "fails": "systemctl: no bus", "silent": "systemctl: exit status 3"}[name]
-		if text(err) != "health check a.service: "+want {
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		err := m.checks().unit("a.service").mustBeActive(ctx)
+		cancel()
+		want := map[string]string{"hangs": "systemctl: no answer in time", "fails": "systemctl: no bus", "silent": "systemctl: exit status 3"}[name]
+		if text(err) != want {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}

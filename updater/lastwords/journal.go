@@ -7,13 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
-	"syscall"
 	"time"
+
+	"github.com/proa-os/proa/updater/program"
 )
 
 // running is the log of the boot that runs: its journal or, without one, the
@@ -117,22 +116,13 @@ func (c Config) journalctl(ctx context.Context, args ...string) ([]byte, error) 
 }
 
 func (c Config) run(ctx context.Context, args ...string) ([]byte, error) {
-	output, complaints := end{most: c.most()}, end{most: 1024}
-	cmd := exec.CommandContext(ctx, c.Journalctl, append(args, "--quiet", "--utc", "--no-pager")...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C", "SYSTEMD_COLORS=0")
-	cmd.Stdout, cmd.Stderr = &output, &complaints
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	cmd.WaitDelay = time.Second
-	err := cmd.Run()
-	words := strings.TrimSpace(string(complaints.kept))
-	switch {
-	case err == nil:
-		return output.bytes(), nil
-	case ctx.Err() != nil:
-		return nil, errors.New("journalctl did not answer in time")
-	case words != "":
-		return nil, fmt.Errorf("journalctl: %s", words)
+	answer, err := program.Answer(ctx, program.Program{
+		Path: c.Journalctl,
+		Args: append(args, "--quiet", "--utc", "--no-pager"),
+		Env:  []string{"LC_ALL=C", "SYSTEMD_COLORS=0"},
+	}, c.most())
+	if err != nil {
+		return nil, fmt.Errorf("journalctl: %w", err)
 	}
-	return nil, fmt.Errorf("journalctl: %w", err)
+	return answer, nil
 }

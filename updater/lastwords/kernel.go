@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/proa-os/proa/updater/program"
 )
 
 // readKmsg reads the kernel's log as it stands and waits for no more. The
@@ -27,7 +29,7 @@ func readKmsg(path string, most int64) ([]byte, error) {
 	}
 	defer unix.Close(fd)
 	const readsMost = 1 << 17 // more than a log of a kernel has records
-	kept := end{most: most}
+	kept := &program.Tail{Most: most}
 	buffer, rest := make([]byte, 16<<10), []byte(nil)
 	for range readsMost {
 		n, err := unix.Read(fd, buffer)
@@ -35,9 +37,9 @@ func readKmsg(path string, most int64) ([]byte, error) {
 		case errors.Is(err, unix.EINTR), errors.Is(err, unix.EPIPE): // a record was overwritten meanwhile
 			continue
 		case errors.Is(err, unix.EAGAIN), err == nil && n == 0:
-			return kept.bytes(), nil
+			return kept.Bytes(), nil
 		case err != nil:
-			return kept.bytes(), fmt.Errorf("%s: %w", path, err)
+			return kept.Bytes(), fmt.Errorf("%s: %w", path, err)
 		}
 		rest = append(rest, buffer[:n]...)
 		whole := bytes.LastIndexByte(rest, '\n') + 1
@@ -49,7 +51,7 @@ func readKmsg(path string, most int64) ([]byte, error) {
 			rest = rest[:0]
 		}
 	}
-	return kept.bytes(), nil
+	return kept.Bytes(), nil
 }
 
 // kmsgLine is one line as dmesg shows it; nothing for what only describes a record.
@@ -99,11 +101,11 @@ func (c Config) pstore(since time.Time) []byte {
 		})
 	}
 	inOrder(records)
-	e := end{most: c.most()}
+	end := &program.Tail{Most: c.most()}
 	for _, record := range records {
-		fmt.Fprintf(&e, "-- %s\n%s\n", filepath.Base(record.path), bytes.TrimRight(record.words, "\n"))
+		fmt.Fprintf(end, "-- %s\n%s\n", filepath.Base(record.path), bytes.TrimRight(record.words, "\n"))
 	}
-	return e.bytes()
+	return end.Bytes()
 }
 
 // inOrder sorts by time and, within one crash, puts the parts in the order in which

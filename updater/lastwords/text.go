@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/proa-os/proa/regular"
+	"github.com/proa-os/proa/updater/program"
 )
 
 // lineMost is the longest line, in bytes, that is kept.
@@ -64,29 +65,6 @@ func clean(line string) string {
 	return b.String()
 }
 
-// end keeps the end of what is written to it, whole lines of it as far as they go.
-type end struct {
-	most int64
-	kept []byte
-	cut  bool
-}
-
-func (e *end) Write(p []byte) (int, error) {
-	e.kept = append(e.kept, p...)
-	if over := int64(len(e.kept)) - e.most; over > 0 {
-		e.kept, e.cut = append(e.kept[:0], e.kept[over:]...), true
-	}
-	return len(p), nil
-}
-
-// bytes are whole lines if there is a line's end at all.
-func (e *end) bytes() []byte {
-	if _, rest, found := bytes.Cut(e.kept, []byte("\n")); e.cut && found {
-		return rest
-	}
-	return e.kept
-}
-
 // readEnd reads the last bytes of a regular file.
 func readEnd(path string, most int64) ([]byte, error) {
 	file, _, err := regular.Open(path)
@@ -94,8 +72,8 @@ func readEnd(path string, most int64) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	e := end{most: most}
+	end := &program.Tail{Most: most}
 	// Files of pstore have no honest size: read on until the end.
-	_, err = io.Copy(&e, io.LimitReader(file, 16<<20))
-	return e.bytes(), err
+	_, err = io.Copy(end, io.LimitReader(file, 16<<20))
+	return end.Bytes(), err
 }
