@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -213,10 +214,17 @@ func (s *session) problems() []string {
 	return problems
 }
 
-// daemonSays is what the daemon writes to agent.json while it runs.
+// daemonSays is what the daemon writes to agent.json while it runs. One that was
+// killed leaves its file behind: then none runs.
 func daemonSays(run string) json.RawMessage {
 	text, err := readAtMost(filepath.Join(run, "agent.json"), 64<<10)
-	if err != nil || !json.Valid(text) {
+	var daemon struct {
+		PID int `json:"pid"`
+	}
+	if err != nil || json.Unmarshal(text, &daemon) != nil {
+		return nil
+	}
+	if _, err := os.Stat(fmt.Sprintf("/proc/%d", daemon.PID)); err != nil {
 		return nil
 	}
 	return text

@@ -2,6 +2,7 @@ package updater_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"reflect"
 	"strings"
@@ -23,6 +24,22 @@ func (f *fleet) noteStart(t *testing.T, name string, value any) {
 	text, err = json.Marshal(note)
 	check(t, err)
 	check(t, os.WriteFile(f.host.Path("run/boot.json"), text, 0o600))
+}
+
+func TestOnlyADaemonThatLivesSaysWhatItDoes(t *testing.T) {
+	f := newFleet(t)
+	const gone = 4194305 // more than pid_max allows
+	for text, listened := range map[string]bool{
+		fmt.Sprintf(`{"pid": %d, "activity": "idle"}`, os.Getpid()): true,
+		fmt.Sprintf(`{"pid": %d, "activity": "idle"}`, gone):        false,
+		`{"activity": "idle"}`: false,
+		`{"pid": `:             false,
+	} {
+		check(t, os.WriteFile(f.host.Path("run/agent.json"), []byte(text), 0o600))
+		if said := f.status(t).Agent; (said != nil) != listened {
+			t.Errorf("of %s the status has %s", text, said)
+		}
+	}
 }
 
 func TestStandInForACommittedSlotIsDegradedAndNotJudged(t *testing.T) {

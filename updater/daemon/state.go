@@ -9,7 +9,6 @@ import (
 
 	"github.com/proa-os/proa/durable"
 	"github.com/proa-os/proa/manifests"
-	"github.com/proa-os/proa/regular"
 	"github.com/proa-os/proa/updater/config"
 )
 
@@ -56,23 +55,6 @@ type Poll struct {
 type Window struct {
 	Opens  time.Time  `json:"opens"`            // not after now if it is open
 	Closes *time.Time `json:"closes,omitempty"` // missing if it does not
-}
-
-// ReadState is what the daemon that keeps the file says; fs.ErrNotExist if none
-// runs. One that was killed leaves its file behind: then, too, none runs.
-func ReadState(path string) (State, error) {
-	data, err := regular.Read(path, 64<<10)
-	if err != nil {
-		return State{}, err
-	}
-	var state State
-	if err := json.Unmarshal(data, &state); err != nil {
-		return State{}, fmt.Errorf("%s: %w", path, err)
-	}
-	if _, err := os.Stat(fmt.Sprintf("/proc/%d", state.PID)); err != nil {
-		return State{}, fmt.Errorf("%s: process %d: %w", path, state.PID, os.ErrNotExist)
-	}
-	return state, nil
 }
 
 // doing publishes what the daemon does from now on.
