@@ -89,9 +89,19 @@ type differ struct {
 }
 
 func (d *differ) visit(path string, entry fs.DirEntry, err error) error {
-	if err != nil || path == d.root {
+	if path == d.root {
 		return err
 	}
+	if err == nil {
+		err = d.look(path, entry)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // it was removed meanwhile
+	}
+	return err
+}
+
+func (d *differ) look(path string, entry fs.DirEntry) error {
 	name := "etc/" + strings.TrimPrefix(path, d.root+"/")
 	info, err := entry.Info()
 	if err != nil {

@@ -173,3 +173,40 @@ func TestOnlyPathsBelowEtcAreTakenBack(t *testing.T) {
 		t.Errorf("a refused list was left: %v", err)
 	}
 }
+
+func TestWhatIsRemovedMeanwhileIsNoFault(t *testing.T) {
+	l, now := sample(t)
+	d := differ{root: filepath.Join(l.dir, "upper"), release: now}
+	for _, name := range []string{"new", "ssh"} {
+		entries, err := os.ReadDir(d.root)
+		check(t, err)
+		path := filepath.Join(d.root, name)
+		check(t, os.RemoveAll(path))
+		for _, entry := range entries {
+			if entry.Name() == name {
+				check(t, d.visit(path, entry, nil))
+				check(t, d.visit(path, entry, &fs.PathError{Op: "open", Path: path, Err: unix.ENOENT}))
+			}
+		}
+	}
+	if len(d.changes) > 0 {
+		t.Errorf("changes %v", listed(d.changes))
+	}
+}
+
+// TestConflictsDoNotGoThroughTheReleaseForEachChange: with as many changes as
+// here that would be a thousand million comparisons.
+func TestConflictsDoNotGoThroughTheReleaseForEachChange(t *testing.T) {
+	const many = 30000
+	var now, next manifests.State
+	var changes []Change
+	for i := range many {
+		path := fmt.Sprintf("etc/f%05d", i)
+		changes = append(changes, Change{Path: path, Kind: Modified, whole: true})
+		now.Etc = append(now.Etc, manifests.EtcEntry{Path: path, Mode: "0644"})
+		next.Etc = append(next.Etc, manifests.EtcEntry{Path: path, Mode: "0644"}, manifests.EtcEntry{Path: path + "/x", Mode: "0644"})
+	}
+	if conflicts := Conflicts(changes, now, next); len(conflicts) != many || conflicts[1].Path != "etc/f00001/x" {
+		t.Errorf("%d conflicts", len(conflicts))
+	}
+}
