@@ -1,6 +1,11 @@
 package etc
 
-import "github.com/proa-os/proa/manifests"
+import (
+	"slices"
+	"strings"
+
+	"github.com/proa-os/proa/manifests"
+)
 
 // Conflict is a name in /etc that an update changes, and that the machine has
 // made its own: it will not see what the update brings.
@@ -39,10 +44,13 @@ func Conflicts(changes []Change, now, next manifests.State) []Conflict {
 			continue
 		}
 		// What comes below a name that hides all of it is not seen either.
-		for _, entry := range next.Etc {
-			if entry.Path != c.Path && within(entry.Path, c.Path) {
-				add(c, entry.Path)
+		folder := c.Path + "/"
+		first, _ := slices.BinarySearchFunc(next.Etc, folder, func(e manifests.EtcEntry, path string) int { return strings.Compare(e.Path, path) })
+		for _, entry := range next.Etc[first:] {
+			if !strings.HasPrefix(entry.Path, folder) {
+				break
 			}
+			add(c, entry.Path)
 		}
 	}
 	return conflicts
