@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions/verity"
@@ -162,6 +163,9 @@ func (i *installation) install(ctx context.Context) error {
 			return err
 		}
 		i.emit(about(events.DownloadStarted, i.target, ""))
+		if overridden := i.done.overridden(); len(overridden) > 0 {
+			i.emit(about(events.EtcOverridden, i.target, strings.Join(overridden, "; ")))
+		}
 		steps = i.writes(firstOfFilling, lastOfFilling)
 	}
 	if i.stage {

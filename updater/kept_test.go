@@ -8,10 +8,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/updater"
+	"github.com/proa-os/proa/updater/events"
 	"github.com/proa-os/proa/updater/testhost"
 )
 
@@ -67,8 +69,14 @@ func TestAnUpdateTellsWhatItMeansForEtcAndVar(t *testing.T) {
 	if len(found.EtcConflicts) != 1 || found.EtcConflicts[0].Path != "etc/hosts" || found.VarFormat != 3 || !found.OneWay {
 		t.Errorf("check: %+v", found.Kept)
 	}
-	done, err := f.host.Updater(t, nil).Update(context.Background(), updater.UpdateOptions{})
+	heard := &told{}
+	done, err := f.at(t, &clock{now: time.Now()}, heard).Update(context.Background(), updater.UpdateOptions{})
 	check(t, err)
+	if !slices.ContainsFunc(heard.events, func(e events.Event) bool {
+		return e.Kind == events.EtcOverridden && e.Version == "1.1.0" && strings.HasPrefix(e.Text, "/etc/hosts is added here")
+	}) {
+		t.Errorf("told %+v", heard.events)
+	}
 	text := strings.Join(done.Notes, "\n")
 	if !strings.Contains(text, "/etc/hosts is added here, and stays so: the release has it added") || !strings.Contains(text, "no way back") {
 		t.Errorf("update notes %q", done.Notes)
@@ -82,8 +90,12 @@ func TestARollbackTakesMigrationsBack(t *testing.T) {
 		t.Errorf("the commit ran %q", ran)
 	}
 	f.judge(t) // as at the next boot
-	if _, err := f.host.Updater(t, nil).Rollback(context.Background()); err != nil {
+	heard := &told{}
+	if _, err := f.at(t, &clock{now: time.Now()}, heard).Rollback(context.Background()); err != nil {
 		t.Fatal(err)
+	}
+	if kinds := heard.kinds(); !slices.Equal(kinds, []events.Kind{events.Migrated, events.Migrated, events.Blocked, events.Armed}) {
+		t.Errorf("told %v", kinds)
 	}
 	if ran := f.migrated(t); ran != "up 2, up 3, down 2, down 1" {
 		t.Errorf("the rollback ran %q", ran)
@@ -122,7 +134,12 @@ func TestAMigrationThatFailsIsToldAndTriedAgain(t *testing.T) {
 	f.script(t, "root/migrate-2", "echo disk is full; exit 1")
 	f.update(t)
 	f.boot(t, partitions.SlotB)
-	v := f.judge(t)
+	heard := &told{}
+	v, err := f.at(t, &clock{now: time.Now()}, heard).Judge(context.Background())
+	check(t, err)
+	if kinds := heard.kinds(); kinds[len(kinds)-1] != events.MigrationFailed {
+		t.Errorf("told %v", kinds)
+	}
 	if v.Outcome != "committed" || !slices.ContainsFunc(v.Notes, func(note string) bool { return strings.Contains(note, "from format 1 to 2: disk is full") }) {
 		t.Errorf("verdict %+v", v)
 	}

@@ -2,22 +2,13 @@ package updater
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/updater/etc"
-	"github.com/proa-os/proa/updater/journal"
-	"github.com/proa-os/proa/updater/lifecycle"
-	"github.com/proa-os/proa/updater/migrations"
 )
-
-// migrationLimit is the time of one migration of /var, which may have to
-// rewrite all of it.
-const migrationLimit = time.Hour
 
 // Kept is what an update means for the data that outlives it.
 type Kept struct {
@@ -35,23 +26,20 @@ type Kept struct {
 
 // Warnings are sentences for whoever starts the update.
 func (k Kept) Warnings() []string {
-	var lines []string
-	for _, c := range k.EtcConflicts {
-		lines = append(lines, fmt.Sprintf("/%s is %s here, and stays so: the release has it %s", c.Path, c.Here, c.Release))
-	}
+	lines := k.overridden()
 	if k.OneWay {
 		lines = append(lines, fmt.Sprintf("once it leads it migrates /var to format %d, and there is no way back to the release that runs now", k.VarFormat))
 	}
 	return lines
 }
 
-// formattedVar is this machine's /var.
-func (s *session) formattedVar() migrations.Var {
-	root := s.host.Root
-	if root == "" {
-		root = "/"
+// overridden are sentences about the conflicts in /etc.
+func (k Kept) overridden() []string {
+	var lines []string
+	for _, c := range k.EtcConflicts {
+		lines = append(lines, fmt.Sprintf("/%s is %s here, and stays so: the release has it %s", c.Path, c.Here, c.Release))
 	}
-	return migrations.Var{File: s.host.VarFormat, Root: root, Timeout: migrationLimit}
+	return lines
 }
 
 // weigh finds out what an offer means for /etc and /var. One that starts from a
@@ -115,64 +103,4 @@ func (s *session) offeredState(ctx context.Context, o offer) (manifests.State, e
 		return manifests.State{}, refuse(o.Release.Version, "%v", err)
 	}
 	return state, nil
-}
-
-// migrate brings /var to the format of the running release, where that leads.
-// A release is not taken back because of it here: the watch does that, where
-// it may.
-func (s *session) migrate(ctx context.Context) (notes []string) {
-	if s.standing() != lifecycle.Settled {
-		return nil
-	}
-	release, err := s.host.releaseState()
-	if err == nil {
-		v := s.formattedVar()
-		v.Step = func(to int, down bool) { notes = append(notes, migrationNote(to, down)) }
-		err = v.Up(ctx, release)
-	}
-	if err != nil {
-		s.emitFailure(ctx, "migrate", err)
-		notes = append(notes, err.Error())
-	}
-	return notes
-}
-
-func migrationNote(to int, down bool) string {
-	if down {
-		return fmt.Sprintf("took back the migration of /var to format %d", to)
-	}
-	return fmt.Sprintf("migrated /var to format %d", to)
-}
-
-// isMigrated reports as an error that /var does not have the format of the
-// running release, which leads.
-func (s *session) isMigrated() error {
-	release, err := s.host.releaseState()
-	if err != nil {
-		return err
-	}
-	return s.formattedVar().Is(release)
-}
-
-// migrateDown brings /var back to the format that an older release works with.
-// What runs until the reboot has to bear that.
-func (s *session) migrateDown(ctx context.Context, target journal.Target) error {
-	release, err := s.host.releaseState()
-	if err != nil {
-		return err
-	}
-	return s.formattedVar().Down(ctx, release, max(target.VarFormat, manifests.FirstVarFormat))
-}
-
-// mayGoBackTo refuses a way back over migrations of /var that cannot be undone.
-func (s *session) mayGoBackTo(target journal.Target) error {
-	release, err := s.host.releaseState()
-	if err != nil {
-		return err
-	}
-	err = s.formattedVar().MayGoDown(release, max(target.VarFormat, manifests.FirstVarFormat))
-	if errors.Is(err, migrations.ErrIrreversible) {
-		return refuse(target.Version, "it works with an older format of /var: %v", err)
-	}
-	return err
 }
