@@ -52,7 +52,12 @@ func (u *Updater) Cancel(ctx context.Context) (Verdict, error) {
 	if err := s.noteCancelling(); err != nil {
 		return v, err
 	}
-	return v, s.finishCancelling()
+	if err := s.finishCancelling(); err != nil {
+		return v, err
+	}
+	// A way back has brought /var to the older release's format.
+	v.Notes = append(v.Notes, s.migrate(ctx)...)
+	return v, nil
 }
 
 // Disarm takes back the trial that Update armed and keeps the release staged:

@@ -236,7 +236,9 @@ func (u *Updater) Rollback(ctx context.Context) (Verdict, error) {
 		if back := s.control.Rollback(); back != nil {
 			return v, errors.Join(err, back) // it may be armed still
 		}
-		return v, errors.Join(err, s.write(func(r *journal.Record) { *r = before }))
+		err = errors.Join(err, s.write(func(r *journal.Record) { *r = before }))
+		v.Notes = append(v.Notes, s.migrate(ctx)...)
+		return v, err
 	}
 	v.Outcome, v.Version, v.Slot = ResultArmed, target.Version, target.Slot
 	s.emit(about(events.Blocked, running, reason))
