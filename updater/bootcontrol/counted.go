@@ -197,8 +197,9 @@ func (c *Counted) Commit(slot partitions.Slot) error {
 		return err
 	case !s.Has(slot):
 		return fmt.Errorf("committing slot %s: no %s on the boot partition", slot, slot.UKI())
-	case slot != s.Committed && s.Has(s.Committed):
-		// With no committed slot to go back to, this one is better than none.
+	case slot == c.Running && slot != s.Committed && s.Has(s.Committed):
+		// With no committed slot to go back to, this one is better than none; and one
+		// that does not run is gone back to, without a trial.
 		if err := c.demandCounted(s, found, slot); err != nil {
 			return fmt.Errorf("committing slot %s: %w", slot, err)
 		}
