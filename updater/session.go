@@ -125,7 +125,11 @@ func (s *session) lock() error {
 		}
 		return fmt.Errorf("locking %s: %w", f.Name(), err)
 	}
-	s.closers = append(s.closers, func() { f.Close() })
+	s.closers = append(s.closers, func() {
+		// A child that was forked just now has the file open until it executes.
+		_ = unix.Flock(int(f.Fd()), unix.LOCK_UN)
+		f.Close()
+	})
 	return nil
 }
 
