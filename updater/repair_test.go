@@ -299,7 +299,7 @@ func TestPowerCutDuringARepairLeavesASlotNoWorse(t *testing.T) {
 		if done.Result != updater.RepairRepaired {
 			t.Fatalf("%+v", done)
 		}
-	}, func(h *testhost.Host) {
+	}, func(t testing.TB, h *testhost.Host) {
 		judge(t, h)
 		if _, err := h.Updater(t, quick(h)).Repair(context.Background(), updater.RepairOptions{}); err != nil {
 			t.Fatalf("the next repair: %v", err)

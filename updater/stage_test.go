@@ -168,7 +168,7 @@ func TestPowerCutDuringACancelLeavesTheOldReleaseAndAWayForward(t *testing.T) {
 				if v.Outcome != updater.OutcomeCancelled {
 					t.Fatalf("verdict %+v", v)
 				}
-			}, func(h *testhost.Host) {
+			}, func(t testing.TB, h *testhost.Host) {
 				begun := record(t, h).Phase == journal.Cancelling
 				h.Boot(t)
 				v, err := h.Updater(t, quick(h)).Judge(context.Background())

@@ -156,7 +156,7 @@ func TestPowerCutOnTheWayBackFromAWatchLeavesOneReleaseThatLeads(t *testing.T) {
 		if v.Outcome != "went back" {
 			t.Fatalf("verdict %+v", v)
 		}
-	}, func(h *testhost.Host) {
+	}, func(t testing.TB, h *testhost.Host) {
 		noted := record(t, h).Phase == journal.Reverting
 		for range 3 {
 			booted := h.Boot(t)

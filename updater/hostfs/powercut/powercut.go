@@ -33,6 +33,9 @@ const (
 	SyncFS         Kind = "sync file system"
 	Variable       Kind = "variable"        // durable by itself: the firmware answers when it is
 	RemoveVariable Kind = "remove variable" // likewise
+	Drop           Kind = "drop"            // from the cache; recorded if Drops is set
+
+	duplicate Kind = "duplicate" // a rename that leaves the old name
 )
 
 // Op is one operation. Names are relative to the recorder's folder.
@@ -40,7 +43,8 @@ type Op struct {
 	Kind   Kind
 	Name   string
 	To     string // of a rename
-	Offset int64  // of a write
+	Offset int64  // of a write or a drop
+	Length int64  // of a drop
 	Data   []byte // of a write or a variable
 	Handle int    // of a write or a sync: which open file it went through
 }
@@ -62,6 +66,9 @@ type Recorder struct {
 	// Before, if not nil, is asked before each operation; its error is the
 	// operation's, which then is not carried out.
 	Before func(n int, op Op) error
+	// Drops makes it record drops from the cache. A file system in memory, where
+	// tests run, has nothing to drop.
+	Drops bool
 
 	mu     sync.Mutex
 	real   hostfs.OS
@@ -191,8 +198,15 @@ func (f *file) Sync() error {
 	return f.recorder.do(Op{Kind: Sync, Name: f.name, Handle: f.handle}, func() error { return nil })
 }
 
-func (f *file) Push(int64, int64)       {}
-func (f *file) Drop(int64, int64) error { return nil }
+func (f *file) Push(int64, int64) {}
+
+func (f *file) Drop(off, n int64) error {
+	if !f.recorder.Drops {
+		return nil
+	}
+	op := Op{Kind: Drop, Name: f.name, Offset: off, Length: n, Handle: f.handle}
+	return f.recorder.do(op, func() error { return nil })
+}
 
 // CutAfter makes a recorder fail with ErrCut from operation n on.
 func CutAfter(n int) func(int, Op) error {
@@ -224,6 +238,11 @@ func (o Op) apply(dir string) error {
 		}
 	case Rename:
 		err = os.Rename(path, filepath.Join(dir, o.To))
+	case duplicate:
+		var content []byte
+		if content, err = os.ReadFile(path); err == nil {
+			err = os.WriteFile(filepath.Join(dir, o.To), content, 0o600)
+		}
 	case Remove, RemoveVariable:
 		err = os.Remove(path)
 	}
