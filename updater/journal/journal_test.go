@@ -231,6 +231,7 @@ func TestHistoryIsBoundedAndGivesWayToWhatIsBlocked(t *testing.T) {
 func TestReasonIsOneShortLine(t *testing.T) {
 	for text, want := range map[string]string{
 		"a\nb\t c\x1b[31m":       "a b c [31m",
+		"a\u009b31m\u202eb\xffc": "a 31m b c",
 		strings.Repeat("ä", 300): strings.Repeat("ä", 98) + "…",
 	} {
 		if got := Reason(text); got != want || len(got) > ReasonMost {

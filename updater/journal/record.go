@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/proa-os/proa/manifests"
@@ -116,7 +117,7 @@ const ReasonMost = 200
 // bytes.
 func Reason(text string) string {
 	text = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == utf8.RuneError {
+		if r == utf8.RuneError || !unicode.IsPrint(r) { // some terminals obey U+009B as they do ESC [
 			return ' '
 		}
 		return r
