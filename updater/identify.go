@@ -2,8 +2,6 @@ package updater
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/proa-os/proa/manifests"
@@ -131,7 +129,7 @@ func (f *finder) find(ctx context.Context, c clue) (manifests.Version, error) {
 	for _, v := range f.versions {
 		root, known := f.roots[v]
 		if !known {
-			data, err := f.get(ctx, manifests.ReleaseTarget(f.session.facts.Image.Product, f.session.facts.Image.Arch, v))
+			data, err := fetchTarget(ctx, f.client, manifests.ReleaseTarget(f.session.facts.Image.Product, f.session.facts.Image.Arch, v))
 			if err != nil {
 				return "", err
 			}
@@ -147,18 +145,10 @@ func (f *finder) find(ctx context.Context, c clue) (manifests.Version, error) {
 	return "", nil
 }
 
-func (f *finder) get(ctx context.Context, target string) ([]byte, error) {
-	verified, err := f.client.Fetch(ctx, target)
-	if errors.Is(err, signing.ErrNotFound) {
-		return nil, refuse("", "%v", err)
-	}
-	return verified.Bytes(), trustError(ctx, err)
-}
-
 // read gets all that is to be known of a release.
 func (f *finder) read(ctx context.Context, v manifests.Version) (offer, error) {
 	image := f.session.facts.Image
-	get := func(target string) ([]byte, error) { return f.get(ctx, target) }
+	get := func(target string) ([]byte, error) { return fetchTarget(ctx, f.client, target) }
 	data, err := get(manifests.ReleaseTarget(image.Product, image.Arch, v))
 	if err != nil {
 		return offer{}, err
@@ -169,26 +159,7 @@ func (f *finder) read(ctx context.Context, v manifests.Version) (offer, error) {
 	if err != nil {
 		return offer{}, err
 	}
-	return o, f.session.mayRepair(o)
-}
-
-// mayRepair refuses what no slot of this host should hold: that it is in one
-// already may be the work of somebody who can write to the boot partition.
-func (s *session) mayRepair(o offer) error {
-	v := o.Release.Version
-	if o.Release.SecurityEpoch < s.record.SecurityEpoch {
-		return refuse(v, "security epoch %d: this host demands %d or higher", o.Release.SecurityEpoch, s.record.SecurityEpoch)
-	}
-	if b, blocked := s.record.BlockOf(o.Digest, o.Release.Root.Hash); blocked {
-		return refuse(v, "blocked on this host since %s: %s", b.When.Format("2006-01-02 15:04 MST"), b.Reason)
-	}
-	return nil
-}
-
-// damagedText is a damaged part in words.
-func damagedText(n int, what string) string {
-	if n != 1 {
-		what += "s"
-	}
-	return fmt.Sprintf("%d %s", n, what)
+	// That a slot has it already may be the work of somebody who can write to the
+	// boot partition.
+	return o, f.session.mayHold(o, f.session.record.SecurityEpoch)
 }

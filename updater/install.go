@@ -33,14 +33,10 @@ func (i *installation) writeRoot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	path := manifests.ArtifactPath(i.offer.Transport.Root.Digest)
-	total := i.offer.Transport.Root.Size
 	return i.report("write root image", i.offer.Root.Size(), func(step progress.Step) error {
 		filled, err := i.slot.Fill(ctx, slots.Filling{
-			Image: i.offer.image(),
-			Source: func(ctx context.Context, from, to int64) io.ReadCloser {
-				return i.fetch.Range(ctx, path, total, from, to)
-			},
+			Image:  i.offer.image(),
+			Source: i.source,
 			Resume: resume,
 			Synced: func(offset int64) error {
 				return i.write(func(r *journal.Record) { r.Offset = offset })
@@ -51,6 +47,12 @@ func (i *installation) writeRoot(ctx context.Context) error {
 		i.done.Reused += filled.Reused
 		return contentError(err)
 	})
+}
+
+// source is where the root image comes from.
+func (i *installation) source(ctx context.Context, from, to int64) io.ReadCloser {
+	image := i.offer.Transport.Root
+	return i.fetch.Range(ctx, manifests.ArtifactPath(image.Digest), image.Size, from, to)
 }
 
 // worthReading reports whether the slot may hold a part of the image: reading

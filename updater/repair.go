@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -166,11 +165,6 @@ func (r *repair) repairSlot(ctx context.Context) (err error) {
 	return err
 }
 
-func (r *repair) source(ctx context.Context, from, to int64) io.ReadCloser {
-	root := r.offer.Transport.Root
-	return r.fetch.Range(ctx, manifests.ArtifactPath(root.Digest), root.Size, from, to)
-}
-
 func (r *repair) noteDamage(d *slots.Damage) {
 	for _, part := range []struct {
 		n    int
@@ -294,4 +288,12 @@ func mismatches(e *verity.CorruptError) []string {
 		texts = append(texts, e.Error())
 	}
 	return texts
+}
+
+// damagedText is a damaged part in words.
+func damagedText(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }

@@ -46,13 +46,7 @@ func (s *session) resolve(ctx context.Context) (offer, error) {
 		return offer{}, trustError(ctx, err)
 	}
 	image := s.facts.Image
-	get := func(target string) ([]byte, error) {
-		verified, err := client.Fetch(ctx, target)
-		if errors.Is(err, signing.ErrNotFound) {
-			return nil, refuse("", "%v", err)
-		}
-		return verified.Bytes(), trustError(ctx, err)
-	}
+	get := func(target string) ([]byte, error) { return fetchTarget(ctx, client, target) }
 	data, err := get(manifests.ChannelTarget(image.Product, image.Arch, s.Settings.Channel))
 	if err != nil {
 		return offer{}, err
@@ -68,6 +62,16 @@ func (s *session) resolve(ctx context.Context) (offer, error) {
 	return s.readRelease(channel, get)
 }
 
+// fetchTarget gets a document that the repository vouches for.
+func fetchTarget(ctx context.Context, client *signing.Client, target string) ([]byte, error) {
+	verified, err := client.Fetch(ctx, target)
+	if errors.Is(err, signing.ErrNotFound) {
+		return nil, refuse("", "%v", err)
+	}
+	return verified.Bytes(), trustError(ctx, err)
+}
+
+// readRelease reads all that is to be known of the release that a channel names.
 func (s *session) readRelease(channel manifests.Channel, get func(string) ([]byte, error)) (offer, error) {
 	v := channel.Version
 	data, err := get(manifests.ReleaseTarget(channel.Product, channel.Arch, v))
@@ -161,11 +165,17 @@ func (s *session) isNews(o offer) (bool, error) {
 	case order == 0:
 		return false, nil
 	}
-	if floor := max(image.SecurityEpoch, s.record.SecurityEpoch); o.Release.SecurityEpoch < floor {
-		return false, refuse(v, "security epoch %d: this host demands %d or higher", o.Release.SecurityEpoch, floor)
+	err := s.mayHold(o, max(image.SecurityEpoch, s.record.SecurityEpoch))
+	return err == nil, err
+}
+
+// mayHold refuses what no slot of this host should hold.
+func (s *session) mayHold(o offer, epoch uint64) error {
+	if o.Release.SecurityEpoch < epoch {
+		return refuse(o.Release.Version, "security epoch %d: this host demands %d or higher", o.Release.SecurityEpoch, epoch)
 	}
 	if b, blocked := s.record.BlockOf(o.Digest, o.Release.Root.Hash); blocked {
-		return false, refuse(v, "blocked on this host since %s: %s", b.When.Format("2006-01-02 15:04 MST"), b.Reason)
+		return refuse(o.Release.Version, "blocked on this host since %s: %s", b.When.Format("2006-01-02 15:04 MST"), b.Reason)
 	}
-	return true, nil
+	return nil
 }
