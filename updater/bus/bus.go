@@ -94,6 +94,7 @@ type service struct {
 	properties properties
 	asking     chan struct{} // a place for each question to polkit under way
 	reading    sync.Mutex    // one status at a time, whoever asks for how many
+	readers    chan struct{} // a place for each Status under way
 }
 
 // Serve answers on the bus until ctx ends or the bus goes away. A job that
@@ -105,7 +106,7 @@ func Serve(ctx context.Context, config Config) error {
 func serve(ctx context.Context, config Config, trusted func(uid uint32) bool) error {
 	working, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	s := &service{Config: config, ctx: working, asking: make(chan struct{}, askingMost)}
+	s := &service{Config: config, ctx: working, asking: make(chan struct{}, askingMost), readers: make(chan struct{}, readersMost)}
 	s.authority = authority{conn: config.Conn, trusted: trusted}
 	s.jobs.told = config.Signals
 	s.refresh()

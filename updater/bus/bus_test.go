@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -35,6 +36,33 @@ func TestEverybodyMayReadTheStatus(t *testing.T) {
 	out, problem = s.busctl(t, "get-property", Name, string(Path), Interface, "Version", "RunningVersion", "Slot", "Committed", "Standing", "Phase", "Available", "Degraded")
 	if lines := "s \"9.9\"\ns \"1.0.0\"\ns \"a\"\ns \"a\"\ns \"committed\"\ns \"idle\"\ns \"\"\ns \"\""; out != lines {
 		t.Errorf("properties are\n%s%s\nwant\n%s", out, problem, lines)
+	}
+}
+
+func TestManyCallersOfStatusAreBounded(t *testing.T) {
+	s := start(t, false)
+	object := dial(t, s.address).Object(Name, Path)
+	s.agent.mutex.Lock()
+	before := runtime.NumGoroutine()
+	for range 5000 {
+		object.Go(Interface+".Status", dbus.FlagNoReplyExpected, nil)
+	}
+	answers := make(chan *dbus.Call, readersMost+20)
+	for range cap(answers) {
+		object.Go(Interface+".Status", 0, answers)
+	}
+	var refused dbus.Error
+	for range 20 {
+		if err := (<-answers).Err; !errors.As(err, &refused) || refused.Name != tooMany {
+			t.Errorf("error %v: want %s", err, tooMany)
+		}
+	}
+	if more := runtime.NumGoroutine() - before; more > 1000 {
+		t.Errorf("%d goroutines more than before", more)
+	}
+	s.agent.mutex.Unlock()
+	for range readersMost {
+		check(t, (<-answers).Err)
 	}
 }
 

@@ -10,9 +10,23 @@ import (
 	"github.com/godbus/dbus/v5"
 )
 
-const releaseMost = 128 // bytes of a digest or version that Unblock looks at
+const (
+	releaseMost = 128 // bytes of a digest or version that Unblock looks at
 
-func (s *service) status() (string, *dbus.Error) {
+	// readersMost is how many calls of Status may wait at a time.
+	readersMost = 64
+)
+
+func (s *service) status(m dbus.Message) (string, *dbus.Error) {
+	if m.Flags&dbus.FlagNoReplyExpected != 0 {
+		return "", nil // the bus bounds who waits for an answer, and nobody else
+	}
+	select {
+	case s.readers <- struct{}{}:
+	default:
+		return "", named(tooMany, "%d callers wait for the status already", readersMost)
+	}
+	defer func() { <-s.readers }()
 	s.reading.Lock()
 	defer s.reading.Unlock()
 	status, err := s.Agent.Status(s.ctx)
