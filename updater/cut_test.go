@@ -111,21 +111,12 @@ type yard struct {
 	seen map[uint64]error
 }
 
-// digest tells what a machine is from what a loader and an agent read of it.
-func digest(h *testhost.Host, seed maphash.Seed, whole bool) uint64 {
+// digest tells what a machine is.
+func digest(t testing.TB, h *testhost.Host, whole bool) uint64 {
 	var hash maphash.Hash
-	hash.SetSeed(seed)
+	hash.SetSeed(digestSeed)
 	fmt.Fprint(&hash, whole)
-	filepath.WalkDir(h.Dir, func(path string, entry os.DirEntry, err error) error {
-		name := path[len(h.Dir):]
-		if err != nil || entry.IsDir() || name == "/agent.yaml" || name == "/fw_env.config" || filepath.Dir(name) == "/run" {
-			return err
-		}
-		content, err := os.ReadFile(path)
-		fmt.Fprintf(&hash, "%s %d\n", name, len(content))
-		hash.Write(content)
-		return err
-	})
+	h.WriteState(t, &hash)
 	return hash.Sum64()
 }
 
@@ -143,7 +134,7 @@ func (y *yard) play(t testing.TB, c powercut.Cut, whole bool) error {
 			check(t, os.WriteFile(h.Path(name), content, 0o600))
 		}
 	}
-	key := digest(h, digestSeed, whole)
+	key := digest(t, h, whole)
 	y.mu.Lock()
 	known, ok := y.seen[key]
 	y.mu.Unlock()
@@ -198,7 +189,7 @@ func (y *yard) try(t testing.TB, ops []powercut.Op, cuts []powercut.Cut) error {
 // cutEverywhere plays the cuts of the yard's work: a few of them in a small run.
 func (y *yard) cutEverywhere(t testing.TB) {
 	t.Helper()
-	sample := powercut.Sample{Alone: 6, Torn: 4, Subsets: 3}
+	sample := powercut.Sample{Alone: 6, Torn: 5, Subsets: 3}
 	chosen, states := y.cuts(y.ops, sample, report.sizeOf(smallCuts, 0))
 	if !report.full {
 		states = len(chosen)
@@ -289,7 +280,7 @@ func (f *fleet) convergeFrom(t testing.TB, h *testhost.Host, booted testhost.Boo
 // publishNext makes the channel name 1.2.0.
 func publishNext(t testing.TB, f *fleet) {
 	t.Helper()
-	f.next = testhost.NewRelease(t, testhost.Spec{Version: "1.2.0", Blocks: 130})
+	f.next = testhost.NewRelease(t, testhost.Spec{Version: "1.2.0", Blocks: 130, ChunkSize: int64(report.sizeOf(64, 16)) << 10})
 	f.host.Know(f.next)
 	f.repository.Publish(t, f.next)
 }

@@ -230,7 +230,9 @@ var feats = []feat{
 func (w feat) on(t testing.TB, control string) *yard {
 	t.Helper()
 	f := newFleet(t)
-	if w.spec.Version != "" {
+	if w.spec.Version != "" || report.full {
+		w.spec.Version = "1.1.0"
+		w.spec.ChunkSize = int64(report.sizeOf(64, 16)) << 10 // more operations
 		f.next = testhost.NewRelease(t, w.spec)
 		f.host.Know(f.next)
 		f.repository.Publish(t, f.next)

@@ -2,6 +2,7 @@ package testhost
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -58,6 +59,14 @@ func copyFile(from, to string) error {
 }
 
 func copyData(out, in *os.File, size int64) error {
+	return eachExtent(in, size, func(at, n int64) error {
+		_, err := io.Copy(io.NewOffsetWriter(out, at), io.NewSectionReader(in, at, n))
+		return err
+	})
+}
+
+// eachExtent visits what of a file is not a hole.
+func eachExtent(in *os.File, size int64, visit func(at, n int64) error) error {
 	for at := int64(0); at < size; {
 		begin, err := unix.Seek(int(in.Fd()), at, unix.SEEK_DATA)
 		if errors.Is(err, unix.ENXIO) {
@@ -69,10 +78,38 @@ func copyData(out, in *os.File, size int64) error {
 		} else if end, err = unix.Seek(int(in.Fd()), begin, unix.SEEK_HOLE); err != nil {
 			return err
 		}
-		if _, err := io.Copy(io.NewOffsetWriter(out, begin), io.NewSectionReader(in, begin, end-begin)); err != nil {
+		if err := visit(begin, end-begin); err != nil {
 			return err
 		}
 		at = end
 	}
 	return nil
+}
+
+// WriteState writes to w what tells the host's state from others: the contents of
+// its files, but for those that name its folder, and for what a boot replaces.
+func (h *Host) WriteState(t testing.TB, w io.Writer) {
+	t.Helper()
+	buffer := make([]byte, 64<<10)
+	check(t, filepath.WalkDir(h.Dir, func(path string, entry fs.DirEntry, err error) error {
+		name := path[len(h.Dir):]
+		if err != nil || entry.IsDir() || name == "/agent.yaml" || name == "/fw_env.config" || filepath.Dir(name) == "/run" {
+			return err
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		info, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "%s %d\n", name, info.Size())
+		return eachExtent(f, info.Size(), func(at, n int64) error {
+			fmt.Fprintf(w, "at %d\n", at)
+			_, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{io.NewSectionReader(f, at, n)}, buffer)
+			return err
+		})
+	}))
 }
