@@ -149,6 +149,21 @@ func TestWhomPolkitAllowsMayWrite(t *testing.T) {
 	}
 }
 
+func TestLiftingABlockTakesTheConsentForThatAsWell(t *testing.T) {
+	t.Parallel()
+	s := start(t, false)
+	polkit := s.polkit(t)
+	polkit.says(verdict{Authorized: true}, nil)
+	close(s.agent.goOn)
+	if out, problem := s.gdbus(t, "--method", Interface+".Update", "{'retry-blocked': <true>}"); out != "(uint64 1,)" {
+		t.Errorf("%s %s", out, problem)
+	}
+	const asked = "system-bus-name unique=true org.proa.agent1."
+	if first, second := <-polkit.asked, <-polkit.asked; first != asked+"unblock 0" || second != asked+"update 0" {
+		t.Errorf("polkit was asked %q and %q", first, second)
+	}
+}
+
 func TestPolkitKnowsEveryActionThatIsAskedFor(t *testing.T) {
 	t.Parallel()
 	content := units.Elsewhere()["/usr/share/polkit-1/actions/org.proa.agent1.policy"]

@@ -56,6 +56,11 @@ func (s *service) update(m dbus.Message, dictionary map[string]dbus.Variant) (ui
 	}); err != nil {
 		return 0, err
 	}
+	if options.RetryBlocked {
+		if err := s.allow(m, "unblock"); err != nil {
+			return 0, err
+		}
+	}
 	return s.begin(m, "update", func(ctx context.Context) (any, error) { return s.Agent.Update(ctx, options) })
 }
 
