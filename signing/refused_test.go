@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,4 +69,42 @@ func TestHostRecoversWhenTheAttackEnds(t *testing.T) {
 		r.publish(target, content)
 		mustFetch(t, h.mustRefresh(t), target, content)
 	}
+}
+
+// Somebody between a host and its repository can change what no signature
+// covers.
+func TestTimestampChangedWhereNothingIsSignedKeepsNoHostFromTheTrueOne(t *testing.T) {
+	for name, change := range map[string]func([]byte) []byte{
+		"space":          func(data []byte) []byte { return append(bytes.Clone(data), " \n"...) },
+		"case of digits": upperSignature,
+		"date in other digits": func(data []byte) []byte {
+			return bytes.Replace(data, []byte(`Z"`), []byte(`.000Z"`), 1)
+		},
+		"unsigned field": func(data []byte) []byte { return append([]byte(`{"x": 1, `), bytes.TrimLeft(data, " \n{")...) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRepository(t)
+			h := r.newHost()
+			r.publish(target, "two")
+			right := r.read("metadata/timestamp.json")
+			changed := change(right)
+			if bytes.Equal(changed, right) {
+				t.Fatal("nothing was changed")
+			}
+			r.write("metadata/timestamp.json", changed)
+			mustFetch(t, h.mustRefresh(t), target, "two")
+			r.write("metadata/timestamp.json", right)
+			mustFetch(t, h.mustRefresh(t), target, "two")
+			r.publish(target, "three")
+			mustFetch(t, h.mustRefresh(t), target, "three")
+		})
+	}
+}
+
+// upperSignature writes a signature with the other hex digits.
+func upperSignature(data []byte) []byte {
+	const field = `"sig":"`
+	start := bytes.Index(data, []byte(field)) + len(field)
+	end := start + bytes.IndexByte(data[start:], '"')
+	return slices.Concat(data[:start], bytes.ToUpper(data[start:end]), data[end:])
 }

@@ -1,6 +1,7 @@
 package signing
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -45,7 +46,8 @@ func (v *verifier) root(data []byte) error {
 }
 
 // timestamp takes a timestamp; after an older one, for protection against
-// going back. Same is true when data is the timestamp already taken.
+// going back. Same is true when data is the timestamp already taken, in what is
+// signed of it: the rest may be anybody's.
 func (v *verifier) timestamp(data []byte) (same bool, err error) {
 	if err := checkTimestamp(data); err != nil {
 		return false, err
@@ -54,7 +56,10 @@ func (v *verifier) timestamp(data []byte) (same bool, err error) {
 	var equal *tuf.ErrEqualVersionNumber
 	switch {
 	case errors.As(err, &equal):
-		if string(data) != string(v.raw[RoleTimestamp]) {
+		if same, err = sameTimestamp(data, v.set.Timestamp); err != nil {
+			return false, describe(RoleTimestamp, err)
+		}
+		if !same {
 			return false, fmt.Errorf("timestamp %d with other content than before: %w", v.set.Timestamp.Signed.Version, ErrRollback)
 		}
 		return true, nil
@@ -67,6 +72,22 @@ func (v *verifier) timestamp(data []byte) (same bool, err error) {
 	}
 	v.raw[RoleTimestamp] = data
 	return false, nil
+}
+
+// sameTimestamp reports whether what is signed of data is what is signed of
+// taken. Compared is what go-tuf makes of both and checks signatures of: there are
+// several ways to write one date, and one digest.
+func sameTimestamp(data []byte, taken *tuf.Metadata[tuf.TimestampType]) (bool, error) {
+	timestamp, err := tuf.Timestamp().FromBytes(data)
+	if err != nil {
+		return false, err
+	}
+	a, err := json.Marshal(timestamp.Signed)
+	if err != nil {
+		return false, err
+	}
+	b, err := json.Marshal(taken.Signed)
+	return string(a) == string(b), err
 }
 
 // wantSnapshot is what the timestamp says of the current snapshot.
