@@ -97,7 +97,7 @@ func TestAFailureStopsTheOtherChecksAndIsTheOnlyReason(t *testing.T) {
 		Checks: []manifests.HealthCheck{{Unit: "a.service", Limit: manifests.Duration(50 * time.Millisecond)}},
 	})
 	err := c.Run(t.Context())
-	if err == nil || err.Error() != "health check a.service: systemd does not run here for 0 s" {
+	if text(err) != "health check a.service: systemd does not run here for a while" {
 		t.Errorf("got error %v", err)
 	}
 }
@@ -110,8 +110,8 @@ func TestAtTheLimitEveryFailingCheckIsNamed(t *testing.T) {
 		Checks: []manifests.HealthCheck{{Unit: "a.service"}, {Name: "b", Unit: "b.service"}},
 	})
 	err := c.Run(t.Context())
-	want := "health check 10-a: down; health check a.service: systemd does not run here for 1 s; health check b: systemd does not run here for 1 s"
-	if err == nil || err.Error() != want {
+	want := "health check 10-a: down; health check a.service: systemd does not run here for a while; health check b: systemd does not run here for a while"
+	if text(err) != want {
 		t.Errorf("got error %v", err)
 	}
 }

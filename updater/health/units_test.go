@@ -94,7 +94,7 @@ func TestAUnitThatIsBeingStartedIsWaitedFor(t *testing.T) {
 	m.set("a.service", "active=activating", "sub=start")
 	c := m.checks(manifests.HealthCheck{Unit: "a.service"})
 	c.Timeout, c.Limit = 300*time.Millisecond, 400*time.Millisecond
-	if err := c.Run(t.Context()); text(err) != "health check a.service: is being started (start) for 0 s" {
+	if err := c.Run(t.Context()); text(err) != "health check a.service: is being started (start) for a while" {
 		t.Errorf("got %v", err)
 	}
 	c = m.checks(manifests.HealthCheck{Unit: "a.service"})
@@ -162,10 +162,10 @@ func TestTheBootIsNotCompleteBeforeWhatItsTargetRequires(t *testing.T) {
 		{"succeeded and went", "active=inactive sub=dead result=success code=1 status=0 run=1", ""},
 		{"succeeded by a status of its own", "active=inactive sub=dead result=success code=1 status=5 run=1", ""},
 		{"not meant for this machine", "active=inactive sub=dead condition=no asked=7", ""},
-		{"failed", "active=failed sub=failed result=exit-code code=1 status=1 run=1", "failed: exit-code, exit status 1 for 0 s"},
-		{"killed", "active=inactive sub=dead result=signal code=2 status=9 run=1", "inactive: signal, signal 9 for 0 s"},
-		{"not begun", "active=inactive sub=dead result=success", "has not succeeded yet: inactive for 0 s"},
-		{"under way", "active=activating sub=start run=1", "has not succeeded yet: activating for 0 s"},
+		{"failed", "active=failed sub=failed result=exit-code code=1 status=1 run=1", "failed: exit-code, exit status 1 for a while"},
+		{"killed", "active=inactive sub=dead result=signal code=2 status=9 run=1", "inactive: signal, signal 9 for a while"},
+		{"not begun", "active=inactive sub=dead result=success", "has not succeeded yet: inactive for a while"},
+		{"under way", "active=activating sub=start run=1", "has not succeeded yet: activating for a while"},
 		{"waits for the judge", "active=inactive sub=dead result=success after=basic.target,proa-judge.service", ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
