@@ -43,7 +43,12 @@ func (d *demo) makeRepository(ctx context.Context) error {
 	if err := os.WriteFile(filepath.Join(d.folder, "image", "root.json"), trusted, 0o644); err != nil {
 		return err
 	}
-	return replace(filepath.Join(d.folder, "image", "recipe.yaml"), "http://10.0.2.2:8437", d.repository)
+	if err := replace(filepath.Join(d.folder, "image", "recipe.yaml"), "http://10.0.2.2:8437", d.repository); err != nil {
+		return err
+	}
+	say("its machines will look for updates every minute, and not every hour as they do by default")
+	return replace(filepath.Join(d.folder, "image", "overlay", "etc", "proa", "agent.yaml"),
+		"healthLimit: 1m\n", "healthLimit: 1m\npoll: 1m\njitter: 0s\nwatch: 10s\n")
 }
 
 func (d *demo) buildFirst(ctx context.Context) error {
@@ -164,6 +169,9 @@ func (d *demo) bootFirst(ctx context.Context) error {
 	if _, err := d.guest(ctx, 0, "findmnt -n -o SOURCE,FSTYPE,OPTIONS / && cat /run/hello"); err != nil {
 		return err
 	}
+	if err := d.awaitAgent(ctx); err != nil {
+		return err
+	}
 	_, err = d.guest(ctx, 0, "proa-agent status")
 	return err
 }
@@ -172,56 +180,51 @@ func (d *demo) updateToGood(ctx context.Context) error {
 	if err := d.publish(ctx, "1.1.0"); err != nil {
 		return err
 	}
-	if _, err := d.guest(ctx, 10, "proa-agent check"); err != nil {
-		return err
-	}
-	_, err := d.guest(ctx, 0, "proa-agent update --quiet")
-	return err
+	say("nobody does anything in the machine: proa-agent.service looks for updates, and logind reboots")
+	return d.awaitReboot(ctx)
 }
 
 func (d *demo) bootGood(ctx context.Context) error {
-	if err := d.reboot(ctx); err != nil {
-		return err
-	}
 	if err := d.powerOn(ctx, "1.1.0", "b", "committed"); err != nil {
 		return err
 	}
 	say("committed %.0f s after power-on", time.Since(d.boot.Start).Seconds())
-	if _, err := d.guest(ctx, 0, "cat /run/hello"); err != nil {
+	if err := d.awaitAgent(ctx); err != nil {
 		return err
 	}
-	_, err := d.guest(ctx, 0, "proa-agent status")
-	return err
+	for _, command := range []string{
+		"cat /run/hello",
+		"proa-agent status",
+		"journalctl -t proa-agent -o cat --no-pager",
+		"busctl get-property org.proa.Agent1 /org/proa/Agent1 org.proa.Agent1 RunningVersion",
+	} {
+		if _, err := d.guest(ctx, 0, command); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (d *demo) updateToBad(ctx context.Context) error {
 	if err := d.publish(ctx, "1.2.0"); err != nil {
 		return err
 	}
-	_, err := d.guest(ctx, 0, "proa-agent update --quiet")
-	return err
+	return d.awaitReboot(ctx)
 }
 
 func (d *demo) bootBad(ctx context.Context) error {
-	if err := d.reboot(ctx); err != nil {
-		return err
-	}
 	if err := d.powerOn(ctx, "1.2.0", "a", "trial"); err != nil {
 		return err
 	}
 	say("1.2.0 runs, on trial; nobody does anything now")
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
-	defer cancel()
-	reason, err := d.boot.Wait(ctx)
-	if err != nil {
-		return err
-	}
-	say("%.0f s after power-on the machine went down by itself: %s", time.Since(d.boot.Start).Seconds(), reason)
-	return nil
+	return d.awaitReboot(ctx)
 }
 
 func (d *demo) bootBack(ctx context.Context) error {
 	if err := d.powerOn(ctx, "1.1.0", "b", "committed"); err != nil {
+		return err
+	}
+	if err := d.awaitAgent(ctx); err != nil {
 		return err
 	}
 	if _, err := d.guest(ctx, 5, "proa-agent status"); err != nil {

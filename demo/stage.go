@@ -155,15 +155,23 @@ func (d *demo) guest(ctx context.Context, wantExit int, command string) (string,
 	return result.Stdout, nil
 }
 
-// reboot asks the guest to reboot and waits until it has gone down.
-func (d *demo) reboot(ctx context.Context) error {
-	say("guest# systemctl reboot")
-	var ended *machine.EndedError
-	if _, err := d.boot.Run(ctx, "systemctl reboot"); err != nil && !errors.As(err, &ended) {
+// awaitReboot waits until the guest has gone down by itself.
+func (d *demo) awaitReboot(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Minute)
+	defer cancel()
+	reason, err := d.boot.Wait(ctx)
+	if err != nil {
 		return err
 	}
+	say("%.0f s after power-on the machine went down by itself: %s", time.Since(d.boot.Start).Seconds(), reason)
+	return nil
+}
+
+// awaitAgent waits until the daemon in the guest has asked the repository and
+// has nothing to do.
+func (d *demo) awaitAgent(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
-	_, err := d.boot.Wait(ctx)
+	_, err := d.boot.Run(ctx, `until grep -q '"idle"' /run/proa/agent.json && grep -q lastPoll /run/proa/agent.json; do sleep 1; done`)
 	return err
 }

@@ -21,11 +21,11 @@ func (d *demo) run(ctx context.Context) error {
 		{"Check release 1.0.0: every digest, every block, every table", d.verifyRelease},
 		{"Publish 1.0.0 and serve the repository on loopback", d.serve},
 		{"Boot 1.0.0 on a new virtual machine", d.bootFirst},
-		{"Publish 1.1.0; the machine downloads it into the other slot", d.updateToGood},
-		{"Reboot: 1.1.0 is tried once, proves healthy and is committed", d.bootGood},
+		{"Publish 1.1.0; the machine finds it and reboots into it by itself", d.updateToGood},
+		{"1.1.0 is tried once, proves healthy and is committed", d.bootGood},
 		{"Publish 1.2.0, whose service cannot start; the machine takes it", d.updateToBad},
-		{"Reboot: 1.2.0 fails its health check and resets the machine", d.bootBad},
-		{"The machine is back on 1.1.0, and 1.2.0 is blocked", d.bootBack},
+		{"1.2.0 fails its health check and resets the machine", d.bootBad},
+		{"The machine is back on 1.1.0, says why, and 1.2.0 is blocked", d.bootBack},
 	} {
 		fmt.Printf("\n%2d. %s\n", number+1, chapter.title)
 		began := time.Now()
