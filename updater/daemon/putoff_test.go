@@ -55,3 +55,13 @@ func TestDroppedReleaseIsLeftAloneUntilTheNextPoll(t *testing.T) {
 		m.want("watch 0s", "check 0s", "stage 0s", "check 1h0m0s", "stage 1h0m0s")
 	})
 }
+
+func TestCancellingEndsNoWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMachine(t, nil)
+		m.takes["watch"] = time.Hour
+		d := m.daemon()
+		m.run(d, 90*time.Minute, func() { time.Sleep(10 * time.Minute) }, func() { d.Interrupt() })
+		m.want("watch 0s", "watch 10m0s", "check 1h10m0s")
+	})
+}
