@@ -17,8 +17,8 @@ import (
 const mountPrefix = "esp-"
 
 // MountESP mounts the boot partition and gives the folder where it is, and how
-// to let go of it. Every process has a mount point of its own under run, named
-// by its id.
+// to let go of it. Every mount has a point of its own under run, which begins with
+// the process' id: one process may look while it works.
 func (d *Disk) MountESP(run string, writable bool) (folder string, release func(), err error) {
 	if !d.block {
 		return "", nil, fmt.Errorf("disk %s is a plain file, and no folder is given for its boot partition", d.path)
@@ -31,8 +31,7 @@ func (d *Disk) MountESP(run string, writable bool) (folder string, release func(
 	if err != nil {
 		return "", nil, err
 	}
-	folder = filepath.Join(run, mountPrefix+strconv.Itoa(os.Getpid()))
-	if err := os.MkdirAll(folder, 0o700); err != nil {
+	if folder, err = mountPoint(run); err != nil {
 		return "", nil, err
 	}
 	if err := mountFAT(device, folder, writable); err != nil {
@@ -40,6 +39,13 @@ func (d *Disk) MountESP(run string, writable bool) (folder string, release func(
 		return "", nil, fmt.Errorf("mounting the boot partition %s: %w", device, err)
 	}
 	return folder, func() { unmount(folder) }, nil
+}
+
+func mountPoint(run string) (string, error) {
+	if err := os.MkdirAll(run, 0o755); err != nil {
+		return "", err
+	}
+	return os.MkdirTemp(run, mountPrefix+strconv.Itoa(os.Getpid())+"-")
 }
 
 // mountFAT mounts read-only when that will do, because a writable mount marks
@@ -60,18 +66,35 @@ func mountFAT(device, folder string, writable bool) error {
 	return err
 }
 
-// mountWritable waits for a read-only mount to end, such as that of a status:
-// the kernel allows no writable one beside it, and a judge must not fail for
-// that.
+// mountWritable waits for a read-only mount that cannot be joined to end: a
+// judge must not fail for a status.
 func mountWritable(device, folder string, flags uintptr, options string) error {
 	const pause, most = 100 * time.Millisecond, 300 // half a minute
 	for tries := 1; ; tries++ {
 		err := unix.Mount(device, folder, "vfat", flags, options)
+		if errors.Is(err, unix.EBUSY) {
+			err = joinWritable(device, folder, flags, options)
+		}
 		if !errors.Is(err, unix.EBUSY) || tries == most {
 			return err
 		}
 		time.Sleep(pause)
 	}
+}
+
+// joinWritable is for a file system that is mounted read-only, such as by a
+// status. The kernel makes no writable mount beside that, but a read-only one, and
+// then the file system writable. Whoever asks for one status after the other
+// would otherwise keep all others from writing.
+func joinWritable(device, folder string, flags uintptr, options string) error {
+	if err := unix.Mount(device, folder, "vfat", flags|unix.MS_RDONLY, options); err != nil {
+		return err
+	}
+	err := unix.Mount("", folder, "", flags|unix.MS_REMOUNT, options)
+	if err != nil {
+		unix.Unmount(folder, 0)
+	}
+	return err
 }
 
 func unmount(folder string) {
@@ -85,7 +108,8 @@ func unmount(folder string) {
 func CleanMounts(run string) {
 	left, _ := filepath.Glob(filepath.Join(run, mountPrefix+"*"))
 	for _, folder := range left {
-		pid, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(folder), mountPrefix))
+		process, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(folder), mountPrefix), "-")
+		pid, err := strconv.Atoi(process)
 		if err != nil || pid == os.Getpid() {
 			continue
 		}
