@@ -73,13 +73,19 @@ func (i referenceImage) write(name, text string) {
 // the release, whose folder it returns.
 func (i referenceImage) build() string {
 	i.t.Helper()
+	return i.buildAs(base)
+}
+
+// buildAs is build for a version.
+func (i referenceImage) buildAs(version string) string {
+	i.t.Helper()
 	cache, err := debian.CheckoutDir()
 	if err != nil {
 		i.t.Fatal(err)
 	}
-	out := i.path("out")
+	out := i.path("out", version)
 	for _, args := range [][]string{
-		{"lock", i.folder}, {"build", i.folder, "--locked", "-o", out, "--version", base}, {"verify", out},
+		{"lock", i.folder}, {"build", i.folder, "--locked", "-o", out, "--version", version}, {"verify", out},
 	} {
 		cmd := exec.CommandContext(i.t.Context(), shared.path("bin", "proa"), args...)
 		cmd.Env = append(os.Environ(), "PROA_CACHE="+filepath.Join(cache, "cache"))
