@@ -56,11 +56,13 @@ func (i *installation) source(ctx context.Context, from, to int64) io.ReadCloser
 }
 
 // worthReading reports whether the slot may hold a part of the image: reading
-// all of it in vain costs as much as a third of a download from nearby. The
-// journal's offset is one hint; the other, for a journal that was lost, is the
-// first chunk, which holds the superblock and so is like no other release's.
+// all of it in vain costs as much as a third of a download from nearby. One hint
+// is a journal that was about this image before, whatever it had come to: nothing
+// that an attempt left whole in the slot is fetched again. The other, for a
+// journal that was lost, is the first chunk, which holds the superblock and so is
+// like no other release's.
 func (i *installation) worthReading() (bool, error) {
-	if i.record.Offset > 0 {
+	if i.again {
 		return true, nil
 	}
 	image := i.offer.image()

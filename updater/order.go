@@ -47,7 +47,7 @@ func OrderOfWrites() []Write {
 			"journal: writing",
 			"a", (*installation).noteWriting},
 		{5, "writing the root image",
-			"the root image is fetched from the first chunk that is missing on; each is checked in the buffer that is then written. Every 64 MiB: sync, journal, and what was synced is read back from the disk",
+			"the chunks of the root image that the slot does not hold are fetched; each is checked in the buffer that is then written. Every 64 MiB: sync, journal, and what was synced is read back from the disk",
 			"a", (*installation).writeRoot},
 		{6, "writing the hash tree",
 			"the hash tree is completed; its top block, by which a slot is found, is written last",
@@ -119,6 +119,8 @@ func (i *installation) noteClearing(context.Context) error {
 	if err := i.takeBack(); err != nil {
 		return err
 	}
+	before := i.record.Target
+	i.again = before != nil && before.Slot == i.target.Slot && sameRoot(before.RootHash, i.target.RootHash)
 	running := i.running()
 	return i.write(func(r *journal.Record) {
 		i.aim(r, running)

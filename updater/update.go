@@ -53,6 +53,7 @@ type installation struct {
 	target journal.Target
 	slot   *slots.Slot // the target, from openTarget on
 	stage  bool        // stop before arming
+	again  bool        // the journal was about this image in this slot before
 	done   Updated
 }
 
