@@ -20,16 +20,11 @@ const OutcomeCancelled = "cancelled"
 // that led here before only loses its trial. A running trial is rolled back.
 // Without anything to undo the outcome is none.
 func (u *Updater) Cancel(ctx context.Context) (Verdict, error) {
-	s, err := u.open(true)
+	s, v, err := u.begin(ctx)
 	if err != nil {
-		return Verdict{}, err
+		return v, err
 	}
 	defer s.close()
-	notes, err := s.recover(ctx)
-	if err != nil {
-		return Verdict{}, err
-	}
-	v := s.verdict(notes)
 	switch s.standing() {
 	case lifecycle.Trial, lifecycle.Failed:
 		v.Outcome, v.Reason = string(journal.WentBack), "cancelled by hand"
@@ -64,16 +59,11 @@ func (u *Updater) Cancel(ctx context.Context) (Verdict, error) {
 // the next boot is the committed slot. A cut in it may cost the staged release as
 // well, as Cancel does. Without an armed update the outcome is none.
 func (u *Updater) Disarm(ctx context.Context) (Verdict, error) {
-	s, err := u.open(true)
+	s, v, err := u.begin(ctx)
 	if err != nil {
-		return Verdict{}, err
+		return v, err
 	}
 	defer s.close()
-	notes, err := s.recover(ctx)
-	if err != nil {
-		return Verdict{}, err
-	}
-	v := s.verdict(notes)
 	target := s.record.Target
 	if s.standing() != lifecycle.Settled || s.record.Phase != journal.Armed || target == nil || s.ledBefore(*target) {
 		return v, nil

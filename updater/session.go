@@ -103,6 +103,31 @@ func (u *Updater) openPatiently(ctx context.Context) (*session, error) {
 	}
 }
 
+// begin opens the host for writing and recovers it; the verdict is what is to be
+// said of it when nothing more is decided.
+func (u *Updater) begin(ctx context.Context) (*session, Verdict, error) {
+	s, err := u.open(true)
+	return begun(ctx, s, err)
+}
+
+// beginPatiently is begin for those who must not be kept away by another agent.
+func (u *Updater) beginPatiently(ctx context.Context) (*session, Verdict, error) {
+	s, err := u.openPatiently(ctx)
+	return begun(ctx, s, err)
+}
+
+func begun(ctx context.Context, s *session, err error) (*session, Verdict, error) {
+	if err != nil {
+		return nil, Verdict{}, err
+	}
+	notes, err := s.recover(ctx)
+	if err != nil {
+		s.close()
+		return nil, Verdict{}, err
+	}
+	return s, s.verdict(notes), nil
+}
+
 func (s *session) close() {
 	for i := len(s.closers) - 1; i >= 0; i-- {
 		s.closers[i]()

@@ -35,16 +35,11 @@ const OutcomeNone = "none"
 // the slot, or notes why not and resets the machine. Without a trial it only
 // recovers. After a reset that is not real it returns.
 func (u *Updater) Judge(ctx context.Context) (Verdict, error) {
-	s, err := u.openPatiently(ctx)
+	s, v, err := u.beginPatiently(ctx)
 	if err != nil {
-		return Verdict{}, err
+		return v, err
 	}
 	defer s.close()
-	notes, err := s.recover(ctx)
-	if err != nil {
-		return Verdict{}, err
-	}
-	v := s.verdict(notes)
 	if degraded := s.degraded(s.standing()); degraded != "" {
 		s.emit(about(events.Degraded, s.running(), degraded))
 	}
@@ -139,16 +134,11 @@ func (s *session) noteGivenUp(reason string) error {
 // checks, which then do not watch it either. On the committed slot there is
 // nothing to do.
 func (u *Updater) Commit(ctx context.Context) (Verdict, error) {
-	s, err := u.open(true)
+	s, v, err := u.begin(ctx)
 	if err != nil {
-		return Verdict{}, err
+		return v, err
 	}
 	defer s.close()
-	notes, err := s.recover(ctx)
-	if err != nil {
-		return Verdict{}, err
-	}
-	v := s.verdict(notes)
 	switch s.standing() {
 	case lifecycle.Settled:
 		return v, nil
@@ -197,16 +187,11 @@ func (s *session) committedIsLost(ctx context.Context) (bool, error) {
 // back at once.
 func (u *Updater) Rollback(ctx context.Context) (Verdict, error) {
 	const reason = "rolled back by hand"
-	s, err := u.open(true)
+	s, v, err := u.begin(ctx)
 	if err != nil {
-		return Verdict{}, err
+		return v, err
 	}
 	defer s.close()
-	notes, err := s.recover(ctx)
-	if err != nil {
-		return Verdict{}, err
-	}
-	v := s.verdict(notes)
 	v.Reason = reason
 	switch s.standing() {
 	case lifecycle.Trial, lifecycle.Failed:

@@ -49,16 +49,11 @@ func (u *Updater) Watch(ctx context.Context) (Verdict, error) {
 
 // beginWatch finds the end of the window, zero when there is none to watch.
 func (u *Updater) beginWatch(ctx context.Context) (Verdict, time.Time, error) {
-	s, err := u.openPatiently(ctx)
+	s, v, err := u.beginPatiently(ctx)
 	if err != nil {
-		return Verdict{}, time.Time{}, err
+		return v, time.Time{}, err
 	}
 	defer s.close()
-	notes, err := s.recover(ctx)
-	if err != nil {
-		return Verdict{}, time.Time{}, err
-	}
-	v := s.verdict(notes)
 	if s.standing() == lifecycle.Failed { // recovery has just finished a way back
 		v.Outcome, v.Reason = string(journal.WentBack), s.whyFailed()
 		return v, time.Time{}, s.resetTrial()
@@ -81,16 +76,11 @@ func (s *session) watched() bool {
 
 // endWatch ends the window, well when there is no reason.
 func (u *Updater) endWatch(ctx context.Context, reason string) (Verdict, error) {
-	s, err := u.openPatiently(ctx)
+	s, v, err := u.beginPatiently(ctx)
 	if err != nil {
-		return Verdict{}, err
+		return v, err
 	}
 	defer s.close()
-	notes, err := s.recover(ctx)
-	if err != nil {
-		return Verdict{}, err
-	}
-	v := s.verdict(notes)
 	v.Reason = reason
 	if !s.watched() { // another command has ended it
 		return v, nil
