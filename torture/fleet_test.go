@@ -154,25 +154,21 @@ func (f *fleet) slot(t *testing.T, slot partitions.Slot, size int) (string, erro
 }
 
 // missing is how many bytes of the next release's root file belong to chunks
-// that slot b does not hold, and how many there are from the first of those on.
-func (f *fleet) missing(t *testing.T) (missing, rest int64) {
+// that slot b does not hold.
+func (f *fleet) missing(t *testing.T) int64 {
 	t.Helper()
 	content, err := f.slot(t, partitions.SlotB, len(f.next.Image))
 	if err != nil {
 		t.Fatal(err)
 	}
-	size := int(f.next.Transport.Root.ChunkSize)
+	size, missing := int(f.next.Transport.Root.ChunkSize), int64(0)
 	for i, chunk := range f.next.Transport.Root.Chunks {
 		end := min((i+1)*size, len(content))
-		held := content[i*size:end] == string(f.next.Image[i*size:end])
-		if !held {
+		if content[i*size:end] != string(f.next.Image[i*size:end]) {
 			missing += chunk.Size
 		}
-		if !held || rest > 0 {
-			rest += chunk.Size
-		}
 	}
-	return missing, rest
+	return missing
 }
 
 // server stands before a repository, and counts.

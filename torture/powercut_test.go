@@ -47,8 +47,8 @@ func TestEveryPowerCutOfARecordedMachineLeavesAWholeSlot(t *testing.T) {
 	if p, s := report.get("power cuts: prefixes"), report.get("power cuts: states"); full && (p < 2000 || s < 20_000) {
 		t.Errorf("only %d prefixes and %d states", p, s)
 	}
-	bootSome(t, update, updateStates, sizeOf(1, 30))
-	bootSome(t, commit, commitStates, sizeOf(0, 20))
+	bootSome(t, update, updateStates, sizeOf(1, 6))
+	bootSome(t, commit, commitStates, sizeOf(0, 4))
 }
 
 // bounds are how many states there are of each write and flush.
