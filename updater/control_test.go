@@ -94,3 +94,16 @@ type offset []byte
 func (o offset) ReadAt(p []byte, off int64) (int, error) {
 	return copy(p, o[off-bootcount.Offset:]), nil
 }
+
+func TestWhatIsPutBesideARunningTrialDoesNotEndIt(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t)
+	f.host.UseControl(t, bootcontrol.NameCounted)
+	f.update(t)
+	f.boot(t, partitions.SlotB)
+	check(t, os.WriteFile(f.host.Path("esp/"+esp.EntriesFolder+"/x-a.conf"), []byte("title x\n"), 0o600))
+	if v := f.judge(t); v.Outcome != "committed" || len(v.Notes) == 0 {
+		t.Errorf("verdict %+v", v)
+	}
+	f.boot(t, partitions.SlotB)
+}

@@ -147,7 +147,7 @@ func (c *Counted) Arm(slot partitions.Slot) error {
 	case !s.Has(slot):
 		return fmt.Errorf("arming slot %s: no %s on the boot partition", slot, slot.UKI())
 	}
-	if err := c.Rollback(); err != nil {
+	if err := c.clear(func(entry) bool { return false }); err != nil {
 		return err
 	}
 	if !proven(found) {
@@ -232,9 +232,19 @@ func (c *Counted) demandCounted(s State, found []entry, slot partitions.Slot) er
 
 func isConf(name string) bool { return strings.HasSuffix(strings.ToLower(name), ".conf") }
 
-// Rollback implements Control.
+// Rollback implements Control. That the loader has counted the boot of the
+// trial that runs stays: nothing else tells that it is one.
 func (c *Counted) Rollback() error {
-	err := c.entries().clean(func(e entry) bool { return e.exact && e.Proof })
+	committed, err := c.conf().committed(esp.LayoutCounted)
+	return c.clear(func(e entry) bool {
+		return err == nil && c.Running != committed && e.isTrial(committed) && e.Boots() == c.Running && e.Left == 0
+	})
+}
+
+// clear removes what makes the loader boot anything but the committed slot, and
+// every entry but those to keep and the proof.
+func (c *Counted) clear(keep func(entry) bool) error {
+	err := c.entries().clean(func(e entry) bool { return e.exact && e.Proof || keep(e) })
 	if err != nil || c.Vars.Present() != nil {
 		return err
 	}
