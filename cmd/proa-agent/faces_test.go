@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
 	"net"
+	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -86,4 +89,52 @@ func TestErrorsOfAUnitAreThoseOfItsCommand(t *testing.T) {
 	if err := unitError("4", []byte("error: bad")); !errors.As(err, &untrusted) {
 		t.Errorf("error %#v", err)
 	}
+}
+
+// TestRunServesTheBus asks a daemon over a bus of its own, and ends it.
+func TestRunServesTheBus(t *testing.T) {
+	s := newService(t)
+	s.host.Configure(t, "policy: check\njitter: 0s\n")
+	bus := exec.Command("dbus-daemon", "--session", "--nofork", "--print-address")
+	stdout, err := bus.StdoutPipe()
+	check(t, err)
+	check(t, bus.Start())
+	defer bus.Wait()
+	defer bus.Process.Kill()
+	address, err := bufio.NewReader(stdout).ReadString('\n')
+	check(t, err)
+	address = strings.TrimSpace(address)
+
+	cmd := s.command("run")
+	cmd.Env = append(os.Environ(), "DBUS_SYSTEM_BUS_ADDRESS="+address)
+	check(t, cmd.Start())
+	defer cmd.Process.Kill()
+	busctl := func(verb string, more ...string) string {
+		t.Helper()
+		args := append([]string{"--address=" + address, verb, "org.proa.Agent1", "/org/proa/Agent1", "org.proa.Agent1"}, more...)
+		out, err := exec.Command("busctl", args...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("busctl %v: %v\n%s", args, err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	s.await("it has polled", func(st daemon.State) bool { return st.Activity == daemon.Idle && st.LastPoll != nil })
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		if exec.Command("busctl", "--address="+address, "get-property", "org.proa.Agent1", "/org/proa/Agent1", "org.proa.Agent1", "Slot").Run() == nil {
+			break
+		}
+	}
+	if got := busctl("get-property", "RunningVersion"); got != `s "1.0.0"` {
+		t.Errorf("RunningVersion %s", got)
+	}
+	if got := busctl("call", "Status"); !strings.Contains(got, `\"schema\":1`) {
+		t.Errorf("Status %s", got)
+	}
+	if os.Getuid() == 0 {
+		if got := busctl("call", "Cancel"); got != "t 1" {
+			t.Errorf("Cancel %s", got)
+		}
+	}
+	check(t, cmd.Process.Signal(syscall.SIGTERM))
+	check(t, cmd.Wait())
 }
