@@ -28,11 +28,12 @@ func (s *session) formattedVar() migrations.Var {
 	}}
 }
 
-// migrate brings /var to the format of the running release, where that leads.
+// migrate brings /var to the format of the running release, where that leads
+// and no trial is armed: the one of an older release has brought it back already.
 // A release is not taken back because of it here: the watch does that, where
 // it may.
 func (s *session) migrate(ctx context.Context) (notes []string) {
-	if s.standing() != lifecycle.Settled {
+	if at := s.situation(); at.Armed || lifecycle.Of(at).Standing != lifecycle.Settled {
 		return nil
 	}
 	release, err := s.host.releaseState()
