@@ -25,6 +25,7 @@ test: setup build ## Run every test, the fast ones first, then those that boot m
 
 # TORTURE_SEED=n repeats a run: each prints its seed.
 torture: setup build ## Hurt the real programs at full size: power cuts, kills, faults, liars (an hour)
+	TORTURE_SIZE=full go test -count=1 -timeout 6h -v -run 'Cut|Kill|Sync|Fault' ./updater
 	TORTURE_SIZE=full go test -count=1 -timeout 6h -v ./torture
 
 fuzz: ## Fuzz every parser of foreign bytes for FUZZTIME (30s) each

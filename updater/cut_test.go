@@ -157,7 +157,7 @@ func (y *yard) cuts(ops []powercut.Op, s powercut.Sample, limit int) (chosen []p
 	for n := len(ops); n >= 0; n-- {
 		for _, c := range powercut.Cuts(ops, n, s, random) {
 			states++
-			key := fmt.Sprint(n == len(ops), c.Key())
+			key := keyOf(c, ops)
 			if !known[key] {
 				known[key] = true
 				chosen = append(chosen, c)
@@ -171,6 +171,9 @@ func (y *yard) cuts(ops []powercut.Op, s powercut.Sample, limit int) (chosen []p
 	}
 	return chosen, states
 }
+
+// keyOf tells apart what cuts leave and what is promised of it.
+func keyOf(c powercut.Cut, ops []powercut.Op) string { return fmt.Sprint(c.After == len(ops), c.Key()) }
 
 // try plays cuts until one goes wrong.
 func (y *yard) try(t testing.TB, ops []powercut.Op, cuts []powercut.Cut) error {

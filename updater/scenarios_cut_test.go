@@ -172,6 +172,14 @@ func isMigrated(t testing.TB, f *fleet, h *testhost.Host) {
 	}
 }
 
+// isGivenUp demands that slot b is nothing any more.
+func isGivenUp(t testing.TB, f *fleet, h *testhost.Host) {
+	wantCancelled(t, h)
+	if holds, err := h.Holds(partitions.SlotB, f.next.Root); holds || err != nil {
+		t.Fatalf("slot b holds the release: %t, %v", holds, err)
+	}
+}
+
 var feats = []feat{
 	{name: "install", work: update(updater.UpdateOptions{}), done: isNext},
 	{name: "install once more", begin: second, work: update(updater.UpdateOptions{}), done: isNext,
@@ -180,6 +188,11 @@ var feats = []feat{
 				t.Fatalf("%s boots", booted.Release.Release.Version)
 			}
 		}},
+	// Where proa-init looks for the root of slot b, slot a comes first.
+	{name: "install over the running release", begin: func(t testing.TB, f *fleet) {
+		second(t, f)
+		f.host.Install(t, partitions.SlotA, f.old)
+	}, work: update(updater.UpdateOptions{}), done: isNext},
 	{name: "install over an armed release", begin: func(t testing.TB, f *fleet) {
 		armed(t, f)
 		publishNext(t, f)
@@ -208,10 +221,10 @@ var feats = []feat{
 	}, done: isSlot(partitions.SlotA), always: isSlot(partitions.SlotA)},
 	{name: "cancel", begin: armed, work: cancelWork, done: func(t testing.TB, f *fleet, h *testhost.Host, booted testhost.Booted) {
 		isSlot(partitions.SlotA)(t, f, h, booted)
-		wantCancelled(t, h)
+		isGivenUp(t, f, h)
 	}},
 	{name: "cancel what is staged", begin: staged, work: cancelWork, always: isSlot(partitions.SlotA), done: func(t testing.TB, f *fleet, h *testhost.Host, booted testhost.Booted) {
-		wantCancelled(t, h)
+		isGivenUp(t, f, h)
 	}},
 	{name: "repair", begin: damagedWayBack, work: repairA, always: isSlot(partitions.SlotB),
 		done: func(t testing.TB, f *fleet, h *testhost.Host, _ testhost.Booted) { isWholeA(t, f, h) },

@@ -89,7 +89,7 @@ func (h *Host) start(t testing.TB, kernel string) (Booted, error) {
 		return Booted{}, err
 	}
 	for _, slot := range partitions.Slots() {
-		if holds, err := h.holds(slot, boot.Root); err != nil || !holds {
+		if holds, err := h.Holds(slot, boot.Root); err != nil || !holds {
 			continue
 		}
 		release := h.releases[boot.Root.Hash]
@@ -111,8 +111,8 @@ type Unverified struct {
 // Error implements error.
 func (e *Unverified) Error() string { return fmt.Sprintf("slot %s boots: %v", e.Slot, e.Cause) }
 
-// holds reports whether proa-init would take the slot for one with the root.
-func (h *Host) holds(slot partitions.Slot, root verity.Root) (bool, error) {
+// Holds reports whether proa-init would take the slot for one with the root.
+func (h *Host) Holds(slot partitions.Slot, root verity.Root) (bool, error) {
 	disk, err := os.Open(h.Path("disk.raw"))
 	if err != nil {
 		return false, err

@@ -19,7 +19,8 @@ type Cut struct {
 // String tells the cut.
 func (c Cut) String() string { return fmt.Sprintf("cut after %d operations, %s", c.After, c.What) }
 
-// Key is the same for cuts that leave the same.
+// Key is the same for cuts that leave the same, of recordings that differ in their
+// syncs alone as well.
 func (c Cut) Key() string { return c.key }
 
 // Leave applies the cut to dir, a copy of the recorder's folder from before the
@@ -124,9 +125,14 @@ func some[T any](all []T, n int, random *rand.Rand) []T {
 func cut(ops []Op, n int, what string, fates map[int]fate) Cut {
 	c := Cut{After: n, What: what}
 	var key strings.Builder
+	changes := 0 // so far; syncs are not in the key
 	for i, op := range ops[:n] {
+		if !op.changes() {
+			continue
+		}
+		changes++
 		f, special := fates[i]
-		if f.lost || !op.changes() {
+		if f.lost {
 			continue
 		}
 		if special && f.as != "" {
@@ -134,7 +140,7 @@ func cut(ops []Op, n int, what string, fates map[int]fate) Cut {
 		} else if special {
 			op.Offset, op.Data = op.Offset+int64(f.from), op.Data[f.from:f.to]
 		}
-		fmt.Fprintf(&key, "%d %s %d %d;", i, f.as, f.from, f.to)
+		fmt.Fprintf(&key, "%d %s %d %d;", changes, f.as, f.from, f.to)
 		c.took = append(c.took, op)
 	}
 	c.key = key.String()
@@ -146,6 +152,17 @@ func (o Op) changes() bool { return !o.IsSync() && o.Kind != Drop }
 
 // IsSync reports whether the operation makes others durable.
 func (o Op) IsSync() bool { return o.Kind == Sync || o.Kind == SyncDir || o.Kind == SyncFS }
+
+// Open reports whether the first n operations have left something that is not
+// durable.
+func Open(ops []Op, n int) bool {
+	for i := range n {
+		if ops[i].changes() && !durable(ops[:n], i) {
+			return true
+		}
+	}
+	return false
+}
 
 // Unread is the first place at which content was dropped from the cache, to read
 // it back from the medium, that was not durable by then: the reading back then has

@@ -205,7 +205,10 @@ func (f *file) Drop(off, n int64) error {
 		return nil
 	}
 	op := Op{Kind: Drop, Name: f.name, Offset: off, Length: n, Handle: f.handle}
-	return f.recorder.do(op, func() error { return nil })
+	if err := f.recorder.do(op, func() error { return nil }); err != nil {
+		return fmt.Errorf("dropping %s from the cache: %w", f.name, err)
+	}
+	return nil
 }
 
 // CutAfter makes a recorder fail with ErrCut from operation n on.
