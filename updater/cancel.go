@@ -51,7 +51,11 @@ func (u *Updater) Cancel(ctx context.Context) (Verdict, error) {
 		return v, err
 	}
 	// A way back has brought /var to the older release's format.
-	v.Notes = append(v.Notes, s.migrate(ctx)...)
+	if !s.Sandboxed {
+		v.Notes = append(v.Notes, s.migrate(ctx)...)
+	} else if err := s.isMigrated(); err != nil {
+		v.Notes = append(v.Notes, err.Error()+"; the next boot sees to that")
+	}
 	return v, nil
 }
 

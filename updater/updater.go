@@ -51,6 +51,10 @@ type Config struct {
 	// Hooks lets other services act before and after; nil means that nothing
 	// hangs on them.
 	Hooks hooks.Runner
+
+	// Sandboxed says that migrations cannot run in this process: the next boot
+	// does what Cancel leaves.
+	Sandboxed bool
 }
 
 // Updater does the work of one host.

@@ -171,7 +171,7 @@ func newUpdaterOf(host updater.Host, sink events.Sink, runner hooks.Runner, repo
 	if err != nil {
 		return nil, err
 	}
-	return updater.New(updater.Config{Host: host, Settings: settings, Version: cli.Version, Progress: report, Events: sink, Hooks: runner})
+	return updater.New(updater.Config{Host: host, Settings: settings, Version: cli.Version, Progress: report, Events: sink, Hooks: runner, Sandboxed: true})
 }
 
 // plainRebooter is for hosts of plain files.
