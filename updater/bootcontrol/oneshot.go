@@ -3,7 +3,6 @@ package bootcontrol
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/partitions/esp"
@@ -23,8 +22,6 @@ type OneShot struct {
 	Disk   efivars.HardDrive
 	Loader string
 }
-
-func (o *OneShot) path(name string) string { return filepath.Join(o.ESP, filepath.FromSlash(name)) }
 
 // Name implements Control.
 func (o *OneShot) Name() string { return "oneshot" }
