@@ -2,11 +2,13 @@ package torture
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,6 +23,8 @@ import (
 type swapper struct {
 	newest, older, foreign string   // folders: the repository, at two times, and another one
 	artifacts              []string // files of both releases, which are sent in place of each other
+	forged                 [][]byte // root files with frames of other content, each as long as the true one
+	frame                  int      // the length of each frame but the last
 
 	mu     sync.Mutex
 	honest bool // from the last state alone
@@ -28,14 +32,22 @@ type swapper struct {
 	swaps  int64
 }
 
+// Tricks that are named; those from 0 to other are in ServeHTTP.
+const (
+	none  = -1
+	other = 10 // other content of the right form
+)
+
 // answer is what is done to one request.
 type answer struct {
-	state, other string
-	trick        int
-	at           float64
+	state, other string  // folders
+	trick        int     // none, or which
+	at           float64 // where, of the whole
+	forged       []byte  // a root file
+	one          bool    // forge one frame alone
 }
 
-func (s *swapper) choose() (answer, bool) {
+func (s *swapper) choose(path string) (answer, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	a := answer{state: s.newest}
@@ -43,13 +55,16 @@ func (s *swapper) choose() (answer, bool) {
 		return a, false
 	}
 	s.swaps++
-	// Mostly what is right, so that an update gets far.
 	a.state, a.other = s.any(), s.any()
-	a.trick, a.at = s.random.IntN(80), s.random.Float64()
-	if a.trick > 24 {
-		a.trick = -1 // none
-	} else if a.trick > 10 {
-		a.trick = 10 // more often than the others: it has the right form
+	a.trick, a.at = s.random.IntN(other), s.random.Float64()
+	a.forged, a.one = s.forged[s.random.IntN(len(s.forged))], s.random.IntN(2) == 0
+	// Mostly what is right, so that an update gets far; and where it has got to
+	// content, mostly what has the right form.
+	switch n := s.random.IntN(10); {
+	case strings.HasPrefix(path, "/artifacts/") && n < 6:
+		a.trick = other
+	case n > 1:
+		a.trick = none
 	}
 	return a, true
 }
@@ -66,19 +81,19 @@ func (s *swapper) any() string {
 
 // ServeHTTP implements http.Handler.
 func (s *swapper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a, swapping := s.choose()
+	a, swapping := s.choose(r.URL.Path)
 	name := filepath.Join(a.state, filepath.Clean("/"+r.URL.Path))
 	if !swapping {
 		http.ServeFile(w, r, name)
 		return
 	}
-	if a.trick == 10 && strings.HasPrefix(r.URL.Path, "/artifacts/") {
-		name = s.impostor(name)
-	}
 	content, err := os.ReadFile(name)
 	if err != nil {
 		http.Error(w, "no such file", http.StatusNotFound)
 		return
+	}
+	if a.trick == other && strings.HasPrefix(r.URL.Path, "/artifacts/") {
+		content = s.impostor(name, content, a)
 	}
 	first, last, ranged := byteRange(r.Header.Get("Range"), len(content))
 	body := content[first:last]
@@ -126,19 +141,59 @@ func (s *swapper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body) // the agent may have gone
 }
 
-// impostor is another artifact, as long as the one that was asked for if there
-// is such a one.
-func (s *swapper) impostor(name string) string {
-	asked, err := os.Stat(name)
-	if err != nil {
-		return name
+// impostor is other content in place of an artifact. All of it has the right
+// form and the right length: only digests can tell it from the true one.
+func (s *swapper) impostor(name string, content []byte, a answer) []byte {
+	if len(content) == len(a.forged) {
+		report.add(forgedFigure, 1)
+		if !a.one {
+			return a.forged
+		}
+		start := int(a.at*float64(len(content)/s.frame)) * s.frame
+		end := min(start+s.frame, len(content))
+		return slices.Concat(content[:start], a.forged[start:end], content[end:])
 	}
 	for _, other := range s.artifacts {
-		if info, err := os.Stat(other); err == nil && info.Size() == asked.Size() && filepath.Base(other) != filepath.Base(name) {
-			return other
+		read, err := os.ReadFile(other)
+		if err == nil && len(read) == len(content) && filepath.Base(other) != filepath.Base(name) {
+			return read
 		}
 	}
-	return s.artifacts[0]
+	return content
+}
+
+const forgedFigure = "swaps: root files forged, of the right form"
+
+// noise is what no compression makes shorter: frames of it have one length.
+func noise(name string, size int) []byte {
+	out := make([]byte, size)
+	rand.NewChaCha8(sha256.Sum256([]byte(name))).Read(out)
+	return out
+}
+
+// forgeries are root files that decode to something else than the release's
+// image: to another release, to its own chunks in another order, to an image with
+// one wrong bit in each chunk.
+func forgeries(t *testing.T, release, other *testhost.Release) [][]byte {
+	t.Helper()
+	chunk := int(release.Transport.Root.ChunkSize)
+	turned, flipped := bytes.Clone(release.Image), bytes.Clone(release.Image)
+	copy(turned, release.Image[chunk:2*chunk])
+	copy(turned[chunk:], release.Image[:chunk])
+	for at := 0; at < len(flipped); at += chunk {
+		flipped[at+(at/chunk*4099)%4096] ^= 1 << (at / chunk % 8)
+	}
+	var all [][]byte
+	for _, image := range [][]byte{other.Image, turned, flipped} {
+		forged := testhost.FromImage(t, testhost.Spec{Version: third}, image)
+		for i, c := range forged.Transport.Root.Chunks {
+			if c.Size != release.Transport.Root.Chunks[i].Size {
+				t.Fatalf("frame %d has %d bytes, and %d in the forgery", i, release.Transport.Root.Chunks[i].Size, c.Size)
+			}
+		}
+		all = append(all, forged.Frames)
+	}
+	return all
 }
 
 // byteRange reads "bytes=5-" and "bytes=5-9".
@@ -171,14 +226,16 @@ func TestAServerThatSwapsWhatItServesGetsNothingUnverifiedIn(t *testing.T) {
 		}
 		return dir
 	}
-	middle := testhost.NewRelease(t, testhost.Spec{Version: second})
-	newest := testhost.NewRelease(t, testhost.Spec{Version: third}) // as long as the other: only digests tell them apart
+	const size = 150 * 4096
+	middle := testhost.FromImage(t, testhost.Spec{Version: second}, noise(second, size))
+	newest := testhost.FromImage(t, testhost.Spec{Version: third}, noise(third, size))
 	repository.Publish(t, middle)
 	older := snapshot()
 	repository.Publish(t, newest)
 	foreign := testhost.NewRepository(t) // with keys of its own
 	foreign.Publish(t, testhost.NewRelease(t, testhost.Spec{Version: third, Blocks: 120}))
-	s := &swapper{newest: snapshot(), older: older, foreign: foreign.Dir, random: rand.New(rand.NewPCG(seed, 4))}
+	s := &swapper{newest: snapshot(), older: older, foreign: foreign.Dir, random: rand.New(rand.NewPCG(seed, 4)),
+		forged: forgeries(t, newest, middle), frame: int(newest.Transport.Root.Chunks[0].Size)}
 	var err error
 	if s.artifacts, err = filepath.Glob(filepath.Join(s.newest, "artifacts/*/*")); err != nil || len(s.artifacts) < 4 {
 		t.Fatalf("artifacts %q, %v", s.artifacts, err)
@@ -191,7 +248,7 @@ func TestAServerThatSwapsWhatItServesGetsNothingUnverifiedIn(t *testing.T) {
 	for wanted := int64(sizeOf(300, 10_000)); s.swaps < wanted; {
 		f := base.copy(t)
 		s.setHonest(false)
-		for range 8 {
+		for n := range 8 {
 			r := f.run(t, "update", "--json")
 			report.add("swaps: runs", 1)
 			if err := oldWhole(t, f); err != nil {
@@ -207,6 +264,14 @@ func TestAServerThatSwapsWhatItServesGetsNothingUnverifiedIn(t *testing.T) {
 				t.Fatalf("after %d swaps: %v\n%s", s.swaps, err, r.output)
 			case r.code == 0 && booted.Slot != partitions.SlotB:
 				t.Fatalf("an update that ended well boots slot %s\n%s", booted.Slot, r.output)
+			case booted.Slot == partitions.SlotB:
+				if err := f.whole(t, partitions.SlotB, booted.Release); err != nil {
+					t.Fatalf("after %d swaps: armed, and not verified: %v\n%s", s.swaps, err, r.output)
+				}
+				report.add("swaps: runs that armed what is whole", 1)
+			}
+			if r.code == 0 && n%2 == 0 {
+				break // nothing more is fetched
 			}
 		}
 		s.setHonest(true)
@@ -219,6 +284,9 @@ func TestAServerThatSwapsWhatItServesGetsNothingUnverifiedIn(t *testing.T) {
 		report.add("swaps: hosts converged with an honest server", 1)
 	}
 	report.add("swaps", s.swaps)
+	if n := report.get(forgedFigure); n < int64(sizeOf(4, 150)) {
+		t.Errorf("only %d root files were forged", n)
+	}
 }
 
 func (s *swapper) setHonest(honest bool) {
