@@ -82,16 +82,6 @@ func (k Kind) MarshalText() ([]byte, error) {
 	return []byte(k.Name()), nil
 }
 
-// ParseKind reads a name.
-func ParseKind(name string) (Kind, error) {
-	for _, k := range Kinds() {
-		if k.Name() == name {
-			return k, nil
-		}
-	}
-	return 0, fmt.Errorf("event kind %.40q: no such kind", name)
-}
-
 func (k Kind) entry() entry {
 	if int(k) >= kinds {
 		return entry{name: "unknown", priority: Err, subject: fmt.Sprintf("Unknown event %d", k)}
