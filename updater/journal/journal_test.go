@@ -240,6 +240,32 @@ func TestReasonIsOneShortLine(t *testing.T) {
 	}
 }
 
+// TestTheNewestBlockIsNeverLost: without it the release would be tried again
+// for ever.
+func TestTheNewestBlockIsNeverLost(t *testing.T) {
+	now := time.Now().UTC()
+	for _, letter := range []string{"x", "<", `"`, "ä", "\U0001f600"} {
+		reason, version := Reason(strings.Repeat(letter, 200)), manifests.Version(strings.Repeat("9", 64))
+		release := Target{partitions.SlotB, manifests.Digest{1}, version, make([]byte, 32), 1 << 60, 1 << 40}
+		r := Record{
+			Phase: Bad, Target: &release, BootID: strings.Repeat("0", 36), SecurityEpoch: 1 << 60, CommittedSince: &now, WatchUntil: &now, RetryAfter: &now, ArmedAt: &now,
+			Releases: map[string]Target{"a": release, "b": release},
+			Last:     &Result{version, now, WentBack, reason, &now, 10, "/var/lib/proa/agent/failed/" + string(version) + "-before-" + strings.Repeat("0", 32) + ".log"},
+		}
+		for i := range 20 {
+			r.Block(Blocked{manifests.Digest{byte(i + 1)}, bytes.Repeat([]byte{byte(i + 1)}, 32), version, reason, now})
+			raw, err := encode(r, 1)
+			if err != nil {
+				t.Fatalf("%s: %v", letter, err)
+			}
+			read, _, err := decode(raw)
+			if _, blocked := read.BlockOf(manifests.Digest{byte(i + 1)}, nil); err != nil || !blocked || len(read.Blocked) < min(i+1, 3) {
+				t.Errorf("%s: after block %d there are %d: %v", letter, i, len(read.Blocked), err)
+			}
+		}
+	}
+}
+
 // FuzzDecode makes copies whose checksum is right around any record, and
 // feeds the bytes as they are as well.
 func FuzzDecode(f *testing.F) {

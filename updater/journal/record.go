@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -167,17 +168,20 @@ func (b Blocked) matches(release manifests.Digest, rootHash manifests.HexBytes) 
 		len(rootHash) > 0 && string(b.RootHash) == string(rootHash)
 }
 
+const blockedLeast = 8
+
 var errTooLong = errors.New("journal: record is too long")
 
 // fit is the record as JSON of at most limit bytes. What goes first when it
 // is too long is the history, oldest first, then the reasons of the oldest blocked
 // releases, then the oldest of these releases themselves, which by then are
-// older than what runs.
+// older than what runs. The newest of them stays: it is the one that failed a
+// moment ago. Its reason goes before there are fewer than blockedLeast.
 func (r Record) fit(limit int) ([]byte, error) {
 	r.Blocked = append([]Blocked(nil), r.Blocked...)
 	stripped := 0
 	for {
-		raw, err := json.Marshal(r)
+		raw, err := compact(r)
 		if err != nil {
 			return nil, fmt.Errorf("journal: %w", err)
 		}
@@ -186,16 +190,25 @@ func (r Record) fit(limit int) ([]byte, error) {
 			return raw, nil
 		case len(r.History) > 0:
 			r.History = r.History[1:]
-		case stripped < len(r.Blocked)-1:
+		case stripped < len(r.Blocked)-1, stripped < len(r.Blocked) && len(r.Blocked) <= blockedLeast:
 			r.Blocked[stripped].Reason = ""
 			stripped++
-		case len(r.Blocked) > 0:
+		case len(r.Blocked) > 1:
 			r.Blocked = r.Blocked[1:]
-			stripped = max(0, stripped-1)
+			stripped--
 		default:
 			return nil, fmt.Errorf("%w: %d bytes, want at most %d", errTooLong, len(raw), limit)
 		}
 	}
+}
+
+// compact is JSON without the escapes for HTML, six bytes for one.
+func compact(r Record) ([]byte, error) {
+	var text bytes.Buffer
+	encoder := json.NewEncoder(&text)
+	encoder.SetEscapeHTML(false)
+	err := encoder.Encode(r)
+	return bytes.TrimSuffix(text.Bytes(), []byte("\n")), err
 }
 
 // check refuses what no agent of any version writes. A phase that is not known
