@@ -76,7 +76,7 @@ func newUpdater(cmd *cobra.Command) (*updater.Updater, error) {
 	if host.ResetFile == "" {
 		sink = events.Journal(events.JournalSocket, sink)
 	}
-	u, err := newUpdaterOf(host, sink, hooksOf(host), cli.Progress(cmd))
+	u, err := newUpdaterOf(updater.Config{Host: host, Progress: cli.Progress(cmd), Events: sink, Hooks: hooksOf(host)})
 	if err != nil {
 		return nil, configError(err)
 	}

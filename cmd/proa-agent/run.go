@@ -13,7 +13,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/proa-os/proa/cmd/internal/cli"
-	"github.com/proa-os/proa/progress"
 	"github.com/proa-os/proa/updater"
 	"github.com/proa-os/proa/updater/config"
 	"github.com/proa-os/proa/updater/daemon"
@@ -123,7 +122,7 @@ func newDaemon(cmd *cobra.Command, now bool, watchUnit string, stop func()) (*da
 	}
 	d, err := daemon.New(daemon.Config{
 		Load: func() (config.Settings, daemon.Agent, error) {
-			u, err := newUpdaterOf(host, sink, runner, manager.Progress(agent.signals))
+			u, err := newUpdaterOf(updater.Config{Host: host, Progress: manager.Progress(agent.signals), Events: sink, Hooks: runner, Sandboxed: true})
 			if err != nil {
 				return config.Settings{}, nil, err
 			}
@@ -166,12 +165,14 @@ func (p patientHooks) Run(ctx context.Context, hook hooks.Hook) error {
 	return p.Runner.Run(ctx, hook)
 }
 
-func newUpdaterOf(host updater.Host, sink events.Sink, runner hooks.Runner, report progress.Reporter) (*updater.Updater, error) {
-	settings, err := updater.LoadSettings(host.Config...)
-	if err != nil {
+// newUpdaterOf reads the settings that c lacks.
+func newUpdaterOf(c updater.Config) (*updater.Updater, error) {
+	var err error
+	if c.Settings, err = updater.LoadSettings(c.Host.Config...); err != nil {
 		return nil, err
 	}
-	return updater.New(updater.Config{Host: host, Settings: settings, Version: cli.Version, Progress: report, Events: sink, Hooks: runner, Sandboxed: true})
+	c.Version = cli.Version
+	return updater.New(c)
 }
 
 // plainRebooter is for hosts of plain files.
