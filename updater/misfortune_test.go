@@ -1,7 +1,6 @@
 package updater_test
 
 import (
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -11,11 +10,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/updater"
 	"github.com/proa-os/proa/updater/hostfs"
-	"github.com/proa-os/proa/updater/hostfs/powercut"
 )
 
 // What goes wrong around an update, but for power cuts.
@@ -227,39 +224,6 @@ func TestVariablesOfTheLoaderThatAreNoTextAreRemoved(t *testing.T) {
 		}
 		if _, err := os.Stat(variable); !errors.Is(err, os.ErrNotExist) {
 			t.Errorf("%s is still there: %v", name, err)
-		}
-	}
-}
-
-// Several chunks are worked on at once, so a later one may be in place before an
-// earlier one.
-func TestKilledWithAnyChunksInPlaceFetchesOnlyTheOthers(t *testing.T) {
-	f := newFleet(t)
-	size := f.next.Transport.Root.ChunkSize
-	begun := &powercut.Recorder{Dir: f.host.Dir, Before: func(_ int, op powercut.Op) error {
-		if op.Kind == powercut.Write && int64(len(op.Data)) == size { // the first of them
-			return powercut.ErrCut
-		}
-		return nil
-	}}
-	if _, err := f.host.Updater(t, begun).Update(context.Background(), updater.UpdateOptions{}); !errors.Is(err, powercut.ErrCut) {
-		t.Fatalf("error %v, want it cut", err)
-	}
-	root := manifests.ArtifactPath(f.next.Transport.Root.Digest)
-	for n, chunk := range f.next.Transport.Root.Chunks {
-		h := f.host.Copy(t, t.TempDir())
-		f.repository.Served(root)
-		disk, err := os.OpenFile(h.Path("disk.raw"), os.O_WRONLY, 0)
-		check(t, err)
-		place := h.Offset(partitions.RoleRootB)
-		_, err = disk.WriteAt(f.next.Image, place)
-		check(t, err)
-		_, err = disk.WriteAt(make([]byte, 4096), place+int64(n)*size)
-		check(t, errors.Join(err, disk.Close()))
-		_, err = h.Updater(t, quick(h)).Update(context.Background(), updater.UpdateOptions{})
-		check(t, err)
-		if got := f.repository.Served(root); got != chunk.Size {
-			t.Errorf("chunk %d of %d bytes was missing, and %d were fetched", n, chunk.Size, got)
 		}
 	}
 }

@@ -34,6 +34,8 @@ type Config struct {
 
 	// Version of the program, for its user agent. Optional.
 	Version string
+	// Patience is how much the repository's server may try it. Optional.
+	Patience fetch.Patience
 	// Progress is told about the long steps; nil means nobody is.
 	Progress progress.Reporter
 
@@ -84,7 +86,7 @@ func New(config Config) (*Updater, error) {
 		config.Hooks = hooks.None()
 	}
 	agent := "proa-agent/" + config.Version
-	client, err := fetch.New(fetch.Config{Base: config.Settings.Repository, UserAgent: agent})
+	client, err := fetch.New(fetch.Config{Base: config.Settings.Repository, UserAgent: agent, Patience: config.Patience})
 	if err != nil {
 		return nil, err
 	}
