@@ -36,6 +36,8 @@ type Expression struct {
 	hours    set
 	minutes  set
 	seconds  set
+
+	from time.Time // what is before is not looked at
 }
 
 // The years that systemd.time(7) knows.

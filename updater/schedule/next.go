@@ -25,6 +25,14 @@ func (e Expression) next(after time.Time, late bool) time.Time {
 // previous is the last moment at or before t, or the zero time if there is
 // none.
 func (e Expression) previous(t time.Time, late bool) time.Time {
+	return e.previousSince(t, time.Time{}, late)
+}
+
+// previousSince is previous, without a look at what is long before since. What is
+// asked for a thousand times must not go back to the first year each time.
+func (e Expression) previousSince(t, since time.Time, late bool) time.Time {
+	const margin = 3 // days, more than any clock was ever set by
+	e.from = since.AddDate(0, 0, -margin)
 	t = t.In(e.zone)
 	w := wall(t, e.zone)
 	// After the clocks were put back they have shown later times already.
@@ -50,7 +58,7 @@ func (e Expression) previous(t time.Time, late bool) time.Time {
 func (e Expression) seek(w time.Time, direction int) (time.Time, bool) {
 	day := time.Date(w.Year(), w.Month(), w.Day(), 0, 0, 0, 0, time.UTC)
 	hour, minute, second := w.Clock()
-	for day.Year() >= firstYear && day.Year() <= lastYear {
+	for day.Year() >= firstYear && day.Year() <= lastYear && !day.Before(e.from) {
 		if e.onDay(day) {
 			if clock, found := e.seekClock(hour, minute, second, direction); found {
 				return day.Add(clock), true

@@ -60,7 +60,7 @@ func (ws Windows) Open(t time.Time) bool {
 func (ws Windows) end(t time.Time) (end time.Time) {
 	for _, w := range ws {
 		// A day without that time of day has its window as well, a little later.
-		if start := w.Start.previous(t, true); !start.IsZero() && start.Add(w.Length).After(end) {
+		if start := w.Start.previousSince(t, t.Add(-w.Length), true); !start.IsZero() && start.Add(w.Length).After(end) {
 			end = start.Add(w.Length)
 		}
 	}

@@ -125,6 +125,23 @@ func TestWindowsThatNeverEndAndNeverCome(t *testing.T) {
 	}
 }
 
+// TestAWindowIsNotLookedForInAllOfThePast: with 32 windows that never end and
+// never come, one look took eleven seconds.
+func TestAWindowIsNotLookedForInAllOfThePast(t *testing.T) {
+	now := at(t, "2026-11-25T12:00:00Z")
+	for _, c := range []struct {
+		text  string
+		since time.Duration
+		found bool
+	}{{"*-01-01", time.Hour, false}, {"11-20", 7 * 24 * time.Hour, true}, {"11-25 12:00", 0, true}, {"*-11-25 11:00", time.Hour, true}} {
+		e, err := Parse(c.text, time.UTC)
+		check(t, err)
+		if found := e.previousSince(now, now.Add(-c.since), true); found.IsZero() == c.found {
+			t.Errorf("%s, not before %s ago: %s", e, c.since, found)
+		}
+	}
+}
+
 // TestWindowsAgreeWithEachMinute holds windows against the stretches that
 // systemd's moments begin.
 func TestWindowsAgreeWithEachMinute(t *testing.T) {
