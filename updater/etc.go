@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/regular"
 	"github.com/proa-os/proa/updater/etc"
 )
 
@@ -76,7 +77,7 @@ func (u *Updater) EtcReset(paths []string) error {
 // releaseState is the running release's state.json; one that was built before
 // there were such documents has none, and everything in /etc counts as added.
 func (h Host) releaseState() (manifests.State, error) {
-	text, err := readAtMost(h.Release, manifests.DocumentMost)
+	text, err := regular.Read(h.Release, manifests.DocumentMost)
 	if errors.Is(err, fs.ErrNotExist) {
 		return manifests.State{}, nil
 	}

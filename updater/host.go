@@ -12,6 +12,7 @@ import (
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/partitions/cmdline"
 	"github.com/proa-os/proa/partitions/verity"
+	"github.com/proa-os/proa/regular"
 	"github.com/proa-os/proa/updater/bootcontrol"
 	"github.com/proa-os/proa/updater/lastwords"
 )
@@ -71,7 +72,7 @@ func DefaultHost() Host {
 // DefaultHost.
 func LoadHost(path string) (Host, error) {
 	host := DefaultHost()
-	data, err := readAtMost(path, 64<<10)
+	data, err := regular.Read(path, 64<<10)
 	if err != nil {
 		return Host{}, err
 	}
@@ -152,7 +153,7 @@ func readImage(path string, image *manifests.Image) error {
 }
 
 func readJSON(path string, into any) error {
-	data, err := readAtMost(path, 64<<10)
+	data, err := regular.Read(path, 64<<10)
 	if err != nil {
 		return err
 	}
@@ -164,6 +165,6 @@ func readJSON(path string, into any) error {
 
 // readSmall reads a one-line file, also of procfs.
 func readSmall(path string) (string, error) {
-	data, err := readAtMost(path, 64<<10)
+	data, err := regular.Read(path, 64<<10)
 	return strings.TrimSpace(string(data)), err
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/regular"
 	"github.com/proa-os/proa/updater/etc"
 )
 
@@ -91,7 +92,7 @@ func (s *session) offeredState(ctx context.Context, o offer) (manifests.State, e
 	if err != nil {
 		return manifests.State{}, contentError(err)
 	}
-	text, err := readAtMost(path, manifests.DocumentMost)
+	text, err := regular.Read(path, manifests.DocumentMost)
 	if err != nil {
 		return manifests.State{}, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions/verity"
+	"github.com/proa-os/proa/regular"
 	"github.com/proa-os/proa/signing"
 	"github.com/proa-os/proa/updater/slots"
 )
@@ -114,7 +115,7 @@ func (s *session) checkIdentity(o offer, v manifests.Version) error {
 }
 
 func (s *session) openRepository() (*signing.Client, error) {
-	root, err := readAtMost(s.host.TrustRoot, 1<<20)
+	root, err := regular.Read(s.host.TrustRoot, 1<<20)
 	if err != nil {
 		return nil, fmt.Errorf("trust root: %w", err)
 	}

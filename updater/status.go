@@ -11,6 +11,7 @@ import (
 
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions"
+	"github.com/proa-os/proa/regular"
 	"github.com/proa-os/proa/updater/journal"
 	"github.com/proa-os/proa/updater/lifecycle"
 )
@@ -217,7 +218,7 @@ func (s *session) problems() []string {
 // daemonSays is what the daemon writes to agent.json while it runs. One that was
 // killed leaves its file behind: then none runs.
 func daemonSays(run string) json.RawMessage {
-	text, err := readAtMost(filepath.Join(run, "agent.json"), 64<<10)
+	text, err := regular.Read(filepath.Join(run, "agent.json"), 64<<10)
 	var daemon struct {
 		PID int `json:"pid"`
 	}
