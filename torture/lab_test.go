@@ -16,7 +16,7 @@ import (
 	"github.com/proa-os/proa/machine/workshop"
 )
 
-// The releases of the lab. Each is published on a channel with its own name.
+// The releases: the lab has the first two, each on a channel with its own name.
 const (
 	first  = "1.0.0"
 	second = "1.1.0"
@@ -60,7 +60,7 @@ func (l *lab) prepare(ctx context.Context) error {
 	if err := l.serve(); err != nil {
 		return fmt.Errorf("proa serve: %w", err)
 	}
-	for _, version := range []string{first, second, third} {
+	for _, version := range []string{first, second} {
 		if err := l.build(ctx, version); err != nil {
 			return fmt.Errorf("release %s: %w", version, err)
 		}

@@ -15,7 +15,8 @@ import (
 
 // TestEveryPowerCutOfARecordedMachineLeavesAWholeSlot records what real
 // machines tell their disk and their firmware, from an update to its commit and
-// back, and judges every state that a power cut could have left.
+// back, and judges every state that a power cut could have left. The small size
+// has no update that is cancelled, and boots one state once.
 func TestEveryPowerCutOfARecordedMachineLeavesAWholeSlot(t *testing.T) {
 	t.Parallel()
 	if err := shared.ready(t.Context()); err != nil {
@@ -25,8 +26,10 @@ func TestEveryPowerCutOfARecordedMachineLeavesAWholeSlot(t *testing.T) {
 	r.start("update")
 	r.configure()
 	r.mark("configure")
-	r.agent("update")
-	r.agent("cancel")
+	if full {
+		r.agent("update")
+		r.agent("cancel")
+	}
 	r.agent("update")
 	update := r.stop()
 	updateStates := judgeAll(t, update)
@@ -157,7 +160,7 @@ func wantSame(t *testing.T, disk *replay.Disk, path string) {
 func released(t *testing.T) map[[sha256.Size]byte]bool {
 	t.Helper()
 	known := map[[sha256.Size]byte]bool{}
-	for _, version := range []string{first, second, third} {
+	for _, version := range []string{first, second} {
 		content, err := os.ReadFile(shared.path("out", version, "uki.efi"))
 		if err != nil {
 			t.Fatal(err)
