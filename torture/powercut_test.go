@@ -56,7 +56,7 @@ func TestEveryPowerCutOfARecordedMachineLeavesAWholeSlot(t *testing.T) {
 
 // bounds are how many states there are of each write and flush.
 func bounds() replay.Bounds {
-	return replay.Bounds{Torn: sizeOf(1, 6), Each: sizeOf(2, 200), Reordered: sizeOf(2, 20)}
+	return replay.Bounds{Torn: sizeOf(1, 6), Each: sizeOf(6, 200), Reordered: sizeOf(6, 20)}
 }
 
 // each visits every state of the recording, always the same ones.
