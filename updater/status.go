@@ -239,7 +239,12 @@ func (u *Updater) Check(ctx context.Context) (Available, error) {
 		return Available{}, err
 	}
 	defer s.close()
-	return s.check(ctx)
+	found, err := s.check(ctx)
+	var refusal *Refusal
+	if !errors.As(err, &refusal) { // which each look would tell of again
+		u.emitFailure(ctx, "check", err)
+	}
+	return found, err
 }
 
 func (s *session) check(ctx context.Context) (Available, error) {

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/updater/config"
 	"github.com/proa-os/proa/updater/events"
 	"github.com/proa-os/proa/updater/hooks"
@@ -62,7 +63,8 @@ type Daemon struct {
 	backoff  schedule.Backoff // of polls
 
 	nextPoll time.Time
-	ready    *Offer // staged, and waits to be armed
+	ready    *Offer           // staged, and waits to be armed
+	told     manifests.Digest // of the newest release that was told of
 	reboot   reboot
 	look     look
 	state    State

@@ -217,7 +217,7 @@ func TestUpdateIsStagedAtAnyTimeAndArmedRightBeforeTheRebootInsideAWindow(t *tes
 		m.takes["stage"] = time.Hour
 		m.run(m.daemon(), 72*time.Hour)
 		m.want("watch 0s", "check 0s", "stage 0s", "check 25h0m0s", "arm 26h0m0s", "reboot 26h0m0s")
-		if kinds := m.kinds(); !slices.Equal(kinds, []string{"started", "rebooting", "stopped"}) {
+		if kinds := m.kinds(); !slices.Equal(kinds, []string{"started", "update-available", "rebooting", "stopped"}) {
 			t.Errorf("events %v", kinds)
 		}
 	})
@@ -265,11 +265,11 @@ func TestInhibitorsPutTheRebootOffButNotForEver(t *testing.T) {
 		m.inhibited = []logind.Inhibitor{{Who: "backup", Why: "writes a tape", PID: 7}}
 		m.run(m.daemon(), time.Hour)
 		m.want("watch 0s", "check 0s", "stage 0s", "arm 2m30s", "forced-reboot 2m30s")
-		deferred := m.told[1]
+		deferred := m.told[2]
 		if deferred.Kind != events.RebootDeferred || deferred.Text != "backup: writes a tape (pid 7)" || deferred.Fields[events.Until] != "2000-01-01T00:02:30Z" {
 			t.Errorf("event %+v", deferred)
 		}
-		if kinds := m.kinds(); !slices.Equal(kinds, []string{"started", "reboot-deferred", "rebooting", "stopped"}) {
+		if kinds := m.kinds(); !slices.Equal(kinds, []string{"started", "update-available", "reboot-deferred", "rebooting", "stopped"}) {
 			t.Errorf("events %v: told more than once?", kinds)
 		}
 	})

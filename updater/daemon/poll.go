@@ -43,6 +43,7 @@ func (d *Daemon) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.tellOf(offer)
 	switch {
 	case !offer.News:
 		d.ready = nil
@@ -61,6 +62,15 @@ func (d *Daemon) check(ctx context.Context) error {
 		d.reboot.prepare(staged.Release)
 	}
 	return err
+}
+
+// tellOf tells of news, once.
+func (d *Daemon) tellOf(offer Offer) {
+	if !offer.News || d.told == offer.Release {
+		return
+	}
+	d.told = offer.Release
+	d.Events.Event(events.Event{Kind: events.UpdateAvailable, Version: offer.Version, Fields: map[string]string{events.Release: offer.Release.String()}})
 }
 
 // failed tells of work that did not succeed, which no other event told of.
