@@ -5,7 +5,9 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/updater"
+	"github.com/proa-os/proa/updater/hostfs"
 	"github.com/proa-os/proa/updater/hostfs/powercut"
 )
 
@@ -48,6 +51,53 @@ func TestKilledWithAnyChunksInPlaceFetchesOnlyTheOthers(t *testing.T) {
 		if got := f.repository.Served(root); got != chunk.Size {
 			t.Errorf("chunk %d of %d bytes was missing, and %d were fetched", n, chunk.Size, got)
 		}
+	}
+}
+
+// slotReads counts the bytes that are read of a part of the disk until it is
+// written to for the first time.
+type slotReads struct {
+	hostfs.OS
+	from, to int64
+	written  atomic.Bool
+	bytes    atomic.Int64
+}
+
+func (s *slotReads) OpenWritable(name string) (hostfs.File, error) {
+	f, err := s.OS.OpenWritable(name)
+	if err != nil || filepath.Base(name) != "disk.raw" {
+		return f, err
+	}
+	return slotReader{f, s}, nil
+}
+
+type slotReader struct {
+	hostfs.File
+	seen *slotReads
+}
+
+func (r slotReader) ReadAt(p []byte, off int64) (int, error) {
+	if off >= r.seen.from && off < r.seen.to && !r.seen.written.Load() {
+		r.seen.bytes.Add(int64(len(p)))
+	}
+	return r.File.ReadAt(p, off)
+}
+
+func (r slotReader) WriteAt(p []byte, off int64) (int, error) {
+	if off >= r.seen.from && off < r.seen.to {
+		r.seen.written.Store(true)
+	}
+	return r.File.WriteAt(p, off)
+}
+
+func TestFirstDownloadReadsOneChunkOfWhatTheSlotHeld(t *testing.T) {
+	f := newFleet(t)
+	place := f.host.Offset(partitions.RoleRootB)
+	reads := &slotReads{from: place, to: place + int64(len(f.next.Image))}
+	_, err := f.host.Updater(t, reads).Update(context.Background(), updater.UpdateOptions{})
+	check(t, err)
+	if got, want := reads.bytes.Load(), f.next.Transport.Root.ChunkSize; got != want || !reads.written.Load() {
+		t.Errorf("%d bytes of slot b were read before it was written to, want %d", got, want)
 	}
 }
 
