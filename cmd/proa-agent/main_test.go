@@ -28,6 +28,17 @@ func TestMain(m *testing.M) {
 	})
 }
 
+// program is the agent to be started as a process: the tests' own file is the
+// agent under that name (TestMain).
+func program(t testing.TB) string {
+	t.Helper()
+	tests, err := os.Executable()
+	check(t, err)
+	path := filepath.Join(t.TempDir(), "proa-agent")
+	check(t, os.Symlink(tests, path))
+	return path
+}
+
 // world is a host on 1.0.0 and a real repository.
 type world struct {
 	config repository.Config
@@ -129,8 +140,7 @@ func rot(host *testhost.Host) error {
 // TestKilledAgentIsRunAgainAndConverges kills the real program at random
 // moments, until it comes through by itself.
 func TestKilledAgentIsRunAgainAndConverges(t *testing.T) {
-	agent := filepath.Join(t.TempDir(), "proa-agent")
-	run(t, exec.Command("go", "build", "-o", agent, "."))
+	agent := program(t)
 	for round := range 3 {
 		w := newWorld(t, 32)
 		next := w.publish(t, testhost.Spec{Version: "1.1.0", Blocks: 7000})

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,9 +24,7 @@ type service struct {
 }
 
 func newService(t *testing.T) service {
-	program := filepath.Join(t.TempDir(), "proa-agent")
-	run(t, exec.Command("go", "build", "-o", program, "."))
-	return service{newWorld(t, 1), t, program}
+	return service{newWorld(t, 1), t, program(t)}
 }
 
 func (s service) command(args ...string) *exec.Cmd {
