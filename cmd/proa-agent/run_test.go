@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -102,7 +103,10 @@ func TestRunHeedsSignals(t *testing.T) {
 	s := newService(t)
 	s.host.Configure(t, "policy: check\njitter: 1h\n")
 	cmd := s.command("run")
-	cmd.Stderr = os.Stderr
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	check(t, err)
+	defer log.Close()
+	cmd.Stderr = log
 	check(t, cmd.Start())
 	ended := false
 	defer func() {
@@ -118,8 +122,11 @@ func TestRunHeedsSignals(t *testing.T) {
 
 	s.host.Configure(t, "policy: some\n")
 	check(t, cmd.Process.Signal(syscall.SIGHUP))
-	time.Sleep(100 * time.Millisecond) // nothing of it is to be seen
-	s.await("it keeps its settings", func(st daemon.State) bool { return st.Policy == "check" })
+	s.await("it tells of the fault and keeps its settings", func(st daemon.State) bool {
+		told, err := os.ReadFile(log.Name())
+		check(t, err)
+		return strings.Contains(string(told), "want automatic, staged or check") && st.Policy == "check"
+	})
 	s.host.Configure(t, "policy: staged\njitter: 0s\n")
 	check(t, cmd.Process.Signal(syscall.SIGHUP))
 	s.await("it has the new settings", func(st daemon.State) bool { return st.Policy == "staged" })
