@@ -64,21 +64,26 @@ func (h *Host) TryBoot(t testing.TB) (Booted, error) {
 	if err != nil {
 		return Booted{}, err
 	}
-	return h.start(t, h.machine().Kernel(started))
+	selected := partitions.SlotA
+	if h.Variable(t, "LoaderEntrySelected") != "" && started.Slot == partitions.SlotB.String() {
+		selected = partitions.SlotB
+	}
+	return h.start(t, h.machine().Kernel(started), selected)
 }
 
 // Kexec starts the kernel image of a slot past the boot loader.
 func (h *Host) Kexec(t testing.TB, slot partitions.Slot) {
 	t.Helper()
-	booted, err := h.start(t, h.machine().Kernel(loaders.Started{Slot: slot.String()}))
+	booted, err := h.start(t, h.machine().Kernel(loaders.Started{Slot: slot.String()}), partitions.SlotA)
 	check(t, err)
 	if booted.Slot != slot {
 		t.Fatalf("slot %s runs: want %s", booted.Slot, slot)
 	}
 }
 
-// start plays proa-init.
-func (h *Host) start(t testing.TB, kernel string) (Booted, error) {
+// start plays proa-init, which looks at the selected slot first: the one that
+// the boot loader says it has booted, if it says so.
+func (h *Host) start(t testing.TB, kernel string, selected partitions.Slot) (Booted, error) {
 	t.Helper()
 	line, err := commandLine(kernel)
 	if err != nil {
@@ -88,7 +93,7 @@ func (h *Host) start(t testing.TB, kernel string) (Booted, error) {
 	if err != nil {
 		return Booted{}, err
 	}
-	for _, slot := range partitions.Slots() {
+	for _, slot := range []partitions.Slot{selected, selected.Other()} {
 		if holds, err := h.Holds(slot, boot.Root); err != nil || !holds {
 			continue
 		}
