@@ -24,7 +24,7 @@ test: setup build ## Run every test, the fast ones first, then those that boot m
 	testdata/test
 
 # TORTURE_SEED=n repeats a run: each prints its seed.
-torture: setup build ## Hurt the real programs at full size: power cuts, kills, faults, liars (an hour)
+torture: setup build ## Hurt the real programs at full size: power cuts, kills, faults, liars (an hour or two)
 	TORTURE_SIZE=full go test -count=1 -timeout 6h -v -run 'Cut|Kill|Sync|Fault' ./updater
 	TORTURE_SIZE=full go test -count=1 -timeout 6h -v ./torture
 
