@@ -75,13 +75,14 @@ func (h *host) status(wantExit int) status {
 }
 
 // update installs what the channel offers, up to and with arming it.
-func (h *host) update(wantExit int) updated {
+func (h *host) update(wantExit int, flags ...string) updated {
 	h.t.Helper()
 	var u updated
 	started := time.Now()
-	r := h.agent("update --json", wantExit)
+	args := strings.Join(append([]string{"update", "--json"}, flags...), " ")
+	r := h.agent(args, wantExit)
 	if err := json.Unmarshal([]byte(r.Stdout), &u); err != nil {
-		h.t.Fatalf("update --json: %v: %s", err, r.Stdout)
+		h.t.Fatalf("%s: %v: %s", args, err, r.Stdout)
 	}
 	h.t.Logf("update: %.1f s, %s %s, %d bytes downloaded, %d reused", time.Since(started).Seconds(), u.Result, u.Version, u.Downloaded, u.Reused)
 	return u

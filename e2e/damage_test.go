@@ -83,7 +83,8 @@ func TestACorruptRootGoesBackAndTheNextUpdateMendsIt(t *testing.T) {
 	h.wantBack("1.1.0", cameBack, false)
 
 	h.start()
-	if u := h.update(exitOK); u.Result != "armed" || u.Reused == 0 || u.Downloaded == 0 {
+	h.agent("update", exitRefused) // the pause between trials is not over
+	if u := h.update(exitOK, "--now"); u.Result != "armed" || u.Reused == 0 || u.Downloaded == 0 {
 		t.Errorf("update over the corrupt slot: %+v", u)
 	}
 	h.runUntilReset("reboot")

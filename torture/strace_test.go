@@ -55,7 +55,9 @@ func (f *fleet) places(t *testing.T, args ...string) []place {
 			all = append(all, place{call, n + 1})
 		}
 	}
-	if len(all) < 20 {
+	// How many depends on how the calls fall to threads; every command has these.
+	const least = 10
+	if len(all) < least {
 		t.Fatalf("proa-agent %v touches only %v", args, all)
 	}
 	return all
