@@ -99,3 +99,10 @@ func (f *full) Write(p []byte) (int, error) {
 	}
 	return f.File.Write(p)
 }
+
+func (f *full) WriteAt(p []byte, at int64) (int, error) {
+	if at+int64(len(p)) > f.room {
+		return 0, syscall.ENOSPC
+	}
+	return f.File.WriteAt(p, at)
+}

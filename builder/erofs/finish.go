@@ -2,8 +2,10 @@ package erofs
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
+	"math"
 )
 
 // Offsets in struct erofs_super_block, which is at byte 1024 of the image; all
@@ -77,14 +79,31 @@ func finish(w File, s *source, uuid [16]byte) (Image, error) {
 	binary.LittleEndian.PutUint16(block[sbRootNID:], uint16(s.root.nid+slotsPerBlock))
 	binary.LittleEndian.PutUint64(block[sbInodes:], s.inodes)
 	copy(block[sbUUID:], uuid[:])
+	blocks, err := pad(w, binary.LittleEndian.Uint32(block[sbBlocks:]))
+	if err != nil {
+		return Image{}, err
+	}
+	binary.LittleEndian.PutUint32(block[sbBlocks:], uint32(blocks))
 	features := binary.LittleEndian.Uint32(block[sbFeatureCompat:])
 	binary.LittleEndian.PutUint32(block[sbFeatureCompat:], features|featureSBChecksum|featureMtime)
 	binary.LittleEndian.PutUint32(block[sbChecksum:], superblockChecksum(block))
 	if _, err := w.WriteAt(block, 0); err != nil {
 		return Image{}, fmt.Errorf("writing superblock: %w", err)
 	}
-	blocks := uint64(binary.LittleEndian.Uint32(block[sbBlocks:]))
 	return Image{Size: int64(blocks) * BlockSize, Blocks: blocks, Inodes: s.inodes}, nil
+}
+
+// pad adds a block of zeros behind the last inode. fsck.erofs reads the start
+// of an inode's attributes also where it has none, and would fail at the end of an
+// image whose last inode ends with its last block.
+func pad(w File, blocks uint32) (uint64, error) {
+	if blocks == math.MaxUint32 {
+		return 0, errors.New("the image has no room for one block more")
+	}
+	if _, err := w.WriteAt(make([]byte, BlockSize), int64(blocks)*BlockSize); err != nil {
+		return 0, fmt.Errorf("writing the last block: %w", err)
+	}
+	return uint64(blocks) + 1, nil
 }
 
 // superblockChecksum is that of erofs_superblock_csum_verify in the kernel's

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -50,8 +52,25 @@ func TestEmptyTreeIsAnImage(t *testing.T) {
 	empty := tree.New()
 	name, image := writeImage(t, empty)
 	checkReadBack(t, name, empty)
-	if image.Blocks != 2 || image.Inodes != 1 {
-		t.Errorf("image %+v: want 2 blocks, 1 inode", image)
+	if image.Blocks != 3 || image.Inodes != 1 {
+		t.Errorf("image %+v: want 3 blocks, 1 inode", image)
+	}
+}
+
+// TestTheLastInodeMayEndWithItsBlock fills the first block of inodes to its end,
+// and to a little less and more.
+func TestTheLastInodeMayEndWithItsBlock(t *testing.T) {
+	for files := 75; files < 95; files++ {
+		for width := 3; width < 9; width++ {
+			all := tree.New()
+			for i := range files {
+				put(t, all, fmt.Sprintf("%0*d", width, i), file(nil))
+			}
+			name, _ := writeImage(t, all)
+			if out, err := exec.Command("fsck.erofs", "--extract="+filepath.Join(t.TempDir(), "root"), "--no-preserve", name).CombinedOutput(); err != nil {
+				t.Fatalf("%d files, names of %d bytes: fsck.erofs: %v\n%s", files, width, err, out)
+			}
+		}
 	}
 }
 
