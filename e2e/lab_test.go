@@ -1,18 +1,13 @@
 package e2e
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/proa-os/proa/machine/workshop"
@@ -22,7 +17,7 @@ import (
 type lab struct {
 	dir   string
 	front *front
-	proa  *exec.Cmd // proa serve
+	stop  func() // ends proa serve
 
 	arming sync.Once
 	armed  bool // armed.raw and armed.fd are there: see armedHost
@@ -68,9 +63,8 @@ func (l *lab) prepare(ctx context.Context) error {
 }
 
 func (l *lab) close() {
-	if l.proa != nil {
-		l.proa.Process.Kill()
-		l.proa.Wait()
+	if l.stop != nil {
+		l.stop()
 	}
 }
 
@@ -92,36 +86,13 @@ func (l *lab) startRepository(ctx context.Context) error {
 	if err := l.proaRun(ctx, "repo", "init", "repo", "--keys", "keys"); err != nil {
 		return err
 	}
-	l.proa = exec.Command(l.path("bin", "proa"), "serve", l.path("repo"), "--listen", "127.0.0.1:0")
-	l.proa.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	l.proa.Stderr = os.Stderr
-	stdout, err := l.proa.StdoutPipe()
+	backend, stop, err := workshop.Serve(l.path("bin", "proa"), l.path("repo"))
 	if err != nil {
 		return err
 	}
-	if err := l.proa.Start(); err != nil {
-		return err
-	}
-	backend, err := announcedURL(stdout)
-	if err != nil {
-		return fmt.Errorf("proa serve: %w", err)
-	}
+	l.stop = stop
 	l.front, err = newFront(backend)
 	return err
-}
-
-// announcedURL is the first URL in what proa serve prints.
-func announcedURL(r io.Reader) (*url.URL, error) {
-	lines := bufio.NewScanner(r)
-	for lines.Scan() {
-		for _, word := range strings.Fields(lines.Text()) {
-			if strings.HasPrefix(word, "http://") {
-				go io.Copy(io.Discard, r)
-				return url.Parse(word)
-			}
-		}
-	}
-	return nil, errors.Join(errors.New("it named no URL"), lines.Err())
 }
 
 // proaRun runs proa in the lab's folder.

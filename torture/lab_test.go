@@ -1,17 +1,13 @@
 package torture
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 
 	"github.com/proa-os/proa/machine/workshop"
 )
@@ -26,9 +22,9 @@ const (
 // lab is what recorded machines need: programs, releases, a repository. It is
 // made when the first test asks for it.
 type lab struct {
-	dir    string
-	url    string    // of the repository, for guests
-	server *exec.Cmd // proa serve
+	dir  string
+	url  string // of the repository, for guests
+	stop func() // ends proa serve
 
 	once sync.Once
 	err  error
@@ -96,34 +92,19 @@ func (l *lab) build(ctx context.Context, version string) error {
 }
 
 func (l *lab) serve() error {
-	l.server = exec.Command(l.path("bin", "proa"), "serve", l.path("repo"), "--listen", "127.0.0.1:0")
-	l.server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	l.server.Stderr = os.Stderr
-	stdout, err := l.server.StdoutPipe()
+	at, stop, err := workshop.Serve(l.path("bin", "proa"), l.path("repo"))
 	if err != nil {
 		return err
 	}
-	if err := l.server.Start(); err != nil {
-		return err
-	}
-	lines := bufio.NewScanner(stdout)
-	for lines.Scan() {
-		for _, word := range strings.Fields(lines.Text()) {
-			if port, ok := strings.CutPrefix(word, "http://127.0.0.1"); ok {
-				l.url = "http://10.0.2.2" + strings.TrimSuffix(port, "/")
-				go io.Copy(io.Discard, stdout)
-				return nil
-			}
-		}
-	}
-	return errors.Join(errors.New("it named no URL"), lines.Err())
+	l.stop = stop
+	l.url = "http://10.0.2.2:" + at.Port() // the host, for a guest
+	return nil
 }
 
 // close ends what the lab started.
 func (l *lab) close() {
-	if l.server != nil && l.server.Process != nil {
-		l.server.Process.Kill()
-		_ = l.server.Wait() // killed
+	if l.stop != nil {
+		l.stop()
 	}
 	os.RemoveAll(l.dir)
 }
