@@ -21,14 +21,7 @@ import (
 
 // failOnce is a file system whose n-th operation fails with err.
 func failOnce(dir string, n int, err error) *powercut.Recorder {
-	done := false
-	return &powercut.Recorder{Dir: dir, Before: func(at int, _ powercut.Op) error {
-		if at == n && !done {
-			done = true
-			return err
-		}
-		return nil
-	}}
+	return &powercut.Recorder{Dir: dir, Before: powercut.Fail(n, err, false)}
 }
 
 // quick is a file system that waits for no disk: the power stays on.

@@ -13,18 +13,6 @@ import (
 	"github.com/proa-os/proa/updater/hostfs/powercut"
 )
 
-// fault makes operation n of a recorder fail, or all from n on.
-func fault(n int, err error, lasts bool) func(int, powercut.Op) error {
-	done := false
-	return func(at int, _ powercut.Op) error {
-		if at < n || done && !lasts {
-			return nil
-		}
-		done = true
-		return err
-	}
-}
-
 // TestFaultAnywhereIsAnErrorThatTheNextRunMends is about media that are broken, full
 // or read-only, once or from then on, and about firmware whose variables are.
 func TestFaultAnywhereIsAnErrorThatTheNextRunMends(t *testing.T) {
@@ -58,7 +46,7 @@ func (y *yard) failAt(t testing.TB, w feat, n int, fails error, lasts bool) erro
 	check(t, err)
 	defer os.RemoveAll(dir)
 	h := y.before.Copy(t, dir)
-	fs := &powercut.Recorder{Dir: h.Dir, Drops: true, Before: fault(n, fails, lasts)}
+	fs := &powercut.Recorder{Dir: h.Dir, Drops: true, Before: powercut.Fail(n, fails, lasts)}
 	err = attempt(t, func(t testing.TB) { check(t, w.work(t, h, fs)) })
 	if !errors.Is(err, fails) {
 		return fmt.Errorf("the work ended with %v", err)

@@ -15,18 +15,6 @@ import (
 	"github.com/proa-os/proa/updater/hostfs/powercut"
 )
 
-// fault makes operation n of a recorder fail, or all from n on.
-func fault(n int, err error, lasts bool) func(int, powercut.Op) error {
-	done := false
-	return func(at int, _ powercut.Op) error {
-		if at < n || done && !lasts {
-			return nil
-		}
-		done = true
-		return err
-	}
-}
-
 // TestFaultAnywhereIsAnErrorThatTheNextRunMendsWithItsOwnSyncs also kills the work: a
 // process that is gone leaves in the cache what it did not sync. What the next
 // run finds done already may not be on the medium, and has to be by its end.
@@ -56,7 +44,7 @@ func (b *bench) failAt(n int, fails error, lasts bool) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	recorder := &powercut.Recorder{Dir: dir, Before: fault(n, fails, lasts)}
+	recorder := &powercut.Recorder{Dir: dir, Before: powercut.Fail(n, fails, lasts)}
 	err = b.work(b.control(recorder, dir), recorder)
 	if !errors.Is(err, fails) {
 		return fmt.Errorf("the work ended with %v", err)

@@ -211,15 +211,20 @@ func (f *file) Drop(off, n int64) error {
 	return nil
 }
 
-// CutAfter makes a recorder fail with ErrCut from operation n on.
-func CutAfter(n int) func(int, Op) error {
+// Fail makes a recorder's operation n fail with err, or all from n on.
+func Fail(n int, err error, lasts bool) func(int, Op) error {
+	done := false
 	return func(at int, _ Op) error {
-		if at >= n {
-			return ErrCut
+		if at < n || done && !lasts {
+			return nil
 		}
-		return nil
+		done = true
+		return err
 	}
 }
+
+// CutAfter makes a recorder fail with ErrCut from operation n on.
+func CutAfter(n int) func(int, Op) error { return Fail(n, ErrCut, true) }
 
 // apply carries an operation out under dir. What rests on an operation that
 // was lost comes to nothing.
