@@ -22,14 +22,9 @@ func (e Expression) next(after time.Time, late bool) time.Time {
 	}
 }
 
-// previous is the last moment at or before t, or the zero time if there is
-// none.
-func (e Expression) previous(t time.Time, late bool) time.Time {
-	return e.previousSince(t, time.Time{}, late)
-}
-
-// previousSince is previous, without a look at what is long before since. What is
-// asked for a thousand times must not go back to the first year each time.
+// previousSince is the last moment at or before t, or the zero time if there is
+// none, without a look at what is long before since. What is asked for a thousand
+// times must not go back to the first year each time.
 func (e Expression) previousSince(t, since time.Time, late bool) time.Time {
 	const margin = 3 // days, more than any clock was ever set by
 	e.from = since.AddDate(0, 0, -margin)

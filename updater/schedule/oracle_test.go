@@ -83,7 +83,7 @@ func compare(t testing.TB, zone string, base time.Time, expressions []string) (a
 				t.Errorf("%q in %s after %s, moment %d: %s, systemd has %s", e, zone, base.In(local), n, at.UTC(), w)
 				break
 			}
-			if p := e.previous(at, false); !p.Equal(at) {
+			if p := e.previousSince(at, time.Time{}, false); !p.Equal(at) {
 				t.Errorf("%q in %s: the last moment at %s is %s", e, zone, at, p)
 			}
 		}

@@ -57,7 +57,7 @@ func TestExpressionsComeAtTheFirstOfTheSecondsThatMatch(t *testing.T) {
 				if !next.Equal(now) {
 					t.Fatalf("%q in %s: %s comes after %s", e, place.zone, next, now)
 				}
-				if p := e.previous(now, false); !p.Equal(now) {
+				if p := e.previousSince(now, time.Time{}, false); !p.Equal(now) {
 					t.Fatalf("%q in %s: %s came last at %s", e, place.zone, p, now)
 				}
 				next = e.Next(next)
@@ -266,7 +266,7 @@ func FuzzParse(f *testing.F) {
 		if next.IsZero() {
 			return
 		}
-		if !next.After(now) || !e.previous(next, false).Equal(next) || e.previous(next.Add(-time.Second), false).After(now) {
+		if !next.After(now) || !e.previousSince(next, time.Time{}, false).Equal(next) || e.previousSince(next.Add(-time.Second), time.Time{}, false).After(now) {
 			t.Errorf("%q: next after %s is %s", text, now, next)
 		}
 		if again, err := Parse(e.String(), time.UTC); err != nil || !again.Next(now).Equal(next) {
