@@ -10,6 +10,7 @@ import (
 	"github.com/proa-os/proa/cmd/internal/cli"
 	"github.com/proa-os/proa/manifests/strictyaml"
 	"github.com/proa-os/proa/updater"
+	"github.com/proa-os/proa/updater/config"
 	"github.com/proa-os/proa/updater/events"
 	"github.com/proa-os/proa/updater/journal"
 )
@@ -98,8 +99,11 @@ func hostOf(cmd *cobra.Command) (updater.Host, error) {
 
 func configError(err error) error {
 	var faults *strictyaml.Faults
-	if errors.As(err, &faults) {
+	switch {
+	case errors.As(err, &faults):
 		err = cli.Hint(err, "correct the configuration; see docs/reference/agent-config.md")
+	case errors.Is(err, config.ErrNone):
+		err = cli.Hint(err, "run it on a machine that was started from a release whose recipe has an update section")
 	}
 	return cli.Exit(cli.ExitUsage, err)
 }

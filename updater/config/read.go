@@ -26,6 +26,9 @@ type Effective struct {
 	From     map[string]string // the file that each key comes from; a key with its default is missing
 }
 
+// ErrNone says that there is no configuration at all.
+var ErrNone = errors.New("no configuration")
+
 // Load reads the settings that apply on a host; see Read.
 func Load(paths ...string) (Settings, error) {
 	effective, err := Read(paths...)
@@ -50,7 +53,7 @@ func Read(paths ...string) (Effective, error) {
 	case err != nil:
 		return effective, err
 	case len(effective.Files) == 0:
-		return effective, fmt.Errorf("no configuration: none of %v is there", paths)
+		return effective, fmt.Errorf("%w: none of %v is there", ErrNone, paths)
 	case effective.Settings.Repository == "":
 		return effective, fmt.Errorf("no repository is configured in any of %v", effective.Files)
 	}
