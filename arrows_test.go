@@ -17,19 +17,20 @@ const module = "github.com/proa-os/proa/"
 // Packages may always import their own folder's.
 var rooms = map[string][]string{
 	"manifests":  {},
+	"deltas":     {"manifests", "partitions", "progress", "durable", "regular"},
 	"progress":   {},
 	"durable":    {},
 	"regular":    {},
 	"fetch":      {"manifests", "progress"},
 	"partitions": {"progress"},
 	"signing":    {"manifests", "durable", "regular"},
-	"repository": {"manifests", "partitions", "signing", "durable", "regular", "progress"},
+	"repository": {"manifests", "deltas", "partitions", "signing", "durable", "regular", "progress"},
 	"builder":    {"manifests", "partitions", "signing", "fetch", "durable", "regular", "progress"},
-	"updater":    {"manifests", "partitions", "signing", "fetch", "durable", "regular", "progress"},
+	"updater":    {"manifests", "deltas", "partitions", "signing", "fetch", "durable", "regular", "progress"},
 	"machine":    {},
-	"cmd":        {"manifests", "partitions", "signing", "repository", "builder", "updater", "fetch", "durable", "regular", "progress"},
+	"cmd":        {"manifests", "deltas", "partitions", "signing", "repository", "builder", "updater", "fetch", "durable", "regular", "progress"},
 	"demo":       {"machine"},
-	"bench":      {"machine"},
+	"bench":      {"machine", "manifests", "deltas"},
 	"e2e":        {"manifests", "partitions", "machine"},
 	"torture":    {}, // what judges shares no code with what it judges; its tests drive machines
 }
