@@ -15,9 +15,9 @@ import (
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/partitions/cmdline"
 	"github.com/proa-os/proa/partitions/esp"
+	"github.com/proa-os/proa/partitions/ukifile"
 	"github.com/proa-os/proa/progress"
 	"github.com/proa-os/proa/updater/hostfs"
-	"github.com/proa-os/proa/updater/ukifile"
 )
 
 // kernelPaths are where the target slot's kernel image is or is to be, and

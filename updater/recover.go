@@ -6,13 +6,13 @@ import (
 
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/partitions/cmdline"
+	"github.com/proa-os/proa/partitions/ukifile"
 	"github.com/proa-os/proa/partitions/verity"
 	"github.com/proa-os/proa/progress"
 	"github.com/proa-os/proa/updater/events"
 	"github.com/proa-os/proa/updater/hooks"
 	"github.com/proa-os/proa/updater/journal"
 	"github.com/proa-os/proa/updater/lifecycle"
-	"github.com/proa-os/proa/updater/ukifile"
 )
 
 // Recovery is what Recover found and did, a sentence for each.

@@ -1,10 +1,9 @@
-// Package ukifile reads the one thing that a host checks in a unified kernel
-// image before it installs it: the kernel command line, which names the root
-// file system that the image boots.
+// Package ukifile reads what is to be known of a unified kernel image without
+// running it: the kernel command line, which names the root file system that the
+// image boots (CommandLine), and where its sections lie (Cuts).
 //
-// It reads headers and one section and distrusts all of them; it runs nothing
-// and checks no signature. Formats: Microsoft's "PE Format"; UAPI.5, Unified
-// Kernel Image.
+// It reads headers and one section and distrusts all of them; it checks no
+// signature. Formats: Microsoft's "PE Format"; UAPI.5, Unified Kernel Image.
 package ukifile
 
 import (

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/proa-os/proa/partitions/ukifile"
 	"github.com/proa-os/proa/updater/testhost"
-	"github.com/proa-os/proa/updater/ukifile"
 )
 
 func TestCommandLineOfAnObjcopiedStubIsRead(t *testing.T) {
