@@ -13,15 +13,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
-	"time"
 )
 
 // Config is what a Client needs.
 type Config struct {
-	// Base is the repository's URL, http or https. Required.
+	// Base is the repository's URL: http, https, or of one of Schemes. Required.
 	Base string
 	// UserAgent names the program. Optional.
 	UserAgent string
@@ -30,6 +28,11 @@ type Config struct {
 	// Connections is how many to one host are kept, and may be open at once for
 	// a Web; 0 means 2.
 	Connections int
+	// Schemes are other kinds of repositories, by the scheme of their URLs: each
+	// makes what answers every request of a Client with such a Base, over the
+	// pool of connections if it needs one. A file of the repository is asked for
+	// as the path that is joined to Base. Optional.
+	Schemes map[string]func(pool http.RoundTripper) http.RoundTripper
 }
 
 // Client downloads from one repository.
@@ -55,7 +58,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // New checks the configuration; it opens no connection.
 func New(config Config) (*Client, error) {
 	base, err := url.Parse(config.Base)
-	if err != nil || base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
+	if err != nil || !config.knows(base) {
 		return nil, fmt.Errorf("repository %q: want a URL that starts with http:// or https://", config.Base)
 	}
 	if base.RawQuery != "" || base.Fragment != "" {
@@ -64,40 +67,18 @@ func New(config Config) (*Client, error) {
 	config.Connections = cmp.Or(config.Connections, 2)
 	transport := Transport(config.Patience, config.Connections)
 	transport.MaxIdleConns = max(2, config.Connections)
-	return &Client{config: config, base: base, http: newHTTP(config, transport)}, nil
+	var trips http.RoundTripper = transport
+	if scheme := config.Schemes[base.Scheme]; scheme != nil {
+		trips = scheme(transport)
+	}
+	return &Client{config: config, base: base, http: newHTTP(config, trips)}, nil
 }
 
-// Transport is a connection pool that keeps connections to a host, and has
-// limits.
-func Transport(patience Patience, connections int) *http.Transport {
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-		TLSHandshakeTimeout:    10 * time.Second,
-		ResponseHeaderTimeout:  patience.withDefaults().Window,
-		IdleConnTimeout:        30 * time.Second,
-		MaxIdleConnsPerHost:    connections,
-		MaxResponseHeaderBytes: 64 << 10,
-		ReadBufferSize:         128 << 10,
-		DisableCompression:     true, // sizes are those of the file, never of an encoding
+func (c Config) knows(base *url.URL) bool {
+	if base.Scheme == "http" || base.Scheme == "https" {
+		return base.Host != ""
 	}
-}
-
-func newHTTP(config Config, transport *http.Transport) *http.Client {
-	return &http.Client{Transport: Paced(transport, config.Patience), CheckRedirect: CheckRedirect}
-}
-
-// CheckRedirect is for http.Client: it refuses many redirects, and those from
-// https to anything else.
-func CheckRedirect(request *http.Request, via []*http.Request) error {
-	const most = 5
-	if len(via) > most {
-		return permanent(fmt.Errorf("more than %d redirects", most))
-	}
-	if via[0].URL.Scheme == "https" && request.URL.Scheme != "https" {
-		return permanent(fmt.Errorf("redirect from https to %.20q", request.URL.Scheme))
-	}
-	return nil
+	return c.Schemes[base.Scheme] != nil
 }
 
 // HTTP is the client's connection pool with its limits, for other users of the

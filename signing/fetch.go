@@ -71,7 +71,11 @@ func newFetcher(base string, client *http.Client, limits Limits) (*fetcher, erro
 	if err != nil {
 		return nil, fmt.Errorf("repository URL: %w", err)
 	}
-	if parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Host == "" || parsed.RawQuery != "" || parsed.Fragment != "" {
+	known := client != nil && parsed.Scheme != "" // which a client of the caller's may know
+	if parsed.Scheme == "http" || parsed.Scheme == "https" {
+		known = parsed.Host != ""
+	}
+	if !known || parsed.RawQuery != "" || parsed.Fragment != "" {
 		return nil, fmt.Errorf("repository URL %.200q: want http:// or https://, a host and a path", base)
 	}
 	f := &fetcher{base: parsed.JoinPath("/"), limits: limits}
