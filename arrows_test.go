@@ -21,7 +21,7 @@ var rooms = map[string][]string{
 	"progress":   {},
 	"durable":    {},
 	"regular":    {},
-	"fetch":      {"manifests", "progress"},
+	"fetch":      {"manifests", "regular", "progress"},
 	"partitions": {"progress"},
 	"signing":    {"manifests", "durable", "regular"},
 	"repository": {"manifests", "deltas", "partitions", "signing", "durable", "regular", "progress"},
