@@ -196,7 +196,7 @@ func isRelease(entries []fs.DirEntry) bool {
 		switch entry.Name() {
 		case manifests.ReleaseFile:
 			found = true
-		case manifests.DiskFile, manifests.RootFile, manifests.VerityFile, manifests.UKIFile:
+		case manifests.DiskFile, manifests.RootFile, manifests.RootMapFile, manifests.VerityFile, manifests.UKIFile:
 		default:
 			if !slices.Contains(manifests.Documents(), entry.Name()) {
 				return false

@@ -194,7 +194,7 @@ func TestTheSameInputsGiveTheSameBytes(t *testing.T) {
 	second.Folder = "."
 	mustBuild(t, second)
 
-	for _, name := range []string{manifests.ReleaseFile, manifests.RootFile, manifests.VerityFile, manifests.UKIFile, manifests.DiskFile} {
+	for _, name := range []string{manifests.ReleaseFile, manifests.RootFile, manifests.RootMapFile, manifests.VerityFile, manifests.UKIFile, manifests.DiskFile} {
 		run(t, "cmp", filepath.Join(first.Output, name), filepath.Join(second.Output, name))
 	}
 }

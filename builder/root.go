@@ -26,6 +26,10 @@ func (b *build) writeRoot(ctx context.Context) error {
 		return err
 	}
 	b.rootDigest = b.digest(ctx, manifests.RootFile)
+	if err := os.WriteFile(b.path(manifests.RootMapFile), b.root.Layout.Append(nil), 0o644); err != nil {
+		return err
+	}
+	b.digest(ctx, manifests.RootMapFile)
 	return nil
 }
 

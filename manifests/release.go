@@ -34,6 +34,7 @@ const (
 	ReleaseFile = "release.json"
 	DiskFile    = "disk.raw"
 	RootFile    = "root.erofs"
+	RootMapFile = "root.map" // where files lie in RootFile: see the package filemap
 	VerityFile  = "root.verity"
 	UKIFile     = "uki.efi"
 

@@ -22,6 +22,7 @@ import (
 	goerofs "github.com/erofs/go-erofs"
 
 	"github.com/proa-os/proa/builder/tree"
+	"github.com/proa-os/proa/manifests/filemap"
 	"github.com/proa-os/proa/progress"
 )
 
@@ -40,6 +41,7 @@ type Image struct {
 	Size   int64  // bytes: Blocks × BlockSize
 	Blocks uint64 // at least 2
 	Inodes uint64 // a hard-linked file counts once
+	Layout filemap.Layout // where contents lie in it: its root.map
 }
 
 // File is what an image is written to, such as an *os.File opened for reading
@@ -87,6 +89,9 @@ func write(w File, source *source, config Config) (Image, error) {
 	image, err := finish(w, source, config.UUID)
 	if err != nil {
 		return Image{}, fmt.Errorf("finishing image: %w", err)
+	}
+	if image.Layout, err = readLayout(w); err != nil {
+		return Image{}, fmt.Errorf("reading image: %w", err)
 	}
 	return image, nil
 }

@@ -45,6 +45,7 @@ default the current one. The output folder holds:
 
   disk.raw         the image of a whole disk, to start machines from (sparse)
   root.erofs       the read-only root file system
+  root.map         where files lie in root.erofs, for what publishes it
   root.verity      its dm-verity hash tree
   uki.efi          kernel, initrd and the command line with the root hash
   release.json     the manifest: every artifact by size and SHA-256
