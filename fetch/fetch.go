@@ -1,8 +1,9 @@
-// Package fetch downloads files over HTTP: of one repository, ranges as a
-// stream (Client.Range) and whole files (Client.File); from anywhere, whole
-// files that are kept over attempts (Web.File) or small ones (Web.Get). It
-// retries with growing pauses, goes on where a connection broke, and gives up
-// on servers that are too slow, endless or lying about lengths.
+// Package fetch downloads files over HTTP: of one repository, parts of a file as
+// a stream (Object.Ranges) or by several requests at once (Object.Each), and whole
+// files (Client.File); from anywhere, whole files that are kept over attempts
+// (Web.File) or small ones (Web.Get). It retries with growing pauses, goes on
+// where a connection broke, and gives up on servers that are too slow, endless
+// or lying about lengths.
 //
 // It adds no trust: whoever uses the bytes checks them. Only the two of File
 // check a digest, that of the file they leave behind.
@@ -15,6 +16,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 )
 
 // Config is what a Client needs.
@@ -23,11 +25,16 @@ type Config struct {
 	Base string
 	// UserAgent names the program. Optional.
 	UserAgent string
-	// Patience is optional.
+	// Patience is optional. For a Client, a Longest of 0 means a minute.
 	Patience Patience
 	// Connections is how many to one host are kept, and may be open at once for
 	// a Web; 0 means 2.
 	Connections int
+	// Proxy is the URL of a Client's proxy; "" means what the environment says
+	// (HTTPS_PROXY, HTTP_PROXY, NO_PROXY), ProxyNone none. See CheckProxy.
+	Proxy string
+	// Limit is how fast all bodies of a Client may come. Nil means at any rate.
+	Limit *Limiter
 	// Schemes are other kinds of repositories, by the scheme of their URLs: each
 	// makes what answers every request of a Client with such a Base, over the
 	// pool of connections if it needs one. A file of the repository is asked for
@@ -40,6 +47,8 @@ type Client struct {
 	config Config
 	base   *url.URL
 	http   *http.Client
+	pool   *http.Transport
+	meter  *meter
 }
 
 // Error is a download that did not come about: the network, the server or its
@@ -65,13 +74,17 @@ func New(config Config) (*Client, error) {
 		return nil, fmt.Errorf("repository %q: want a URL without ? and #", config.Base)
 	}
 	config.Connections = cmp.Or(config.Connections, 2)
-	transport := Transport(config.Patience, config.Connections)
-	transport.MaxIdleConns = max(2, config.Connections)
-	var trips http.RoundTripper = transport
-	if scheme := config.Schemes[base.Scheme]; scheme != nil {
-		trips = scheme(transport)
+	config.Patience.Longest = cmp.Or(config.Patience.Longest, time.Minute)
+	pool, err := config.pool()
+	if err != nil {
+		return nil, err
 	}
-	return &Client{config: config, base: base, http: newHTTP(config, trips)}, nil
+	var trips http.RoundTripper = pool
+	if scheme := config.Schemes[base.Scheme]; scheme != nil {
+		trips = scheme(pool)
+	}
+	metered := &meter{next: Paced(trips, config.Patience), limit: config.Limit}
+	return &Client{config: config, base: base, http: newHTTP(metered), pool: pool, meter: metered}, nil
 }
 
 func (c Config) knows(base *url.URL) bool {
@@ -84,6 +97,13 @@ func (c Config) knows(base *url.URL) bool {
 // HTTP is the client's connection pool with its limits, for other users of the
 // same repository.
 func (c *Client) HTTP() *http.Client { return c.http }
+
+// Received is the bytes of all bodies so far, also of those that HTTP's users
+// read.
+func (c *Client) Received() int64 { return c.meter.received.Load() }
+
+// Close closes the connections that are not in use.
+func (c *Client) Close() { c.pool.CloseIdleConnections() }
 
 func (c *Client) url(path string) string { return c.base.JoinPath(path).String() }
 

@@ -41,6 +41,13 @@ func (p *pacer) RoundTrip(request *http.Request) (*http.Response, error) {
 	return response, nil
 }
 
+// CloseIdleConnections is what http.Client looks for.
+func (p *pacer) CloseIdleConnections() {
+	if pool, ok := p.next.(interface{ CloseIdleConnections() }); ok {
+		pool.CloseIdleConnections()
+	}
+}
+
 func (p *pacer) tooSlow() error {
 	return fmt.Errorf("server is %w: fewer than %d bytes in %s", ErrTooSlow, p.least(), p.window)
 }

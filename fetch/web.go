@@ -25,12 +25,12 @@ type Web struct {
 	http   *http.Client
 }
 
-// NewWeb opens no connection. Config's Base is not used.
+// NewWeb opens no connection. Of config, what is a Client's is not used.
 func NewWeb(config Config) *Web {
 	config.Connections = cmp.Or(config.Connections, 2)
 	transport := Transport(config.Patience, config.Connections)
 	transport.MaxConnsPerHost = config.Connections
-	return &Web{config: config, http: newHTTP(config, transport)}
+	return &Web{config: config, http: newHTTP(Paced(transport, config.Patience))}
 }
 
 // Close closes the connections that are not in use.
