@@ -85,8 +85,15 @@ func New(config Config) (*Updater, error) {
 	if config.Hooks == nil {
 		config.Hooks = hooks.None()
 	}
-	agent := "proa-agent/" + config.Version
-	client, err := fetch.New(fetch.Config{Base: config.Settings.Repository, UserAgent: agent, Patience: config.Patience})
+	settings := config.Settings
+	client, err := fetch.New(fetch.Config{
+		Base:        settings.Repository,
+		UserAgent:   "proa-agent/" + config.Version,
+		Patience:    config.Patience,
+		Connections: settings.Connections,
+		Proxy:       settings.Proxy,
+		Limit:       fetch.NewLimiter(int64(settings.RateLimit)),
+	})
 	if err != nil {
 		return nil, err
 	}

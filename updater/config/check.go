@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"net/url"
 	"path"
 	"strings"
 	"time"
@@ -17,9 +16,7 @@ const day = Duration(24 * time.Hour)
 // checkFile reports the faults of what one file says, and only of that: a value of an
 // earlier file is not its fault.
 func (s *Settings) checkFile(document *strictyaml.Document) {
-	if u, err := url.Parse(s.Repository); document.Has("repository") && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
-		document.Fault("repository", "repository %.80q: want an http or https URL", s.Repository)
-	}
+	s.checkSources(document)
 	if document.Has("channel") {
 		if err := manifests.CheckName("channel", s.Channel); err != nil {
 			document.Fault("channel", "%v", err)

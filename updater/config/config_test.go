@@ -39,6 +39,11 @@ func TestEverySettingIsRead(t *testing.T) {
 	_, paths := host(t, map[string]string{"usr/agent.yaml": `
 repository: https://os.example.org/x
 channel: beta
+neighbours: ["http://10.0.0.2:8000/x", https://mirror.example.org]
+folders: [/var/lib/proa/shelf, /run/media/stick/x.proa]
+rateLimit: 10MiB
+proxy: http://user:word@proxy.example.org:3128
+connections: 8
 policy: staged
 poll: 2h
 jitter: 5m
@@ -62,7 +67,10 @@ bootControl: grub
 	check(t, err)
 	minute := Duration(time.Minute)
 	want := Settings{
-		Repository: "https://os.example.org/x", Channel: "beta", Policy: Staged, Poll: 120 * minute, Jitter: 5 * minute,
+		Repository: "https://os.example.org/x", Channel: "beta",
+		Neighbours: []string{"http://10.0.0.2:8000/x", "https://mirror.example.org"}, Folders: []string{"/var/lib/proa/shelf", "/run/media/stick/x.proa"},
+		RateLimit: 10 << 20, Proxy: "http://user:word@proxy.example.org:3128", Connections: 8,
+		Policy: Staged, Poll: 120 * minute, Jitter: 5 * minute,
 		Windows:        []Window{{"Sat,Sun 02:00", 120 * minute, "Europe/Berlin"}, {"Mon 03:00 UTC", 30 * minute, ""}},
 		RebootDeferral: 720 * minute, Trials: 2, RetryPause: minute,
 		Health: []manifests.HealthCheck{
@@ -140,11 +148,29 @@ func TestWhatIsReadLaterWinsKeyByKey(t *testing.T) {
 
 func TestEveryFaultHasItsFileAndPlace(t *testing.T) {
 	for _, test := range []struct{ name, yaml, want string }{
-		{"unknown key", "pol: 1h", "unknown key \"pol\": want one of bootControl, channel, health"},
+		{"unknown key", "pol: 1h", "unknown key \"pol\": want one of bootControl, channel, connections, folders, health"},
 		{"repeated key", "poll: 1h\npoll: 2h", `2:1: key "poll" is repeated: it is also on line 1`},
 		{"repository", "repository: ftp://x", `1:13: repository "ftp://x": want an http or https URL`},
 		{"no host", "repository: 'http:///x'", "want an http or https URL"},
 		{"empty repository", "repository: ''", "want an http or https URL"},
+		{"registry without a name", "repository: 'oci://host'", "1:13: repository \"oci://host\": want an http or https URL, or oci://HOST/NAME:TAG"},
+		{"neighbour", "neighbours: ['http://a', 'file:///a']", `1:26: neighbours[1] "file:///a": want an http or https URL`},
+		{"neighbour with a password", "neighbours: ['http://u:p@h/']", "1:14: neighbours[0]: want a URL without user, ? and #"},
+		{"neighbour with a query", "neighbours: ['http://h/?a']", "1:14: neighbours[0]: want a URL without user, ? and #"},
+		{"neighbour twice", "neighbours: ['http://h', 'http://h']", `1:26: neighbours[1] "http://h": it is there already`},
+		{"many neighbours", "neighbours: [" + strings.Repeat("'http://h', ", 17) + "]", "1:13: neighbours: 17 of them: want at most 16"},
+		{"neighbours no list", "neighbours: http://h", "1:13: neighbours: want a list"},
+		{"folder", "folders: [usb]", `1:11: folders[0] "usb": want an absolute path`},
+		{"folder upwards", "folders: [/a/../b]", `1:11: folders[0] "/a/../b": want an absolute path`},
+		{"many folders", "folders: [" + strings.Repeat("/a, ", 17) + "]", "1:10: folders: 17 of them: want at most 16"},
+		{"rate too low", "rateLimit: 100", "1:12: rateLimit 100: want 1KiB to 1TiB, or 0 for no limit"},
+		{"rate too high", "rateLimit: 2TiB", "1:12: rateLimit 2TiB: want 1KiB to 1TiB"},
+		{"rate without a number", "rateLimit: fast", `1:12: rateLimit: "fast": want bytes per second as a whole number with a unit, such as 10MiB, or 0`},
+		{"proxy", "proxy: ftp://x", "1:8: proxy: want a URL such as http://proxy.example.org:3128 (http, https or socks5), or none"},
+		{"proxy without a scheme", "proxy: 'proxy:3128'", "1:8: proxy: want a URL such as"},
+		{"proxy with a path", "proxy: 'http://proxy/x'", "1:8: proxy: want a URL such as"},
+		{"no connection", "connections: 0", "1:14: connections 0: want 1 to 16"},
+		{"many connections", "connections: 17", "1:14: connections 17: want 1 to 16"},
 		{"channel", "channel: A/B", `1:10: channel "A/B": want`},
 		{"policy", "policy: never", `1:9: policy: "never": want automatic, staged or check`},
 		{"poll too short", "poll: 59s", "1:7: poll 59s: want 1m to 720h"},
@@ -233,6 +259,20 @@ func TestAFileIsNotBlamedForTheValuesOfAnother(t *testing.T) {
 	}
 }
 
+func TestALimitIsTakenAway(t *testing.T) {
+	for _, none := range []string{"''", "0"} {
+		_, paths := host(t, map[string]string{
+			"usr/agent.yaml": "repository: oci://host:5000/os:stable\nrateLimit: 1MiB\nproxy: http://p\nconnections: 1\n",
+			"etc/agent.yaml": "rateLimit: " + none + "\nproxy: none\n",
+		})
+		got, err := Load(paths...)
+		check(t, err)
+		if got.RateLimit != 0 || got.Proxy != "none" || got.Connections != 1 {
+			t.Errorf("got %+v", got)
+		}
+	}
+}
+
 func TestAShortPollBringsAShortJitter(t *testing.T) {
 	_, paths := host(t, map[string]string{"usr/agent.yaml": "repository: http://x\npoll: 1m\n"})
 	got, err := Load(paths...)
@@ -262,6 +302,7 @@ func TestFilesThatAreNoneAreRefused(t *testing.T) {
 
 func FuzzSettings(f *testing.F) {
 	f.Add([]byte("repository: http://x\npoll: 1h\nwindows: [{start: 'Sat 02:00', length: 2h}]\n"), []byte("health: [{unit: a.service}, {http: 'http://x', status: 200}]\nmetrics: /x.prom\n"))
+	f.Add([]byte("repository: oci://x/y\nneighbours: ['http://h']\nfolders: [/a]\n"), []byte("rateLimit: 1MiB\nproxy: none\nconnections: 2\n"))
 	f.Add([]byte("repository: http://x\n"), []byte("healthTimeout: 1h\njitter: 3h\nbootControl: grub\npolicy: check\n"))
 	f.Fuzz(func(t *testing.T, image, host []byte) {
 		dir := t.TempDir()
@@ -273,7 +314,8 @@ func FuzzSettings(f *testing.F) {
 			return
 		}
 		if got.Trials < 1 || got.Poll < Duration(time.Minute) || got.Jitter > got.Poll || got.HealthLimit < got.HealthTimeout || got.Repository == "" ||
-			got.Policy == "" || got.BootControl == "" {
+			got.Policy == "" || got.BootControl == "" || got.Connections < 1 || got.Connections > 16 || got.RateLimit < 0 ||
+			len(got.Neighbours) > NeighboursMost || len(got.Folders) > FoldersMost {
 			t.Errorf("accepted %+v", got)
 		}
 		for _, check := range got.Health {

@@ -16,10 +16,28 @@ type Duration = manifests.Duration
 // Settings are the agent's configuration, agent.yaml. All lists replace what
 // an earlier file says.
 type Settings struct {
-	// Repository is the URL that releases come from. Required.
+	// Repository is the URL that releases come from: http, https, or oci for one
+	// in a registry, oci://HOST/NAME:TAG. Required.
 	Repository string `yaml:"repository" json:"repository"`
 	// Channel is the moving name that this host follows; "stable" if not given.
 	Channel string `yaml:"channel" json:"channel"`
+
+	// Neighbours are URLs, http or https, of copies of the repository that are
+	// asked before it for what a release is made of. They need no trust. At most
+	// NeighboursMost.
+	Neighbours []string `yaml:"neighbours" json:"neighbours"`
+	// Folders are absolute paths of copies of the repository, as folders or
+	// exported files, that are looked into before the network is. A missing one is
+	// passed over. At most FoldersMost.
+	Folders []string `yaml:"folders" json:"folders"`
+	// RateLimit is the most bytes per second from the network; no limit if not given.
+	RateLimit Rate `yaml:"rateLimit" json:"rateLimit"`
+	// Proxy is the URL of the repository's proxy, as fetch.Config.Proxy; what the
+	// environment says if not given. Neighbours are asked without one.
+	Proxy string `yaml:"proxy" json:"proxy"`
+	// Connections is how many parts of a file are fetched at once, 1 to 16; 4 if
+	// not given.
+	Connections int `yaml:"connections" json:"connections"`
 
 	// Policy is how far the agent goes by itself; Automatic if not given.
 	Policy Policy `yaml:"policy" json:"policy"`
@@ -121,6 +139,7 @@ func (b *BootControl) UnmarshalText(text []byte) error {
 func Defaults() Settings {
 	return Settings{
 		Channel:        "stable",
+		Connections:    4,
 		Policy:         Automatic,
 		Poll:           Duration(time.Hour),
 		Jitter:         Duration(10 * time.Minute),
