@@ -3,6 +3,7 @@ package fetch
 import (
 	"context"
 	"io"
+	"math"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -20,10 +21,14 @@ func (o *Object) Each(ctx context.Context, spans []Span, parallel int, take func
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	e := &each{object: o, take: take, pieces: pieces(spans, parallel)}
-	// The others wait for the first answer: it tells whether ranges are known.
+	others := min(parallel, len(e.pieces)) - 1
+	// They wait for the first answer: it tells whether ranges are known.
 	group.Go(func() error {
 		return e.work(ctx, func() {
-			for i := 1; i < min(parallel, len(e.pieces)) && !o.ignoresRanges(); i++ {
+			if o.ignoresRanges() {
+				return
+			}
+			for range others {
 				group.Go(func() error { return e.work(ctx, nil) })
 			}
 		})
@@ -47,7 +52,7 @@ func pieces(spans []Span, parallel int) []piece {
 	}
 	size := min(most, max(least, total/int64(max(1, 4*parallel))))
 	if parallel <= 1 {
-		size = total
+		size = math.MaxInt64
 	}
 	var all []piece
 	for first := 0; first < len(spans); {

@@ -59,7 +59,9 @@ func (o *Object) Ranges(ctx context.Context, spans []Span) io.ReadCloser {
 }
 
 func (o *Object) stream(ctx context.Context, spans []Span) *stream {
-	return &stream{object: o, ctx: ctx, spans: spans, retry: o.client.config.Patience.Retry()}
+	s := &stream{object: o, ctx: ctx, spans: spans}
+	s.begin()
+	return s
 }
 
 // check is nil for spans that ascend within the file.

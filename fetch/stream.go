@@ -61,17 +61,21 @@ func (s *stream) Read(p []byte) (int, error) {
 			s.spans = s.spans[1:]
 		}
 		if s.progress += int64(n); s.progress >= enough {
-			s.progress, s.retry = 0, s.object.client.config.Patience.Retry()
+			s.begin()
 		}
 		return n, nil
 	}
 }
 
+// begin makes earlier failures forgotten.
+func (s *stream) begin() { s.progress, s.retry = 0, s.object.client.config.Patience.Retry() }
+
 // read is one read from a connection, which it opens when there is none.
 func (s *stream) read(p []byte) (int, error) {
 	next := s.spans[0].From
-	if next >= s.end {
-		s.Close() // it has brought what it was to bring
+	if s.body != nil && next >= s.end { // it has brought what it was to bring
+		s.Close()
+		s.begin()
 	}
 	if s.body == nil {
 		if err := s.open(); err != nil {
