@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/proa-os/proa/deltas/coding"
 	"github.com/proa-os/proa/deltas/patch"
 )
 
@@ -30,6 +31,66 @@ func Make(pairs []Pair) (patch.Method, []byte, error) {
 	case len(reference) > patch.ReferenceMost:
 		return 0, nil, fmt.Errorf("difference with a reference of %d bytes: at most %d", len(reference), patch.ReferenceMost)
 	}
-	payload, err := compress(reference, out)
-	return patch.Zstd, payload, err
+	compressed, err := compress(reference, out)
+	if err != nil {
+		return 0, nil, err
+	}
+	s := script(pairs, reference)
+	if !s.Fits(len(out)) {
+		return patch.Zstd, compressed, nil
+	}
+	coder := new(coding.Coder)
+	coder.Choose(&s, reference, out)
+	corrected, err := coder.Write(s, reference, out)
+	if err != nil {
+		return 0, nil, err
+	}
+	if len(compressed) <= len(corrected) {
+		return patch.Zstd, compressed, nil
+	}
+	return patch.Corrected, corrected, nil
+}
+
+// script finds a script for pairs.
+func script(pairs []Pair, reference []byte) coding.Script {
+	var s coding.Script
+	in := newPlaces(reference)
+	at := 0
+	var all joined
+	for _, p := range pairs {
+		s.Pairs = append(s.Pairs, coding.Sizes{Old: len(p.Old), New: len(p.New)})
+		all.add(operations(in, at, p))
+		at += len(p.Old)
+	}
+	s.Ops = all.end()
+	return s
+}
+
+// joined puts operations together that go on where others end.
+type joined struct {
+	ops     []coding.Op
+	literal int
+}
+
+func (j *joined) add(ops []coding.Op) {
+	for _, o := range ops {
+		o.Literal += j.literal
+		j.literal = 0
+		if n := len(j.ops); n > 0 && o.Literal == 0 && j.ops[n-1].Source+j.ops[n-1].Size == o.Source {
+			j.ops[n-1].Size += o.Size
+			continue
+		}
+		if o.Size == 0 {
+			j.literal = o.Literal
+			continue
+		}
+		j.ops = append(j.ops, o)
+	}
+}
+
+func (j *joined) end() []coding.Op {
+	if j.literal > 0 {
+		j.ops = append(j.ops, coding.Op{Literal: j.literal})
+	}
+	return j.ops
 }

@@ -6,6 +6,8 @@ package patch
 import (
 	"errors"
 	"fmt"
+
+	"github.com/proa-os/proa/deltas/coding"
 )
 
 // Bounds of one patch, in bytes, and so of the memory that Apply needs.
@@ -18,8 +20,12 @@ const (
 type Method uint8
 
 // Zstd is one zstd frame with the reference as its raw dictionary, under the
-// identifier DictionaryID (RFC 8878, section 5).
-const Zstd Method = 1
+// identifier DictionaryID (RFC 8878, section 5). Corrected is copies with
+// corrections, as package coding has them.
+const (
+	Zstd      Method = 1
+	Corrected Method = 2
+)
 
 // DictionaryID is what the frames of method Zstd call the reference.
 const DictionaryID = 1
@@ -31,7 +37,8 @@ const WindowMost = 16 << 20
 // Applier applies payloads one after the other, keeping its buffers. It is not for
 // several goroutines at once.
 type Applier struct {
-	zstd zstdApplier
+	zstd  zstdApplier
+	coder *coding.Coder
 }
 
 // NewApplier makes one without buffers yet.
@@ -52,6 +59,14 @@ func (a *Applier) Apply(out []byte, m Method, reference, payload []byte) error {
 	switch m {
 	case Zstd:
 		return a.zstd.apply(out, reference, payload)
+	case Corrected:
+		if a.coder == nil {
+			a.coder = new(coding.Coder)
+		}
+		if err := a.coder.Read(out, reference, payload); err != nil {
+			return fmt.Errorf("corrected payload: %w", err)
+		}
+		return nil
 	default:
 		return fmt.Errorf("patch method %d: unknown", m)
 	}
