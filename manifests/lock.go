@@ -73,7 +73,7 @@ type LockedPackage struct {
 // ParseLock reads a lock and checks that a build can rely on it.
 func ParseLock(data []byte) (Lock, error) {
 	var l Lock
-	if err := parseStrict(data, &l, &l.Schema); err != nil {
+	if err := parseStrict(data, &l, &l.Schema, 1); err != nil {
 		return Lock{}, err
 	}
 	for i, in := range l.Inputs {

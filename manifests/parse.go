@@ -23,7 +23,7 @@ const (
 // whose size is not Root.Blocks are errors.
 func ParseRelease(data []byte) (Release, error) {
 	var r Release
-	if err := parseStrict(data, &r, &r.Schema); err != nil {
+	if err := parseStrict(data, &r, &r.Schema, 1); err != nil {
 		return Release{}, fmt.Errorf("release: %w", err)
 	}
 	if err := r.check(); err != nil {
@@ -86,7 +86,7 @@ func (r Release) check() error {
 // ParseChannel reads a channel strictly.
 func ParseChannel(data []byte) (Channel, error) {
 	var c Channel
-	err := parseStrict(data, &c, &c.Schema)
+	err := parseStrict(data, &c, &c.Schema, 1)
 	if err == nil {
 		err = checkIdentity(c.Product, c.Arch, c.Version)
 	}
@@ -102,82 +102,6 @@ func ParseChannel(data []byte) (Channel, error) {
 	return c, nil
 }
 
-// ParseTransport reads a transport.json strictly. Use CheckAgainst before its
-// sizes are believed.
-func ParseTransport(data []byte) (Transport, error) {
-	var t Transport
-	err := parseStrict(data, &t, &t.Schema)
-	if err == nil {
-		err = t.check()
-	}
-	if err != nil {
-		return Transport{}, fmt.Errorf("transport: %w", err)
-	}
-	return t, nil
-}
-
-func (t Transport) check() error {
-	if t.Release.IsZero() {
-		return errors.New("no release")
-	}
-	if err := t.UKI.check("uki"); err != nil {
-		return err
-	}
-	if err := t.Root.check("root"); err != nil {
-		return err
-	}
-	size := t.Root.ChunkSize
-	if size <= 0 || size%BlockSize != 0 || size > ChunkSizeMost {
-		return fmt.Errorf("chunkSize %d: want a multiple of %d, at most %d", size, BlockSize, ChunkSizeMost)
-	}
-	if len(t.Root.Chunks) == 0 {
-		return errors.New("root has no chunks")
-	}
-	sum := int64(0)
-	for i, chunk := range t.Root.Chunks {
-		// zstd adds less than 1/128 and its headers to what it cannot compress.
-		if most := size + size/128 + 1024; chunk.Size <= 0 || chunk.Size > most {
-			return fmt.Errorf("chunk %d of %d encoded bytes: want 1 to %d", i, chunk.Size, most)
-		}
-		if chunk.Digest.IsZero() {
-			return fmt.Errorf("chunk %d: no digest", i)
-		}
-		sum += chunk.Size
-	}
-	if sum > t.Root.Size {
-		return fmt.Errorf("chunks of %d bytes in a file of %d", sum, t.Root.Size)
-	}
-	return nil
-}
-
-// CheckAgainst reports how t does not belong to the release r, the digest of
-// whose release.json is d: another release, another number of chunks than its
-// root image has, or another UKI.
-func (t Transport) CheckAgainst(r Release, d Digest) error {
-	size := int64(r.Root.Blocks) * BlockSize
-	chunks := (size + t.Root.ChunkSize - 1) / t.Root.ChunkSize
-	uki, _ := r.Artifact(UKIFile)
-	switch {
-	case t.Release != d:
-		return fmt.Errorf("transport is for release %s: want %s", t.Release, d)
-	case int64(len(t.Root.Chunks)) != chunks:
-		return fmt.Errorf("transport has %d chunks: want %d", len(t.Root.Chunks), chunks)
-	case t.UKI != FetchFile{uki.Size, uki.Digest}:
-		return fmt.Errorf("transport has uki %s: want %s", t.UKI.Digest, uki.Digest)
-	}
-	return nil
-}
-
-func (f FetchFile) check(what string) error {
-	switch {
-	case f.Size < 0:
-		return fmt.Errorf("%s of %d bytes: want 0 or more", what, f.Size)
-	case f.Digest.IsZero():
-		return fmt.Errorf("%s: no digest", what)
-	}
-	return nil
-}
-
 func checkIdentity(product string, arch Arch, version Version) error {
 	if err := CheckName("product", product); err != nil {
 		return err
@@ -190,17 +114,17 @@ func checkIdentity(product string, arch Arch, version Version) error {
 	return err
 }
 
-// parseStrict decodes one document of schema 1 that has every field, and each
-// in the one spelling that the document would be written with.
-func parseStrict(data []byte, into any, schema *int) error {
+// parseStrict decodes one document of the wanted schema that has every field, and
+// each in the one spelling that the document would be written with.
+func parseStrict(data []byte, into any, schema *int, want int) error {
 	if err := CheckJSON(data, DocumentMost); err != nil {
 		return err
 	}
 	if err := json.Unmarshal(data, into); err != nil {
 		return err
 	}
-	if *schema != 1 {
-		return fmt.Errorf("schema %d: this version reads schema 1", *schema)
+	if *schema != want {
+		return fmt.Errorf("schema %d: this version reads schema %d", *schema, want)
 	}
 	written, err := json.Marshal(into)
 	if err != nil {

@@ -2,6 +2,7 @@ package manifests
 
 import (
 	"encoding/json"
+	"math"
 	"strings"
 	"testing"
 )
@@ -18,12 +19,19 @@ const goodRelease = `{
 }`
 
 const goodTransport = `{
-  "schema": 1, "release": "sha256:` + hex64 + `",
-  "root": {"size": 900, "digest": "sha256:` + hex64 + `", "chunkSize": 4194304, "chunks": [
-    {"size": 600, "digest": "sha256:` + hex64 + `"},
-    {"size": 200, "digest": "sha256:` + hex64 + `"}
+  "schema": 2, "release": "sha256:` + hex64 + `",
+  "root": {"size": 900, "digest": "sha256:` + hex64 + `"},
+  "index": {"size": 70, "digest": "sha256:` + hex64 + `"},
+  "uki": {"size": 12, "digest": "sha256:` + hex64 + `", "parts": [
+    {"size": 5, "digest": "sha256:` + hex64 + `", "root": -1},
+    {"size": 7, "digest": "sha256:` + hex64 + `", "root": 4096}
   ]},
-  "uki": {"size": 12, "digest": "sha256:` + hex64 + `"}
+  "deltas": [
+    {"base": "` + hex64 + `", "version": "1.1.0", "size": 300, "digest": "sha256:` + hex64 + `",
+     "header": {"size": 20, "digest": "sha256:` + hex64 + `"}},
+    {"base": "` + hex64 + `", "version": "1.0.0", "size": 400, "digest": "sha256:` + hex64 + `",
+     "header": {"size": 30, "digest": "sha256:` + hex64 + `"}}
+  ]
 }`
 
 const goodChannel = `{"schema": 1, "product": "demo", "arch": "amd64", "name": "stable", "version": "1.2.0", "release": "sha256:` + hex64 + `"}`
@@ -40,7 +48,8 @@ func TestParsersReadWhatIsRight(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if transport.Root.Size != 900 || len(transport.Root.Chunks) != 2 || transport.UKI.Size != 12 {
+	if transport.Root.Size != 900 || transport.Index.Size != 70 || transport.UKI.Size != 12 || transport.UKI.Parts[1].Root != 4096 ||
+		transport.Deltas[1].Size != 400 || transport.Deltas[0].Header.Size != 20 {
 		t.Errorf("transport %+v", transport)
 	}
 	if err := transport.CheckAgainst(release, transport.Release); err != nil {
@@ -88,16 +97,26 @@ func TestParsersRefuseWhatIsWrong(t *testing.T) {
 		{release, goodRelease, `"uki.efi"`, `"uki/../x"`, "artifact"},
 		{release, goodRelease, `"sha256:`, `"sha512:`, "digest"},
 		{release, goodRelease, `}`, `}}`, "JSON"},
-		{transport, goodTransport, `4194304`, `4194305`, "chunkSize"},
-		{transport, goodTransport, `4194304`, `8392704`, "chunkSize"},
-		{transport, goodTransport, `4194304`, `0`, "chunkSize"},
-		{transport, goodTransport, `4194304`, `1099511627776`, "chunkSize"},
-		{transport, goodTransport, `"size": 600`, `"size": 0`, "chunk 0"},
-		{transport, goodTransport, `"size": 600`, `"size": 5000000`, "chunk 0"},
-		{transport, goodTransport, `"size": 600`, `"size": 701`, "in a file of 900"},
+		{transport, goodTransport, `"schema": 2`, `"schema": 1`, "schema 1"},
 		{transport, goodTransport, `"size": 900`, `"size": -1`, "root of -1"},
-		{transport, goodTransport, `"size": 600, `, ``, "root.chunks.0.size is missing"},
-		{transport, goodTransport, `"chunkSize"`, `"chunksize"`, "spelling"},
+		{transport, goodTransport, `"size": 900, `, ``, "root.size is missing"},
+		{transport, goodTransport, `"index": {`, `"Index": {`, "spelling"},
+		{transport, goodTransport, `"size": 70`, `"size": 0`, "index of 0"},
+		{transport, goodTransport, `"size": 70`, `"size": 8388609`, "index of 8388609"},
+		{transport, goodTransport, `"size": 12`, `"size": 13`, "leave 1 bytes out"},
+		{transport, goodTransport, `"size": 12`, `"size": 11`, "part 1 of the uki has 7 bytes"},
+		{transport, goodTransport, `"size": 5`, `"size": 0`, "part 0 of the uki has 0 bytes"},
+		{transport, goodTransport, `"size": 5`, `"size": -5`, "part 0 of the uki has -5 bytes"},
+		{transport, goodTransport, `"size": 5`, `"size": 999999999999999`, "part 0 of the uki"},
+		{transport, goodTransport, `"root": -1`, `"root": -2`, "at -2 of the root image"},
+		{transport, goodTransport, `, "root": -1`, ``, "uki.parts.0.root is missing"},
+		{transport, goodTransport, `"parts": [`, `"parts": [` + strings.Repeat(`{"size": 1, "digest": "sha256:`+hex64+`", "root": -1},`, 63), "65 parts"},
+		{transport, goodTransport, `"base": "3b`, `"base": "`, "base of 31"},
+		{transport, goodTransport, `"1.0.0"`, `"1.1.0"`, "newest first"},
+		{transport, goodTransport, `"1.0.0"`, `"1/1"`, "version"},
+		{transport, goodTransport, `"size": 300`, `"size": 19`, "delta 0: header of 20"},
+		{transport, goodTransport, `"size": 20`, `"size": 0`, "delta 0: header of 0"},
+		{transport, goodTransport, `"size": 300`, `"size": -300`, "delta 0: file of -300"},
 		{release, goodRelease, `, "securityEpoch": 3`, ``, "securityEpoch is missing"},
 		{release, goodRelease, `"hash": "3b1f`, `"hash": "3B1F`, "root.hash"},
 		{channel, goodChannel, `"stable"`, `"a/b"`, "channel"},
@@ -117,13 +136,15 @@ func TestParsersRefuseWhatIsWrong(t *testing.T) {
 func TestTransportOfAnotherReleaseIsRefused(t *testing.T) {
 	release, _ := ParseRelease([]byte(goodRelease))
 	good, _ := ParseTransport([]byte(goodTransport))
+	parts := func(root int64) []UKIPart { return []UKIPart{{Size: 5, Root: -1}, {Size: 7, Root: root}} }
 	for _, test := range []struct {
 		want   string
 		change func(*Transport)
 	}{
 		{"for release", func(t *Transport) { t.Release[0] ^= 1 }},
-		{"1 chunks", func(t *Transport) { t.Root.Chunks = t.Root.Chunks[:1] }},
-		{"3 chunks", func(t *Transport) { t.Root.Chunks = append(t.Root.Chunks[:2:2], t.Root.Chunks[0]) }},
+		{"part 1 of the uki at 4198394", func(t *Transport) { t.UKI.Parts = parts(1025*BlockSize - 6) }},
+		{"part 1 of the uki at 9223372036854775807", func(t *Transport) { t.UKI.Parts = parts(math.MaxInt64) }},
+		{"delta of version 1.2.0", func(t *Transport) { t.Deltas = []Delta{{Version: "1.2.0"}} }},
 		{"uki", func(t *Transport) { t.UKI.Digest[0] ^= 1 }},
 		{"uki", func(t *Transport) { t.UKI.Size++ }},
 	} {

@@ -68,7 +68,7 @@ func (s State) OldestVarFormat() int {
 // migrations with gaps and unsorted or repeated paths are errors.
 func ParseState(data []byte) (State, error) {
 	var s State
-	err := parseStrict(data, &s, &s.Schema)
+	err := parseStrict(data, &s, &s.Schema, 1)
 	if err == nil {
 		err = s.check()
 	}

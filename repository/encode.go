@@ -4,40 +4,45 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"hash"
 	"io"
 	"runtime"
 	"sync"
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/manifests/chunkindex"
 	"github.com/proa-os/proa/partitions/verity"
 )
 
-// chunkSize is the decoded bytes of a chunk: what a host holds in memory at
-// once, and what is fetched again after a cut.
-const chunkSize = 4 << 20
-
 // encoded is what encodeRoot found out about the image on its way.
 type encoded struct {
-	transport manifests.RootZstd
-	digest    manifests.Digest // of the image
-	root      verity.Root      // of the image
+	file   manifests.FetchFile // of what was written
+	index  chunkindex.Index
+	digest manifests.Digest // of the image
+	root   verity.Root      // of the image
 }
 
-// encodeRoot writes the image, of the given size and salt, to out as
-// independent zstd frames of chunkSize decoded bytes and a seek table. It
-// encodes on all CPUs; the output depends on the image alone. Memory is about
-// 20 MiB for each CPU.
-func encodeRoot(ctx context.Context, image io.Reader, size int64, salt []byte, out io.Writer) (encoded, error) {
+// encodeRoot writes the image, of the given salt and cut into chunks of the given
+// sizes, to out as independent zstd frames, one for each chunk, and a seek table.
+// It encodes on all CPUs; the output depends on its arguments alone. Memory is
+// about 50 MiB for each CPU.
+func encodeRoot(ctx context.Context, image io.Reader, sizes []int64, salt []byte, out io.Writer) (encoded, error) {
+	// Frames have no checksums: chunks have digests.
 	encoder, err := zstd.NewWriter(nil,
-		zstd.WithEncoderLevel(zstd.SpeedBetterCompression),
-		zstd.WithWindowSize(chunkSize),
+		zstd.WithEncoderLevel(zstd.SpeedBestCompression),
+		zstd.WithWindowSize(pieceMost),
 		zstd.WithSingleSegment(true),
+		zstd.WithEncoderCRC(false),
 		zstd.WithEncoderConcurrency(runtime.GOMAXPROCS(0)))
 	if err != nil {
 		return encoded{}, err
 	}
 	defer encoder.Close()
+	size := int64(0)
+	for _, s := range sizes {
+		size += s
+	}
 	hashes, err := verity.NewBuilder(uint64(size/verity.BlockSize), salt)
 	if err != nil {
 		return encoded{}, err
@@ -50,10 +55,10 @@ func encodeRoot(ctx context.Context, image io.Reader, size int64, salt []byte, o
 		encoded: sha256.New(),
 		spare:   sync.Pool{New: func() any { return new(chunkBuffers) }},
 	}
-	if err := e.run(ctx, image, size); err != nil {
+	if err := e.run(ctx, image, sizes); err != nil {
 		return encoded{}, err
 	}
-	return e.finish(size)
+	return e.finish()
 }
 
 type rootEncoder struct {
@@ -63,26 +68,25 @@ type rootEncoder struct {
 	out     io.Writer
 
 	image   [sha256.Size]byte
-	encoded interface {
-		io.Writer
-		Sum([]byte) []byte
-	}
+	encoded hash.Hash
 	written int64
-	chunks  []manifests.Chunk
+	chunks  []chunkindex.Chunk
 	frames  []seekFrame
 	spare   sync.Pool
 }
 
 // chunkBuffers is one chunk on its way through a worker.
 type chunkBuffers struct {
+	offset             int64
 	raw, frame, leaves []byte
 	err                error
 	done               chan struct{}
 }
 
-// run keeps two chunks for each CPU under way. Reading and writing are in
-// order and on the caller's goroutine.
-func (e *rootEncoder) run(ctx context.Context, image io.Reader, size int64) error {
+// run keeps some chunks for each CPU under way: they are of different sizes, and
+// a long one holds up those behind it. Reading and writing are in order and on the
+// caller's goroutine.
+func (e *rootEncoder) run(ctx context.Context, image io.Reader, sizes []int64) error {
 	workers := runtime.GOMAXPROCS(0)
 	turn := make(chan struct{}, workers)
 	var queue []*chunkBuffers
@@ -92,28 +96,29 @@ func (e *rootEncoder) run(ctx context.Context, image io.Reader, size int64) erro
 		}
 	}()
 	sum := sha256.New()
-	for offset := int64(0); offset < size; offset += chunkSize {
+	offset := int64(0)
+	for _, size := range sizes {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		c := e.spare.Get().(*chunkBuffers)
-		if cap(c.raw) < chunkSize {
-			c.raw = make([]byte, chunkSize)
+		if int64(cap(c.raw)) < size {
+			c.raw = make([]byte, size)
 		}
-		c.raw = c.raw[:min(chunkSize, size-offset)]
+		c.raw, c.offset = c.raw[:size], offset
 		c.err, c.done = nil, make(chan struct{})
 		if _, err := io.ReadFull(image, c.raw); err != nil {
-			return fmt.Errorf("reading at byte %d of %d: %w", offset, size, err)
+			return fmt.Errorf("reading %d bytes at %d: %w", size, offset, err)
 		}
 		sum.Write(c.raw)
-		first := uint64(offset) / verity.BlockSize
+		offset += size
 		go func() {
 			turn <- struct{}{}
-			e.encode(c, first)
+			e.encode(c)
 			<-turn
 			close(c.done)
 		}()
-		if queue = append(queue, c); len(queue) == 2*workers {
+		if queue = append(queue, c); len(queue) == 8*workers {
 			oldest := queue[0]
 			queue = queue[1:]
 			if err := e.write(oldest); err != nil {
@@ -133,9 +138,9 @@ func (e *rootEncoder) run(ctx context.Context, image io.Reader, size int64) erro
 }
 
 // encode does the work on one chunk that needs no order.
-func (e *rootEncoder) encode(c *chunkBuffers, first uint64) {
+func (e *rootEncoder) encode(c *chunkBuffers) {
 	c.leaves = verity.LeafHashes(c.leaves[:0], e.salt, c.raw)
-	c.err = e.hashes.Add(first, c.leaves)
+	c.err = e.hashes.Add(uint64(c.offset)/verity.BlockSize, c.leaves)
 	c.frame = e.encoder.EncodeAll(c.raw, c.frame[:0])
 }
 
@@ -144,7 +149,14 @@ func (e *rootEncoder) write(c *chunkBuffers) error {
 	if c.err != nil {
 		return c.err
 	}
-	e.chunks = append(e.chunks, manifests.Chunk{Size: int64(len(c.frame)), Digest: manifests.DigestOf(c.leaves)})
+	e.chunks = append(e.chunks, chunkindex.Chunk{
+		Offset:  c.offset,
+		Size:    int64(len(c.raw)),
+		Frame:   e.written,
+		Encoded: int64(len(c.frame)),
+		First:   chunkindex.Tag(c.leaves),
+		Digest:  chunkindex.DigestOf(c.leaves),
+	})
 	e.frames = append(e.frames, seekFrame{uint32(len(c.frame)), uint32(len(c.raw))})
 	err := e.put(c.frame)
 	e.spare.Put(c)
@@ -158,7 +170,7 @@ func (e *rootEncoder) put(piece []byte) error {
 	return err
 }
 
-func (e *rootEncoder) finish(size int64) (encoded, error) {
+func (e *rootEncoder) finish() (encoded, error) {
 	if err := e.put(seekTable(e.frames)); err != nil {
 		return encoded{}, err
 	}
@@ -166,12 +178,9 @@ func (e *rootEncoder) finish(size int64) (encoded, error) {
 	if err != nil {
 		return encoded{}, err
 	}
-	result := encoded{
-		transport: manifests.RootZstd{ChunkSize: chunkSize, Chunks: e.chunks},
-		digest:    e.image,
-		root:      tree.Root(),
-	}
-	result.transport.Size = e.written
-	e.encoded.Sum(result.transport.Digest[:0])
+	result := encoded{digest: e.image, root: tree.Root()}
+	result.index = chunkindex.Index{RootHash: result.root.Hash, Chunks: e.chunks}
+	result.file.Size = e.written
+	e.encoded.Sum(result.file.Digest[:0])
 	return result, nil
 }

@@ -15,20 +15,21 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/manifests/chunkindex"
 	"github.com/proa-os/proa/partitions/verity"
 )
 
 func encodeBytes(t testing.TB, image []byte) ([]byte, encoded) {
 	t.Helper()
 	var out bytes.Buffer
-	got := must[encoded](t)(encodeRoot(context.Background(), bytes.NewReader(image), int64(len(image)), salt[:], &out))
+	got := must[encoded](t)(encodeRoot(context.Background(), bytes.NewReader(image), cut(nil, int64(len(image))), salt[:], &out))
 	return out.Bytes(), got
 }
 
 var salt = sha256.Sum256([]byte("salt"))
 
 func TestEncodedRootIsWhatZstdDecodes(t *testing.T) {
-	for _, size := range []int{8192, chunkSize - 4096, chunkSize, chunkSize + 4096, 3*chunkSize + 8192} {
+	for _, size := range []int{8192, pieceMost - 4096, pieceMost, pieceMost + 4096, 3*pieceMost + 8192} {
 		image := fakeImage(uint64(size), size)
 		file, got := encodeBytes(t, image)
 		if !bytes.Equal(zstdDecode(t, file), image) {
@@ -39,7 +40,7 @@ func TestEncodedRootIsWhatZstdDecodes(t *testing.T) {
 		if out, err := test.CombinedOutput(); err != nil {
 			t.Errorf("%d bytes: zstd --test: %v\n%s", size, err, out)
 		}
-		if got.transport.Size != int64(len(file)) || got.transport.Digest != manifests.DigestOf(file) || got.digest != manifests.DigestOf(image) {
+		if got.file.Size != int64(len(file)) || got.file.Digest != manifests.DigestOf(file) || got.digest != manifests.DigestOf(image) {
 			t.Errorf("%d bytes: wrong size or digest", size)
 		}
 		path := filepath.Join(t.TempDir(), "image")
@@ -51,32 +52,48 @@ func TestEncodedRootIsWhatZstdDecodes(t *testing.T) {
 }
 
 func TestEachChunkDecodesAndProvesItselfAlone(t *testing.T) {
-	image := fakeImage(1, 3*chunkSize+8192)
-	file, got := encodeBytes(t, image)
+	sizes := []int64{4096, pieceMost, 8192, 5 * 4096, pieceMost - 4096, 3 * pieceMost}
+	size := int64(0)
+	for _, s := range sizes {
+		size += s
+	}
+	image := fakeImage(1, int(size))
+	var out bytes.Buffer
+	got := must[encoded](t)(encodeRoot(context.Background(), bytes.NewReader(image), sizes, salt[:], &out))
+	file := out.Bytes()
+	root := manifests.Root{Hash: got.root.Hash[:], Blocks: uint64(size / 4096)}
+	index := must[*chunkindex.Index](t)(chunkindex.Parse(got.index.Append(nil), root))
 	decoder := must[*zstd.Decoder](t)(zstd.NewReader(nil))
 	defer decoder.Close()
+	if len(index.Chunks) != len(sizes) {
+		t.Fatalf("%d chunks, want %d", len(index.Chunks), len(sizes))
+	}
 	offset, decoded := int64(0), int64(0)
-	for i, chunk := range got.transport.Chunks {
-		raw := must[[]byte](t)(decoder.DecodeAll(file[offset:offset+chunk.Size], nil))
-		if want := image[decoded:min(decoded+chunkSize, int64(len(image)))]; !bytes.Equal(raw, want) {
-			t.Fatalf("chunk %d decodes to other content", i)
+	table := file[len(file)-9-8*len(sizes):]
+	for i, chunk := range index.Chunks {
+		raw := must[[]byte](t)(decoder.DecodeAll(file[chunk.Frame:][:chunk.Encoded], nil))
+		if !bytes.Equal(raw, image[decoded:decoded+sizes[i]]) || chunk.Offset != decoded || chunk.Size != sizes[i] {
+			t.Fatalf("chunk %d of %d bytes decodes to other content", i, len(raw))
 		}
-		if manifests.DigestOf(verity.LeafHashes(nil, salt[:], raw)) != chunk.Digest {
-			t.Errorf("chunk %d has another digest", i)
+		leaves := verity.LeafHashes(nil, salt[:], raw)
+		if chunkindex.DigestOf(leaves) != chunk.Digest || [4]byte(leaves) != chunk.First {
+			t.Errorf("chunk %d has another digest or tag", i)
 		}
 		// The table's entry, as the format's description lays it out.
-		table := file[len(file)-9-8*len(got.transport.Chunks):]
-		if n := binary.LittleEndian.Uint32(table[8*i:]); int64(n) != chunk.Size {
-			t.Errorf("seek table: frame %d of %d bytes, want %d", i, n, chunk.Size)
+		if n := binary.LittleEndian.Uint32(table[8*i:]); int64(n) != chunk.Encoded {
+			t.Errorf("seek table: frame %d of %d bytes, want %d", i, n, chunk.Encoded)
 		}
 		if n := binary.LittleEndian.Uint32(table[8*i+4:]); int(n) != len(raw) {
 			t.Errorf("seek table: frame %d decodes to %d bytes, want %d", i, n, len(raw))
 		}
-		offset += chunk.Size
-		decoded += int64(len(raw))
+		if chunk.Frame != offset {
+			t.Errorf("frame %d is at %d, the index says %d", i, offset, chunk.Frame)
+		}
+		offset += chunk.Encoded
+		decoded += chunk.Size
 	}
-	if decoded != int64(len(image)) || offset+int64(8+8*len(got.transport.Chunks)+9) != int64(len(file)) {
-		t.Errorf("%d bytes decoded, frames end at %d of %d", decoded, offset, len(file))
+	if offset+int64(8+8*len(sizes)+9) != int64(len(file)) {
+		t.Errorf("frames end at %d of %d", offset, len(file))
 	}
 	if magic := binary.LittleEndian.Uint32(file[len(file)-4:]); magic != 0x8F92EAB1 {
 		t.Errorf("seek table ends in %08x", magic)
@@ -84,7 +101,7 @@ func TestEachChunkDecodesAndProvesItselfAlone(t *testing.T) {
 }
 
 func TestEncodingDoesNotDependOnTheNumberOfCPUs(t *testing.T) {
-	image := fakeImage(5, 5*chunkSize)
+	image := fakeImage(5, 5*pieceMost)
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	one, _ := encodeBytes(t, image)
 	runtime.GOMAXPROCS(4)
@@ -95,16 +112,16 @@ func TestEncodingDoesNotDependOnTheNumberOfCPUs(t *testing.T) {
 }
 
 func TestEncodingStopsAtAnErrorOnEitherSide(t *testing.T) {
-	image := fakeImage(1, 4*chunkSize)
+	image := fakeImage(1, 4*pieceMost)
 	broken := errors.New("broken")
-	_, err := encodeRoot(context.Background(), io.MultiReader(bytes.NewReader(image[:chunkSize+5]), failing{broken}), int64(len(image)), salt[:], io.Discard)
+	_, err := encodeRoot(context.Background(), io.MultiReader(bytes.NewReader(image[:pieceMost+5]), failing{broken}), cut(nil, int64(len(image))), salt[:], io.Discard)
 	if !errors.Is(err, broken) {
 		t.Errorf("reading: %v", err)
 	}
-	if _, err := encodeRoot(context.Background(), bytes.NewReader(image[:chunkSize]), int64(len(image)), salt[:], io.Discard); !errors.Is(err, io.EOF) {
+	if _, err := encodeRoot(context.Background(), bytes.NewReader(image[:pieceMost]), cut(nil, int64(len(image))), salt[:], io.Discard); !errors.Is(err, io.EOF) {
 		t.Errorf("an image that ends early: %v", err)
 	}
-	if _, err := encodeRoot(context.Background(), bytes.NewReader(image), int64(len(image)), salt[:], failing{broken}); !errors.Is(err, broken) {
+	if _, err := encodeRoot(context.Background(), bytes.NewReader(image), cut(nil, int64(len(image))), salt[:], failing{broken}); !errors.Is(err, broken) {
 		t.Errorf("writing: %v", err)
 	}
 }

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/manifests/chunkindex"
 	"github.com/proa-os/proa/progress"
 	"github.com/proa-os/proa/regular"
 )
@@ -51,11 +53,33 @@ func Extract(ctx context.Context, cfg ExtractConfig, w io.Writer) (release manif
 	if err != nil {
 		return manifests.Release{}, err
 	}
-	return release, r.decodeRoot(ctx, release, transport.Root, w)
+	return release, r.decodeRoot(ctx, release, transport, w)
+}
+
+// index reads the chunk index of a release's root image.
+func (r *repository) index(release manifests.Release, transport manifests.Transport) (*chunkindex.Index, error) {
+	path := filepath.Join(r.Dir, filepath.FromSlash(manifests.ArtifactPath(transport.Index.Digest)))
+	text, err := regular.Read(path, manifests.IndexSizeMost)
+	if err != nil {
+		return nil, err
+	}
+	if manifests.DigestOf(text) != transport.Index.Digest {
+		return nil, fmt.Errorf("%s is damaged: %w", path, ErrBroken)
+	}
+	index, err := chunkindex.Parse(text, release.Root)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", path, ErrBroken, err)
+	}
+	return index, nil
 }
 
 // decodeRoot decodes chunk by chunk, and compares the whole with the release.
-func (r *repository) decodeRoot(ctx context.Context, release manifests.Release, root manifests.RootZstd, w io.Writer) (err error) {
+func (r *repository) decodeRoot(ctx context.Context, release manifests.Release, transport manifests.Transport, w io.Writer) (err error) {
+	root := transport.Root
+	index, err := r.index(release, transport)
+	if err != nil {
+		return err
+	}
 	in, info, err := regular.Open(filepath.Join(r.Dir, filepath.FromSlash(manifests.ArtifactPath(root.Digest))))
 	if err != nil {
 		return err
@@ -68,7 +92,7 @@ func (r *repository) decodeRoot(ctx context.Context, release manifests.Release, 
 		zstd.WithDecoderConcurrency(1),
 		zstd.WithDecodeAllCapLimit(true),
 		zstd.WithDecoderMaxWindow(manifests.ChunkSizeMost),
-		zstd.WithDecoderMaxMemory(uint64(root.ChunkSize)))
+		zstd.WithDecoderMaxMemory(manifests.ChunkSizeMost))
 	if err != nil {
 		return err
 	}
@@ -80,18 +104,16 @@ func (r *repository) decodeRoot(ctx context.Context, release manifests.Release, 
 	step := r.Progress.Step("decode "+manifests.RootFile, want.Size)
 	defer func() { step.Done(err) }()
 	sum := sha256.New()
-	encoded, decoded := make([]byte, 0, root.ChunkSize), make([]byte, 0, root.ChunkSize)
-	for i, chunk := range root.Chunks {
+	var encoded, decoded []byte
+	for i, chunk := range index.Chunks {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if chunk.Size > int64(cap(encoded)) {
-			encoded = make([]byte, 0, chunk.Size)
-		}
-		if _, err := io.ReadFull(in, encoded[:chunk.Size]); err != nil {
+		encoded, decoded = slices.Grow(encoded[:0], int(chunk.Encoded)), slices.Grow(decoded[:0], int(chunk.Size))
+		if _, err := io.ReadFull(in, encoded[:chunk.Encoded]); err != nil {
 			return fmt.Errorf("reading %s: %w", in.Name(), err)
 		}
-		data, err := decoder.DecodeAll(encoded[:chunk.Size], decoded)
+		data, err := decoder.DecodeAll(encoded[:chunk.Encoded], decoded[:0:chunk.Size])
 		if err != nil {
 			return fmt.Errorf("%s, chunk %d: %w: %w", in.Name(), i, ErrBroken, err)
 		}

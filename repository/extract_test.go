@@ -14,7 +14,7 @@ func TestExtractedRootIsThePublishedOne(t *testing.T) {
 	cfg := makeRepository(t)
 	images := map[manifests.Version][]byte{}
 	for seed, version := range []manifests.Version{"1.0.0", "1.1.0"} {
-		images[version] = fakeImage(uint64(seed), chunkSize+8192)
+		images[version] = fakeImage(uint64(seed), pieceMost+8192)
 		publish(t, cfg, makeRelease(t, "edge", string(version), images[version]), "stable")
 	}
 	for version, image := range images {
@@ -39,7 +39,7 @@ func TestExtractedRootIsThePublishedOne(t *testing.T) {
 
 func TestDamagedRootIsNotExtracted(t *testing.T) {
 	cfg := makeRepository(t)
-	published := publish(t, cfg, makeRelease(t, "edge", "1.0.0", fakeImage(7, chunkSize+8192)), "stable")
+	published := publish(t, cfg, makeRelease(t, "edge", "1.0.0", fakeImage(7, pieceMost+8192)), "stable")
 	path := filepath.Join(cfg.Dir, filepath.FromSlash(manifests.ArtifactPath(published.Root.Digest)))
 	good, err := os.ReadFile(path)
 	check(t, err)

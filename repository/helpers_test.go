@@ -167,11 +167,11 @@ func hostSees(t testing.TB, cfg Config, product, channel string) (manifests.Vers
 	transport := must[manifests.Transport](t)(manifests.ParseTransport(fetch(manifests.TransportTarget(product, manifests.AMD64, c.Version))))
 	check(t, transport.CheckAgainst(release, c.Release))
 
-	uki := artifact(t, cfg, transport.UKI)
+	uki := artifact(t, cfg, transport.UKI.FetchFile)
 	if want := "a kernel for " + string(c.Version); string(uki) != want {
 		t.Fatalf("uki %q, want %q", uki, want)
 	}
-	image := zstdDecode(t, artifact(t, cfg, transport.Root.FetchFile))
+	image := zstdDecode(t, artifact(t, cfg, transport.Root))
 	if got, _ := release.Artifact(manifests.RootFile); got.Digest != manifests.DigestOf(image) {
 		t.Fatal("the decoded root image is not the release's")
 	}

@@ -90,7 +90,7 @@ func (r *repository) entry(found listed) (Entry, error) {
 		SecurityEpoch: release.SecurityEpoch,
 		Built:         time.Unix(release.Epoch, 0).UTC(),
 		RootSize:      int64(release.Root.Blocks) * manifests.BlockSize,
-		FetchSize:     transport.Root.Size + transport.UKI.Size,
+		FetchSize:     transport.Root.Size + transport.Index.Size + transport.UKI.Size,
 		Channels:      []string{},
 	}, nil
 }
@@ -202,7 +202,7 @@ func Promote(ctx context.Context, cfg PromoteConfig) (Published, error) {
 		Version: found.version,
 		Release: found.digest,
 		Channel: cfg.To,
-		Root:    transport.Root.FetchFile,
+		Root:    transport.Root,
 		Changed: changed,
 	}, err
 }

@@ -86,7 +86,7 @@ func Publish(ctx context.Context, cfg PublishConfig) (Published, error) {
 		Version: release.Version,
 		Release: folder.digest,
 		Channel: cfg.Channel,
-		Root:    transport.Root.FetchFile,
+		Root:    transport.Root,
 		Changed: changed,
 	}, err
 }
@@ -159,7 +159,7 @@ func (r *repository) published(ctx context.Context, release manifests.Release, d
 	if err != nil || transport.CheckAgainst(release, digest) != nil {
 		return manifests.Transport{}, false
 	}
-	stored := []manifests.FetchFile{transport.Root.FetchFile}
+	stored := []manifests.FetchFile{transport.Root, transport.Index}
 	for _, a := range release.Artifacts {
 		if isStoredWhole(a.Name) {
 			stored = append(stored, manifests.FetchFile{Size: a.Size, Digest: a.Digest})

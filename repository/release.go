@@ -1,6 +1,7 @@
 package repository
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/proa-os/proa/durable"
 	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/manifests/chunkindex"
+	"github.com/proa-os/proa/manifests/filemap"
 	"github.com/proa-os/proa/progress"
 	"github.com/proa-os/proa/regular"
 )
@@ -97,7 +100,7 @@ func (r *contextReader) Read(p []byte) (int, error) {
 // store checks every artifact and puts what hosts fetch into the repository's
 // artifacts folder. The transport describes what it stored.
 func (r *releaseFolder) store(ctx context.Context, repository string, reporter progress.Reporter) (manifests.Transport, error) {
-	transport := manifests.Transport{Schema: 1, Release: r.digest}
+	transport := manifests.Transport{Schema: 2, Release: r.digest, Deltas: []manifests.Delta{}}
 	for _, a := range r.release.Artifacts {
 		err := func() (err error) {
 			verb := "check "
@@ -111,11 +114,11 @@ func (r *releaseFolder) store(ctx context.Context, repository string, reporter p
 			defer func() { step.Done(err) }()
 			switch {
 			case a.Name == manifests.RootFile:
-				transport.Root, err = r.storeRoot(ctx, a, repository, step)
+				transport.Root, transport.Index, err = r.storeRoot(ctx, a, repository, step)
 			case isStoredWhole(a.Name):
 				var file manifests.FetchFile
 				if file, err = r.storeWhole(ctx, a, repository, step); a.Name == manifests.UKIFile {
-					transport.UKI = file
+					transport.UKI = manifests.UKI{FetchFile: file, Parts: []manifests.UKIPart{{Size: file.Size, Digest: file.Digest, Root: -1}}}
 				}
 			default:
 				err = r.copy(ctx, a, io.Discard, step)
@@ -131,7 +134,7 @@ func (r *releaseFolder) store(ctx context.Context, repository string, reporter p
 
 // isStoredWhole says which artifacts a repository keeps as they are.
 func isStoredWhole(name string) bool {
-	return name == manifests.UKIFile || slices.Contains(manifests.Documents(), name)
+	return name == manifests.UKIFile || name == manifests.RootMapFile || slices.Contains(manifests.Documents(), name)
 }
 
 func (r *releaseFolder) storeWhole(ctx context.Context, a manifests.Artifact, repository string, step progress.Step) (manifests.FetchFile, error) {
@@ -146,31 +149,83 @@ func (r *releaseFolder) storeWhole(ctx context.Context, a manifests.Artifact, re
 	return manifests.FetchFile{Size: a.Size, Digest: a.Digest}, commitArtifact(out, repository, a.Digest)
 }
 
-// storeRoot encodes the root image, and demands that its dm-verity root hash
-// is the one that the release names: no host could run another.
-func (r *releaseFolder) storeRoot(ctx context.Context, a manifests.Artifact, repository string, step progress.Step) (manifests.RootZstd, error) {
+// storeRoot encodes the root image and makes its index. It demands that the
+// image's dm-verity root hash is the one that the release names: no host could
+// run another.
+func (r *releaseFolder) storeRoot(ctx context.Context, a manifests.Artifact, repository string, step progress.Step) (root, index manifests.FetchFile, err error) {
+	none := manifests.FetchFile{}
 	image, err := r.open(a)
 	if err != nil {
-		return manifests.RootZstd{}, err
+		return none, none, err
 	}
 	defer image.Close()
+	files, err := r.files(ctx, a.Size)
+	if err != nil {
+		return none, none, err
+	}
+	sizes := cut(files, a.Size)
+	if len(sizes) > chunkindex.ChunksMost {
+		return none, none, fmt.Errorf("%s has %d chunks: an index has at most %d", image.Name(), len(sizes), chunkindex.ChunksMost)
+	}
 	out, err := durable.Create(filepath.Join(repository, artifactsFolder))
 	if err != nil {
-		return manifests.RootZstd{}, err
+		return none, none, err
 	}
 	defer out.Discard()
-	got, err := encodeRoot(ctx, progress.Reader(image, step), a.Size, r.release.Root.Salt, out)
+	got, err := encodeRoot(ctx, progress.Reader(image, step), sizes, r.release.Root.Salt, out)
 	if err != nil {
-		return manifests.RootZstd{}, fmt.Errorf("encoding %s: %w", image.Name(), err)
+		return none, none, fmt.Errorf("encoding %s: %w", image.Name(), err)
 	}
 	if err := r.compare(a, a.Size, got.digest); err != nil {
-		return manifests.RootZstd{}, err
+		return none, none, err
 	}
 	if string(got.root.Hash[:]) != string(r.release.Root.Hash) {
-		return manifests.RootZstd{}, fmt.Errorf("%s has root hash %x, release.json says %s: %w",
+		return none, none, fmt.Errorf("%s has root hash %x, release.json says %s: %w",
 			image.Name(), got.root.Hash, r.release.Root.Hash, ErrBroken)
 	}
-	return got.transport, commitArtifact(out, repository, got.transport.Digest)
+	if err := commitArtifact(out, repository, got.file.Digest); err != nil {
+		return none, none, err
+	}
+	index, err = storeBytes(got.index.Append(nil), repository)
+	return got.file, index, err
+}
+
+// files says where files lie in the root image of size bytes; nil when the
+// release does not tell.
+func (r *releaseFolder) files(ctx context.Context, size int64) (filemap.Map, error) {
+	a, ok := r.release.Artifact(manifests.RootMapFile)
+	if !ok {
+		return nil, nil
+	}
+	var text bytes.Buffer
+	if a.Size > filemap.BytesMost {
+		return nil, fmt.Errorf("%s of %d bytes: want at most %d: %w", a.Name, a.Size, filemap.BytesMost, ErrBroken)
+	}
+	if err := r.copy(ctx, a, &text, progress.Silent().Step("", 0)); err != nil {
+		return nil, err
+	}
+	files, err := filemap.Parse(text.Bytes())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", filepath.Join(r.dir, a.Name), ErrBroken, err)
+	}
+	if n := len(files); n > 0 && files[n-1].Offset+files[n-1].Size > size {
+		return nil, fmt.Errorf("%s has a file behind the end of the image: %w", filepath.Join(r.dir, a.Name), ErrBroken)
+	}
+	return files, nil
+}
+
+// storeBytes puts content into the repository's artifacts folder.
+func storeBytes(content []byte, repository string) (manifests.FetchFile, error) {
+	file := manifests.FetchFile{Size: int64(len(content)), Digest: manifests.DigestOf(content)}
+	out, err := durable.Create(filepath.Join(repository, artifactsFolder))
+	if err != nil {
+		return file, err
+	}
+	defer out.Discard()
+	if _, err := out.Write(content); err != nil {
+		return file, err
+	}
+	return file, commitArtifact(out, repository, file.Digest)
 }
 
 func commitArtifact(f *durable.File, repository string, d manifests.Digest) error {

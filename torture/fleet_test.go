@@ -161,11 +161,11 @@ func (f *fleet) missing(t *testing.T) int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	size, missing := int(f.next.Transport.Root.ChunkSize), int64(0)
-	for i, chunk := range f.next.Transport.Root.Chunks {
+	size, missing := int(f.next.ChunkSize), int64(0)
+	for i, chunk := range f.next.Chunks {
 		end := min((i+1)*size, len(content))
 		if content[i*size:end] != string(f.next.Image[i*size:end]) {
-			missing += chunk.Size
+			missing += chunk.Encoded
 		}
 	}
 	return missing

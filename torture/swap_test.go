@@ -176,7 +176,7 @@ func noise(name string, size int) []byte {
 // one wrong bit in each chunk.
 func forgeries(t *testing.T, release, other *testhost.Release) [][]byte {
 	t.Helper()
-	chunk := int(release.Transport.Root.ChunkSize)
+	chunk := int(release.ChunkSize)
 	turned, flipped := bytes.Clone(release.Image), bytes.Clone(release.Image)
 	copy(turned, release.Image[chunk:2*chunk])
 	copy(turned[chunk:], release.Image[:chunk])
@@ -186,9 +186,9 @@ func forgeries(t *testing.T, release, other *testhost.Release) [][]byte {
 	var all [][]byte
 	for _, image := range [][]byte{other.Image, turned, flipped} {
 		forged := testhost.FromImage(t, testhost.Spec{Version: third}, image)
-		for i, c := range forged.Transport.Root.Chunks {
-			if c.Size != release.Transport.Root.Chunks[i].Size {
-				t.Fatalf("frame %d has %d bytes, and %d in the forgery", i, release.Transport.Root.Chunks[i].Size, c.Size)
+		for i, c := range forged.Chunks {
+			if c.Encoded != release.Chunks[i].Encoded {
+				t.Fatalf("frame %d has %d bytes, and %d in the forgery", i, release.Chunks[i].Encoded, c.Encoded)
 			}
 		}
 		all = append(all, forged.Frames)
@@ -235,7 +235,7 @@ func TestAServerThatSwapsWhatItServesGetsNothingUnverifiedIn(t *testing.T) {
 	foreign := testhost.NewRepository(t) // with keys of its own
 	foreign.Publish(t, testhost.NewRelease(t, testhost.Spec{Version: third, Blocks: 120}))
 	s := &swapper{newest: snapshot(), older: older, foreign: foreign.Dir, random: rand.New(rand.NewPCG(seed, 4)),
-		forged: forgeries(t, newest, middle), frame: int(newest.Transport.Root.Chunks[0].Size)}
+		forged: forgeries(t, newest, middle), frame: int(newest.Chunks[0].Encoded)}
 	var err error
 	if s.artifacts, err = filepath.Glob(filepath.Join(s.newest, "artifacts/*/*")); err != nil || len(s.artifacts) < 4 {
 		t.Fatalf("artifacts %q, %v", s.artifacts, err)

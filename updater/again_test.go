@@ -25,7 +25,7 @@ import (
 // earlier one.
 func TestKilledWithAnyChunksInPlaceFetchesOnlyTheOthers(t *testing.T) {
 	f := newFleet(t)
-	size := f.next.Transport.Root.ChunkSize
+	size := f.next.ChunkSize
 	begun := &powercut.Recorder{Dir: f.host.Dir, Before: func(_ int, op powercut.Op) error {
 		if op.Kind == powercut.Write && int64(len(op.Data)) == size { // the first of them
 			return powercut.ErrCut
@@ -36,7 +36,7 @@ func TestKilledWithAnyChunksInPlaceFetchesOnlyTheOthers(t *testing.T) {
 		t.Fatalf("error %v, want it cut", err)
 	}
 	root := manifests.ArtifactPath(f.next.Transport.Root.Digest)
-	for n, chunk := range f.next.Transport.Root.Chunks {
+	for n, chunk := range f.next.Chunks {
 		h := f.host.Copy(t, t.TempDir())
 		f.repository.Served(root)
 		disk, err := os.OpenFile(h.Path("disk.raw"), os.O_WRONLY, 0)
@@ -48,8 +48,8 @@ func TestKilledWithAnyChunksInPlaceFetchesOnlyTheOthers(t *testing.T) {
 		check(t, errors.Join(err, disk.Close()))
 		_, err = h.Updater(t, quick(h)).Update(context.Background(), updater.UpdateOptions{})
 		check(t, err)
-		if got := f.repository.Served(root); got != chunk.Size {
-			t.Errorf("chunk %d of %d bytes was missing, and %d were fetched", n, chunk.Size, got)
+		if got := f.repository.Served(root); got != chunk.Encoded {
+			t.Errorf("chunk %d of %d bytes was missing, and %d were fetched", n, chunk.Encoded, got)
 		}
 	}
 }
@@ -96,7 +96,7 @@ func TestFirstDownloadReadsOneChunkOfWhatTheSlotHeld(t *testing.T) {
 	reads := &slotReads{from: place, to: place + int64(len(f.next.Image))}
 	_, err := f.host.Updater(t, reads).Update(context.Background(), updater.UpdateOptions{})
 	check(t, err)
-	if got, want := reads.bytes.Load(), f.next.Transport.Root.ChunkSize; got != want || !reads.written.Load() {
+	if got, want := reads.bytes.Load(), f.next.ChunkSize; got != want || !reads.written.Load() {
 		t.Errorf("%d bytes of slot b were read before it was written to, want %d", got, want)
 	}
 }
@@ -111,7 +111,7 @@ func TestServerThatStallsIsGivenUpAndTheNextUpdateGoesOn(t *testing.T) {
 	}{
 		"before it answers": {"metadata/timestamp.json", nil},
 		"in metadata":       {"metadata/timestamp.json", []byte("{")},
-		"in content":        {root, f.next.Frames[:f.next.Transport.Root.Chunks[0].Size+10]},
+		"in content":        {root, f.next.Frames[:f.next.Chunks[0].Encoded+10]},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := f.host.Copy(t, t.TempDir())
@@ -144,7 +144,7 @@ func TestServerThatStallsIsGivenUpAndTheNextUpdateGoesOn(t *testing.T) {
 			check(t, err)
 			want := f.next.Transport.Root.Size
 			if test.path == root {
-				want -= f.next.Transport.Root.Chunks[0].Size
+				want -= f.next.Chunks[0].Encoded
 			}
 			if got := f.repository.Served(root); got > want {
 				t.Errorf("%d bytes were missing, and %d were fetched", want, got)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/proa-os/proa/fetch"
 	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/manifests/chunkindex"
 	"github.com/proa-os/proa/partitions/verity"
 	"github.com/proa-os/proa/progress"
 	"github.com/proa-os/proa/updater/journal"
@@ -66,12 +67,12 @@ func (i *installation) worthReading() (bool, error) {
 		return true, nil
 	}
 	image := i.offer.image()
-	first := make([]byte, min(image.ChunkSize, image.Root.Size()))
+	first := make([]byte, image.Chunks[0].Size)
 	if _, err := i.slot.Root.ReadAt(first, 0); err != nil {
 		return false, fmt.Errorf("reading what the slot holds: %w", err)
 	}
 	leaves := verity.LeafHashes(nil, image.Root.Salt, first)
-	return manifests.DigestOf(leaves) == image.Chunks[0].Digest, nil
+	return chunkindex.DigestOf(leaves) == image.Chunks[0].Digest, nil
 }
 
 // writeTree is step 6: the leaf level is there already.

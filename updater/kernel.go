@@ -32,7 +32,7 @@ func (s *session) downloadPath() string { return filepath.Join(s.host.State, "uk
 // fetchUKI downloads the kernel image and checks it before anything of the
 // slot is given up.
 func (i *installation) fetchUKI(ctx context.Context) error {
-	want := i.offer.Transport.UKI
+	want := i.offer.Transport.UKI.FetchFile
 	if err := i.checkSpace(want.Size); err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func (i *installation) copyUKI(context.Context) (err error) {
 			err = errors.Join(err, i.FS.Remove(name))
 		}
 	}()
-	want := i.offer.Transport.UKI
+	want := i.offer.Transport.UKI.FetchFile
 	digest, err := copyHashed(to, from, want.Size)
 	if err != nil {
 		return err
@@ -201,7 +201,7 @@ func (i *installation) renameUKI(context.Context) error {
 
 // demandUKI reads a file of the boot partition back.
 func (i *installation) demandUKI(path string) error {
-	same, err := fileHas(i.FS, path, i.offer.Transport.UKI)
+	same, err := fileHas(i.FS, path, i.offer.Transport.UKI.FetchFile)
 	if err == nil && !same {
 		err = fmt.Errorf("the boot partition did not keep %s as it was written", filepath.Base(path))
 	}
@@ -214,7 +214,7 @@ func (i *installation) hasUKI(slot partitions.Slot) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return fileHas(i.FS, path, i.offer.Transport.UKI)
+	return fileHas(i.FS, path, i.offer.Transport.UKI.FetchFile)
 }
 
 // fileHas reports whether a file is there and has the size and digest.

@@ -41,6 +41,15 @@ func slotsOf(t testing.TB, h *testhost.Host) []byte {
 	return everything
 }
 
+// indexed makes the chunk index anew after a change.
+func indexed(change func(*testhost.Release)) func(*testhost.Release) {
+	return func(r *testhost.Release) {
+		change(r)
+		index := r.Index()
+		r.Transport.Index = manifests.FetchFile{Size: int64(len(index)), Digest: manifests.DigestOf(index)}
+	}
+}
+
 // TestRefusedReleaseLeavesTheHostAsItWas publishes what must not be installed.
 func TestRefusedReleaseLeavesTheHostAsItWas(t *testing.T) {
 	other := testhost.NewRelease(t, testhost.Spec{Version: "9"})
@@ -56,9 +65,12 @@ func TestRefusedReleaseLeavesTheHostAsItWas(t *testing.T) {
 		"product":              {change: func(r *testhost.Release) { r.Release.Product = "barge" }, want: "it is of product barge"},
 		"architecture":         {change: func(r *testhost.Release) { r.Release.Arch = manifests.ARM64 }, want: "it is for arm64"},
 		"other release's text": {change: func(r *testhost.Release) { r.Transport.Release = other.Transport.UKI.Digest }, want: "transport is for release"},
-		"chunk missing": {change: func(r *testhost.Release) {
-			r.Transport.Root.Chunks = r.Transport.Root.Chunks[1:]
-		}, want: "chunks: want"},
+		"chunk missing":        {change: indexed(func(r *testhost.Release) { r.Chunks = r.Chunks[1:] }), want: "blocks: want"},
+		"chunks of another image": {change: indexed(func(r *testhost.Release) {
+			r.Release.Root.Hash = bytes.Clone(r.Release.Root.Hash)
+			r.Root = other.Root
+		}), want: "chunk index: is of root hash"},
+		"frames beyond the file's end": {change: func(r *testhost.Release) { r.Transport.Root.Size = 9 }, want: "its root image has 9"},
 		"kernel of another release": {change: func(r *testhost.Release) {
 			r.UKI = other.UKI
 			file := manifests.FetchFile{Size: int64(len(r.UKI)), Digest: manifests.DigestOf(r.UKI)}
@@ -67,7 +79,7 @@ func TestRefusedReleaseLeavesTheHostAsItWas(t *testing.T) {
 					r.Release.Artifacts[n].Size, r.Release.Artifacts[n].Digest = file.Size, file.Digest
 				}
 			}
-			r.Transport.UKI = file
+			r.Transport.UKI = manifests.UKI{FetchFile: file, Parts: []manifests.UKIPart{{Size: file.Size, Digest: file.Digest, Root: -1}}}
 		}, want: "its kernel image boots root hash"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -224,13 +236,13 @@ func TestSecondAgentIsToldThatTheFirstIsRunning(t *testing.T) {
 }
 
 func TestDownloadLostAtAnyChunkGoesOnWithoutFetchingTwice(t *testing.T) {
-	chunks := len(newFleet(t).next.Transport.Root.Chunks)
+	chunks := len(newFleet(t).next.Chunks)
 	for lost := range chunks {
 		f := newFleet(t)
 		root := manifests.ArtifactPath(f.next.Transport.Root.Digest)
 		keep := int64(10) // bytes of the chunk that is lost
-		for _, chunk := range f.next.Transport.Root.Chunks[:lost] {
-			keep += chunk.Size
+		for _, chunk := range f.next.Chunks[:lost] {
+			keep += chunk.Encoded
 		}
 		f.repository.Intercept = cutAt(root, f.next.Frames, keep)
 		_, err := f.host.Updater(t, nil).Update(context.Background(), updater.UpdateOptions{})

@@ -136,6 +136,11 @@ func (r *repair) repairSlot(ctx context.Context) (err error) {
 		return err
 	}
 	defer r.slot.Close()
+	fetched, err := r.fetchIndex(ctx, &r.offer)
+	r.found.Downloaded += fetched
+	if err != nil {
+		return err
+	}
 	work := slots.Repairing{Image: r.offer.image(), Source: r.source}
 	var damage *slots.Damage
 	err = r.report("inspect slot", r.offer.Root.Size(), func(step progress.Step) (err error) {

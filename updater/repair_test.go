@@ -45,7 +45,7 @@ func newRottenFleet(t testing.TB) *fleet {
 func (f *fleet) rot(t testing.TB) {
 	t.Helper()
 	root, tree := f.host.Offset(partitions.RoleRootB), f.host.Offset(partitions.RoleVerityB)
-	chunk := f.next.Transport.Root.ChunkSize
+	chunk := f.next.ChunkSize
 	for _, at := range []int64{
 		root + 3*chunk + 17, root + 3*chunk + 5*verity.BlockSize, root + 7*chunk,
 		tree + 70, tree + verity.TopOffset + 9, tree + verity.LeafOffset(f.next.Root.Blocks) + 40,
@@ -85,15 +85,15 @@ func slotB(t testing.TB, h *testhost.Host) (disk, kernel []byte) {
 func TestRepairFetchesOnlyWhatIsDamaged(t *testing.T) {
 	f := newRottenFleet(t)
 	want, wantKernel := slotB(t, f.host)
-	if done := f.repair(t, updater.RepairOptions{}); done.Result != updater.RepairWhole || done.Downloaded > 0 {
+	if done := f.repair(t, updater.RepairOptions{}); done.Result != updater.RepairWhole || done.Downloaded != int64(len(f.next.Index())) {
 		t.Errorf("a whole slot: %+v", done)
 	}
 	f.rot(t)
 	root := manifests.ArtifactPath(f.next.Transport.Root.Digest)
 	f.repository.Served(root)
 	done := f.repair(t, updater.RepairOptions{Slot: partitions.SlotB})
-	chunks := f.next.Transport.Root.Chunks[3].Size + f.next.Transport.Root.Chunks[7].Size
-	if served := f.repository.Served(root); served != chunks || done.Downloaded != chunks+int64(len(f.next.UKI)) {
+	chunks := f.next.Chunks[3].Encoded + f.next.Chunks[7].Encoded
+	if served := f.repository.Served(root); served != chunks || done.Downloaded != chunks+int64(len(f.next.UKI)+len(f.next.Index())) {
 		t.Errorf("the repository sent %d bytes, the agent counted %d: want %d of the root image", served, done.Downloaded, chunks)
 	}
 	if done.Result != updater.RepairRepaired || done.Version != "1.1.0" || len(done.Damaged) != 4 {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/manifests/chunkindex"
 	"github.com/proa-os/proa/partitions/verity"
 	"github.com/proa-os/proa/regular"
 	"github.com/proa-os/proa/signing"
@@ -21,20 +22,16 @@ type offer struct {
 	Release   manifests.Release
 	Transport manifests.Transport
 	Root      verity.Root
+	Chunks    []chunkindex.Chunk // of the root image; nil until fetchIndex
 }
 
-// image is how the root image travels.
-func (o offer) image() slots.Image {
-	return slots.Image{Root: o.Root, ChunkSize: o.Transport.Root.ChunkSize, Chunks: o.Transport.Root.Chunks}
-}
+// image is how the root image travels, once fetchIndex has been called.
+func (o offer) image() slots.Image { return slots.Image{Root: o.Root, Chunks: o.Chunks} }
 
-// download is the bytes to fetch for all of it.
+// download is about the bytes to fetch for all of it: the root image has a
+// seek table that no host fetches.
 func (o offer) download() int64 {
-	size := o.Transport.UKI.Size
-	for _, chunk := range o.Transport.Root.Chunks {
-		size += chunk.Size
-	}
-	return size
+	return o.Transport.UKI.Size + o.Transport.Index.Size + o.Transport.Root.Size
 }
 
 // resolve refreshes the trusted metadata and follows the channel to a release.

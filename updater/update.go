@@ -160,6 +160,12 @@ func (i *installation) install(ctx context.Context) error {
 	}
 	var steps []step
 	if !whole {
+		// Nothing is given up for a release whose index is of no use.
+		fetched, err := i.fetchIndex(ctx, &i.offer)
+		i.done.Downloaded += fetched
+		if err != nil {
+			return err
+		}
 		if err := i.askHooks(ctx, i.target.Version); err != nil {
 			return err
 		}

@@ -10,8 +10,9 @@ import (
 // syncEvery is the bytes written between two syncs of a slot.
 const syncEvery = 64 << 20
 
-// readBackPiece is about the bytes that are dropped from the cache and read back
-// at once, whole chunks; readBackBuffer is what is held of them.
+// readBackPiece is the least bytes that are dropped from the cache and read back
+// at once, whole chunks, but for the last before a sync; readBackBuffer is what is
+// held of them.
 const (
 	readBackPiece  = 8 << 20
 	readBackBuffer = 512 << 10
@@ -20,7 +21,13 @@ const (
 // span is a run of chunks.
 type span struct{ first, end int }
 
-func (w *filler) chunksOfSpan() int { return int(max(1, readBackPiece/w.Image.ChunkSize)) }
+// spanFrom is the end of the span that begins with chunk first.
+func (w *filler) spanFrom(first, complete int) (end int) {
+	for size := int64(0); first < complete && size < readBackPiece; first++ {
+		size += w.Image.Chunks[first].Size
+	}
+	return first
+}
 
 // syncBehind syncs each time that syncEvery bytes have been written and at the
 // end, also at that of a download that failed, so that it can go on from there.
@@ -32,7 +39,7 @@ func (w *filler) syncBehind(written <-chan int64, synced chan<- span) error {
 			return err
 		}
 		for handed < complete {
-			end := min(handed+w.chunksOfSpan(), complete)
+			end := w.spanFrom(handed, complete)
 			synced <- span{handed, end} // has room for all spans there are
 			handed = end
 		}
@@ -60,7 +67,11 @@ func (w *filler) sync() (complete int, err error) {
 	if w.Synced == nil {
 		return complete, nil
 	}
-	return complete, w.Synced(min(int64(complete)*w.Image.ChunkSize, w.Image.Root.Size()))
+	offset := w.Image.Root.Size()
+	if complete < len(w.have) {
+		offset, _ = w.Image.Place(complete)
+	}
+	return complete, w.Synced(offset)
 }
 
 // readBack verifies what the medium holds while the rest is still coming, and
@@ -72,7 +83,8 @@ func (w *filler) readBack(ctx context.Context, synced <-chan span) error {
 		if leaves, err = w.readSpan(ctx, s, buffer, leaves[:0]); err != nil {
 			return err
 		}
-		if err := w.writeLeaves(s, leaves); err != nil {
+		from, _ := w.Image.Place(s.first)
+		if err := w.leaves.put(from/verity.BlockSize*verity.HashSize, leaves); err != nil {
 			return err
 		}
 	}
@@ -107,19 +119,4 @@ func (w *filler) readSpan(ctx context.Context, s span, buffer, leaves []byte) ([
 		rest = rest[hashes:]
 	}
 	return leaves, nil
-}
-
-// writeLeaves writes a span's part of the leaf level, and after the last the
-// zeros that fill its block.
-func (w *filler) writeLeaves(s span, leaves []byte) error {
-	from, _ := w.Image.Place(s.first)
-	offset := verity.LeafOffset(w.Image.Root.Blocks) + from/verity.BlockSize*verity.HashSize
-	if end := verity.TreeSize(w.Image.Root.Blocks) - offset; s.end == len(w.Image.Chunks) {
-		leaves = append(leaves, make([]byte, end-int64(len(leaves)))...)
-	}
-	if _, err := w.slot.Tree.WriteAt(leaves, offset); err != nil {
-		return fmt.Errorf("writing %d bytes of the hash tree at %d: %w", len(leaves), offset, err)
-	}
-	w.slot.Tree.Push(offset, int64(len(leaves)))
-	return nil
 }

@@ -23,12 +23,12 @@ func newDecoder(image Image) (*decoder, error) {
 		zstd.WithDecoderLowmem(true),
 		zstd.WithDecodeAllCapLimit(true),
 		zstd.WithDecoderMaxWindow(manifests.ChunkSizeMost),
-		zstd.WithDecoderMaxMemory(uint64(image.ChunkSize)),
+		zstd.WithDecoderMaxMemory(uint64(image.largest())),
 	)
 	if err != nil {
 		return nil, err
 	}
-	return &decoder{image: image, zstd: reader, buffer: make([]byte, 0, image.ChunkSize)}, nil
+	return &decoder{image: image, zstd: reader, buffer: make([]byte, 0, image.largest())}, nil
 }
 
 func (d *decoder) Close() { d.zstd.Close() }

@@ -2,7 +2,6 @@ package slots
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/manifests/chunkindex"
 	"github.com/proa-os/proa/partitions/verity"
 	"github.com/proa-os/proa/progress"
 )
@@ -26,20 +25,25 @@ const buffersMost = 16 << 20
 
 // Image is the root image to write.
 type Image struct {
-	Root      verity.Root
-	ChunkSize int64
-	Chunks    []manifests.Chunk
+	Root   verity.Root
+	Chunks []chunkindex.Chunk // tile the image, in order
 }
 
 // Place is where chunk n is in the image, in bytes.
-func (i Image) Place(n int) (offset, size int64) {
-	offset = int64(n) * i.ChunkSize
-	return offset, min(i.ChunkSize, i.Root.Size()-offset)
-}
+func (i Image) Place(n int) (offset, size int64) { return i.Chunks[n].Offset, i.Chunks[n].Size }
 
 // matches reports whether hashes are those of chunk n's blocks.
 func (i Image) matches(n int, hashes []byte) bool {
-	return manifests.Digest(sha256.Sum256(hashes)) == i.Chunks[n].Digest
+	return chunkindex.DigestOf(hashes) == i.Chunks[n].Digest
+}
+
+// largest is the bytes of the longest chunk.
+func (i Image) largest() int64 {
+	most := int64(0)
+	for _, c := range i.Chunks {
+		most = max(most, c.Size)
+	}
+	return most
 }
 
 // Source gives the bytes from..to (to excluded) of the file of zstd frames.
@@ -71,7 +75,8 @@ type Filled struct {
 // yet, and nothing is above it: see CompleteTree. An image that is not as its
 // chunk list says is an error that wraps ErrContent.
 func (s *Slot) Fill(ctx context.Context, f Filling) (Filled, error) {
-	w := &filler{Filling: f, slot: s, have: make([]bool, len(f.Image.Chunks))}
+	w := &filler{Filling: f, slot: s, largest: f.Image.largest(), have: make([]bool, len(f.Image.Chunks))}
+	w.leaves = newLeafWriter(s.Tree, f.Image.Root)
 	if f.Resume {
 		if err := w.scan(ctx); err != nil {
 			return Filled{}, fmt.Errorf("reading what the slot holds: %w", err)
@@ -86,6 +91,8 @@ func (s *Slot) Fill(ctx context.Context, f Filling) (Filled, error) {
 type filler struct {
 	Filling
 	slot    *Slot
+	largest int64 // bytes of the longest chunk
+	leaves  *leafWriter
 	fetched int64
 	reused  int64
 
@@ -97,11 +104,11 @@ type filler struct {
 // encoded ones wait.
 func (w *filler) workers() (workers, buffers int) {
 	workers = min(2, runtime.GOMAXPROCS(0))
-	if int64(workers)*2*w.Image.ChunkSize > buffersMost {
+	if int64(workers)*2*w.largest > buffersMost {
 		return 1, 1
 	}
-	left := buffersMost - int64(workers)*w.Image.ChunkSize
-	return workers, int(min(16, max(int64(workers), left/w.Image.ChunkSize)))
+	left := buffersMost - int64(workers)*w.largest
+	return workers, int(min(16, max(int64(workers), left/w.largest)))
 }
 
 // complete is the number of chunks that are in place from the first on.
@@ -149,7 +156,7 @@ func (w *filler) fetchAll(ctx context.Context) error {
 		close(written)
 		return nil
 	})
-	spans := len(w.have)/w.chunksOfSpan() + int(w.Image.Root.Size()/syncEvery) + 2 // one ends at each sync
+	spans := int(w.Image.Root.Size()/readBackPiece+w.Image.Root.Size()/syncEvery) + 2 // one ends at each sync
 	synced := make(chan span, spans)
 	group.Go(func() error {
 		defer close(synced)
@@ -163,29 +170,26 @@ func (w *filler) fetchAll(ctx context.Context) error {
 
 // read fetches each run of missing chunks as one stream.
 func (w *filler) read(ctx context.Context, jobs chan<- encoded, free <-chan []byte) error {
-	offset := int64(0)
 	for i := 0; i < len(w.have); {
 		if w.have[i] {
-			offset += w.Image.Chunks[i].Size
 			i++
 			continue
 		}
 		run := i
-		size := int64(0)
-		for ; run < len(w.have) && !w.have[run]; run++ {
-			size += w.Image.Chunks[run].Size
+		for run < len(w.have) && !w.have[run] {
+			run++
 		}
-		if err := w.readRun(ctx, i, run, offset, offset+size, jobs, free); err != nil {
+		if err := w.readRun(ctx, i, run, jobs, free); err != nil {
 			return err
 		}
-		offset += size
 		i = run
 	}
 	return nil
 }
 
-func (w *filler) readRun(ctx context.Context, first, end int, from, to int64, jobs chan<- encoded, free <-chan []byte) error {
-	stream := w.Source(ctx, from, to)
+func (w *filler) readRun(ctx context.Context, first, end int, jobs chan<- encoded, free <-chan []byte) error {
+	last := w.Image.Chunks[end-1]
+	stream := w.Source(ctx, w.Image.Chunks[first].Frame, last.Frame+last.Encoded)
 	defer stream.Close()
 	for i := first; i < end; i++ {
 		var buffer []byte
@@ -194,10 +198,10 @@ func (w *filler) readRun(ctx context.Context, first, end int, from, to int64, jo
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		size := w.Image.Chunks[i].Size
+		size := w.Image.Chunks[i].Encoded
 		if int64(cap(buffer)) < size {
 			// Sizes differ from chunk to chunk; one that fits most is not made anew.
-			buffer = make([]byte, max(size, w.Image.ChunkSize/2))
+			buffer = make([]byte, max(size, w.largest/2))
 		}
 		buffer = buffer[:size]
 		if _, err := io.ReadFull(stream, buffer); err != nil {

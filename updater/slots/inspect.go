@@ -90,7 +90,7 @@ func (s *Slot) newInspection(r Repairing) (*inspection, error) {
 	if err := s.Tree.Drop(0, verity.TreeSize(r.Image.Root.Blocks)); err != nil {
 		return nil, err
 	}
-	i := &inspection{Repairing: r, slot: s, data: make([]byte, r.Image.ChunkSize)}
+	i := &inspection{Repairing: r, slot: s, data: make([]byte, r.Image.largest())}
 	i.kept = map[int][]byte{}
 	var err error
 	if i.crown, err = verity.NewCrownBuilder(r.Image.Root.Blocks, r.Image.Root.Salt); err != nil {
@@ -196,12 +196,9 @@ func (i Image) leaves(n int) (offset int64, hashes, padding int) {
 
 // fetch gets the frame of chunk n.
 func (i Image) fetch(ctx context.Context, source Source, n int) ([]byte, error) {
-	from := int64(0)
-	for _, chunk := range i.Chunks[:n] {
-		from += chunk.Size
-	}
-	frame := make([]byte, i.Chunks[n].Size)
-	stream := source(ctx, from, from+int64(len(frame)))
+	chunk := i.Chunks[n]
+	frame := make([]byte, chunk.Encoded)
+	stream := source(ctx, chunk.Frame, chunk.Frame+chunk.Encoded)
 	defer stream.Close()
 	if _, err := io.ReadFull(stream, frame); err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/proa-os/proa/partitions/verity"
 )
@@ -136,9 +137,20 @@ func (m *mending) leavesOfData(ctx context.Context, n int) error {
 	return m.writeLeaves(n, leaves)
 }
 
+// writeLeaves writes a chunk's part of the leaf level, and with it what else is
+// in its first and last block. When that cannot be read it is damaged too, and
+// comes later.
 func (m *mending) writeLeaves(n int, leaves []byte) error {
 	offset, _, padding := m.Image.leaves(n)
 	part := append(leaves, make([]byte, padding)...)
+	head, tail := offset%verity.BlockSize, -(offset+int64(len(part)))&(verity.BlockSize-1)
+	part = slices.Concat(make([]byte, head), part, make([]byte, tail))
+	offset -= head
+	for _, beside := range []struct{ from, size int64 }{{0, head}, {int64(len(part)) - tail, tail}} {
+		if got, _ := m.slot.Tree.ReadAt(part[beside.from:][:beside.size], offset+beside.from); int64(got) < beside.size {
+			clear(part[beside.from:][:beside.size])
+		}
+	}
 	if _, err := m.slot.Tree.WriteAt(part, offset); err != nil {
 		return fmt.Errorf("writing %d bytes of the hash tree at %d: %w", len(part), offset, err)
 	}

@@ -119,7 +119,7 @@ func TestEveryFlippedBitIsFoundAndRepaired(t *testing.T) {
 		check(t, err)
 		want := int64(0)
 		if len(d.Chunks) == 1 {
-			want = work.Image.Chunks[d.Chunks[0]].Size
+			want = work.Image.Chunks[d.Chunks[0]].Encoded
 		}
 		if fetched != want {
 			t.Fatalf("bit %d: fetched %d bytes: want %d", bit, fetched, want)
@@ -137,8 +137,8 @@ func TestEveryFlippedBitIsFoundAndRepaired(t *testing.T) {
 func TestSlotThatIsDamagedAllOverIsRepaired(t *testing.T) {
 	for name, wreck := range map[string]func(s *slots.Slot, r *testhost.Release) error{
 		"data and its leaf hashes": func(s *slots.Slot, r *testhost.Release) error {
-			_, err := s.Root.WriteAt([]byte("wrong"), 3*r.Transport.Root.ChunkSize)
-			_, err2 := s.Tree.WriteAt([]byte("wrong"), verity.LeafOffset(r.Root.Blocks)+3*r.Transport.Root.ChunkSize/128+2)
+			_, err := s.Root.WriteAt([]byte("wrong"), 3*r.ChunkSize)
+			_, err2 := s.Tree.WriteAt([]byte("wrong"), verity.LeafOffset(r.Root.Blocks)+3*r.ChunkSize/128+2)
 			return errors.Join(err, err2)
 		},
 		"forgotten": func(s *slots.Slot, r *testhost.Release) error { return s.Forget() },
@@ -170,7 +170,7 @@ func TestSlotThatIsDamagedAllOverIsRepaired(t *testing.T) {
 			}
 			want := int64(0)
 			for _, n := range d.Chunks {
-				want += work.Image.Chunks[n].Size
+				want += work.Image.Chunks[n].Encoded
 			}
 			if served != want {
 				t.Errorf("fetched %d bytes for %d damaged chunks of %d", served, len(d.Chunks), want)

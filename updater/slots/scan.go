@@ -27,7 +27,7 @@ func (w *filler) scan(ctx context.Context) error {
 	})
 	for range workers {
 		group.Go(func() error {
-			buffer, leaves := make([]byte, w.Image.ChunkSize), []byte(nil)
+			buffer, leaves := make([]byte, w.largest), []byte(nil)
 			for i := range next {
 				offset, size := w.Image.Place(i)
 				data := buffer[:size]

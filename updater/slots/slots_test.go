@@ -15,7 +15,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
-	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/manifests/chunkindex"
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/partitions/verity"
 	"github.com/proa-os/proa/progress"
@@ -50,7 +50,7 @@ func silent() progress.Step { return progress.Silent().Step("", 0) }
 
 func filling(r *testhost.Release, frames []byte) slots.Filling {
 	return slots.Filling{
-		Image: slots.Image{Root: r.Root, ChunkSize: r.Transport.Root.ChunkSize, Chunks: r.Transport.Root.Chunks},
+		Image: slots.Image{Root: r.Root, Chunks: r.Chunks},
 		Source: func(_ context.Context, from, to int64) io.ReadCloser {
 			return io.NopCloser(bytes.NewReader(frames[from:to]))
 		},
@@ -82,10 +82,10 @@ func TestFilledSlotVerifiesAndRefilledFetchesOnlyWhatIsWrong(t *testing.T) {
 	if filled := refill(false); filled.Fetched != int64(len(r.Frames)) {
 		t.Errorf("fetched %d bytes of %d", filled.Fetched, len(r.Frames))
 	}
-	_, err := s.Root.WriteAt([]byte("wrong"), 3*r.Transport.Root.ChunkSize+5)
+	_, err := s.Root.WriteAt([]byte("wrong"), 3*r.ChunkSize+5)
 	check(t, err)
-	if filled := refill(true); filled.Fetched != r.Transport.Root.Chunks[3].Size {
-		t.Errorf("fetched %d bytes: want the one chunk of %d", filled.Fetched, r.Transport.Root.Chunks[3].Size)
+	if filled := refill(true); filled.Fetched != r.Chunks[3].Encoded {
+		t.Errorf("fetched %d bytes: want the one chunk of %d", filled.Fetched, r.Chunks[3].Encoded)
 	}
 }
 
@@ -289,7 +289,7 @@ func TestFramesThatAreNotTheReleasesAreNeverWritten(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newSlot(t)
 			f := filling(r, frame)
-			f.Image.Chunks = []manifests.Chunk{{Size: int64(len(frame)), Digest: r.Transport.Root.Chunks[0].Digest}}
+			f.Image.Chunks = []chunkindex.Chunk{{Size: r.Chunks[0].Size, Encoded: int64(len(frame)), Digest: r.Chunks[0].Digest}}
 			if _, err := s.Fill(context.Background(), f); !errors.Is(err, slots.ErrContent) {
 				t.Errorf("error %v: want one of content", err)
 			}

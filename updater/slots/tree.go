@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash"
 
+	"github.com/proa-os/proa/manifests/chunkindex"
 	"github.com/proa-os/proa/partitions/verity"
 	"github.com/proa-os/proa/progress"
 )
@@ -104,7 +105,7 @@ func (c *leafChecker) check(hashes []byte) error {
 		if c.have += int64(len(piece)); c.have < size {
 			continue
 		}
-		if digest := c.hash.Sum(nil); [sha256.Size]byte(digest) != c.image.Chunks[c.chunk].Digest {
+		if chunkindex.Digest(c.hash.Sum(nil)) != c.image.Chunks[c.chunk].Digest {
 			c.wrong = true
 		}
 		c.hash.Reset()

@@ -13,6 +13,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/manifests/chunkindex"
 	"github.com/proa-os/proa/partitions/cmdline"
 	"github.com/proa-os/proa/partitions/verity"
 )
@@ -27,6 +28,8 @@ type Release struct {
 	Root      verity.Root
 	UKI       []byte
 	Frames    []byte // the root image as zstd frames
+	ChunkSize int64  // of every chunk but the last, in bytes
+	Chunks    []chunkindex.Chunk
 	State     manifests.State
 	Release   manifests.Release
 	Transport manifests.Transport
@@ -61,7 +64,7 @@ func FromImage(t testing.TB, spec Spec, image []byte) *Release {
 	if spec.ChunkSize == 0 {
 		spec.ChunkSize = 64 << 10
 	}
-	r := &Release{Image: image, State: manifests.State{Schema: 1, Migrations: append([]manifests.Migration{}, spec.Migrations...), Etc: append([]manifests.EtcEntry{}, spec.Etc...)}}
+	r := &Release{Image: image, ChunkSize: spec.ChunkSize, State: manifests.State{Schema: 1, Migrations: append([]manifests.Migration{}, spec.Migrations...), Etc: append([]manifests.EtcEntry{}, spec.Etc...)}}
 	leaves, err := verity.HashImage(context.Background(), bytes.NewReader(image), uint64(len(image)/verity.BlockSize), salt, 0, nil)
 	check(t, err)
 	tree, err := verity.NewTree(leaves, salt)
@@ -77,33 +80,44 @@ func FromImage(t testing.TB, spec Spec, image []byte) *Release {
 			{Name: manifests.UKIFile, Size: int64(len(r.UKI)), Digest: manifests.DigestOf(r.UKI)},
 		},
 	}
-	r.encode(t, spec.ChunkSize)
+	r.encode(t)
 	return r
 }
 
-func (r *Release) encode(t testing.TB, chunkSize int64) {
+func (r *Release) encode(t testing.TB) {
 	encoder, err := zstd.NewWriter(nil)
 	check(t, err)
 	defer encoder.Close()
 	r.Frames = nil
-	var chunks []manifests.Chunk
-	for rest := r.Image; len(rest) > 0; {
-		n := min(int64(len(rest)), chunkSize)
-		frame := encoder.EncodeAll(rest[:n], nil)
-		leaves := verity.LeafHashes(nil, salt, rest[:n])
-		chunks = append(chunks, manifests.Chunk{Size: int64(len(frame)), Digest: manifests.DigestOf(leaves)})
+	r.Chunks = nil
+	size := int64(len(r.Image))
+	for at := int64(0); at < size; at += r.ChunkSize {
+		chunk := r.Image[at:min(at+r.ChunkSize, size)]
+		frame := encoder.EncodeAll(chunk, nil)
+		leaves := verity.LeafHashes(nil, salt, chunk)
+		r.Chunks = append(r.Chunks, chunkindex.Chunk{
+			Offset: at, Size: int64(len(chunk)), Frame: int64(len(r.Frames)), Encoded: int64(len(frame)),
+			First: chunkindex.Tag(leaves), Digest: chunkindex.DigestOf(leaves),
+		})
 		r.Frames = append(r.Frames, frame...)
-		rest = rest[n:]
 	}
+	uki := fileOf(r.UKI)
 	r.Transport = manifests.Transport{
-		Schema: 1,
-		Root: manifests.RootZstd{
-			FetchFile: manifests.FetchFile{Size: int64(len(r.Frames)), Digest: manifests.DigestOf(r.Frames)},
-			ChunkSize: chunkSize,
-			Chunks:    chunks,
-		},
-		UKI: manifests.FetchFile{Size: int64(len(r.UKI)), Digest: manifests.DigestOf(r.UKI)},
+		Schema: 2,
+		Root:   fileOf(r.Frames),
+		Index:  fileOf(r.Index()),
+		UKI:    manifests.UKI{FetchFile: uki, Parts: []manifests.UKIPart{{Size: uki.Size, Digest: uki.Digest, Root: -1}}},
+		Deltas: []manifests.Delta{},
 	}
+}
+
+// Index is the chunk index.
+func (r *Release) Index() []byte {
+	return (&chunkindex.Index{RootHash: r.Root.Hash, Chunks: r.Chunks}).Append(nil)
+}
+
+func fileOf(content []byte) manifests.FetchFile {
+	return manifests.FetchFile{Size: int64(len(content)), Digest: manifests.DigestOf(content)}
 }
 
 // WriteFolder writes the release as a build does.

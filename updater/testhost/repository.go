@@ -86,6 +86,7 @@ func (r *Repository) Publish(t testing.TB, release *Release) {
 		transport.Release = manifests.DigestOf(text)
 	}
 	r.Write(t, manifests.ArtifactPath(transport.Root.Digest), release.Frames)
+	r.Write(t, manifests.ArtifactPath(transport.Index.Digest), release.Index())
 	r.Write(t, manifests.ArtifactPath(transport.UKI.Digest), release.UKI)
 	r.Write(t, manifests.ArtifactPath(manifests.DigestOf(release.StateText(t))), release.StateText(t))
 	v := release.Release.Version

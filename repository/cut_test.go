@@ -1,0 +1,84 @@
+package repository
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/proa-os/proa/manifests/chunkindex"
+	"github.com/proa-os/proa/manifests/filemap"
+)
+
+func TestCutsAreWhereFilesBeginAndEnd(t *testing.T) {
+	const k = 1 << 10
+	file := func(offset, size int64) filemap.Extent { return filemap.Extent{Offset: offset, Size: size} }
+	for name, test := range map[string]struct {
+		files filemap.Map
+		size  int64
+		want  []int64
+	}{
+		"no files known":           {nil, 2*pieceMost + 4*k, []int64{pieceMost, pieceMost, 4 * k}},
+		"metadata in small pieces": {filemap.Map{file(4*k, 100*k)}, 144 * k, []int64{4 * k, 100 * k, metadataPiece, metadataPiece, 40*k - 2*metadataPiece}},
+		"a long file in pieces":    {filemap.Map{file(0, 2*pieceMost+1)}, 2*pieceMost + 8*k, []int64{pieceMost, pieceMost, 4 * k, 4 * k}},
+		"small files in groups":    {filemap.Map{file(0, 10), file(4*k, 20*k), file(24*k, 39*k), file(64*k, 1)}, 68 * k, []int64{64 * k, 4 * k}},
+		"a long file in no group":  {filemap.Map{file(0, 10), file(4*k, 65*k), file(72*k, 1)}, 76 * k, []int64{4 * k, 68 * k, 4 * k}},
+		"a gap ends a group":       {filemap.Map{file(0, 10), file(8*k, 10)}, 12 * k, []int64{4 * k, 4 * k, 4 * k}},
+	} {
+		if got := cut(test.files, test.size); !slices.Equal(got, test.want) {
+			t.Errorf("%s: %v, want %v", name, got, test.want)
+		}
+	}
+}
+
+// However files lie, chunks tile the image, and none begins within a file that is
+// no longer than a group, nor has a part of a long file and something else.
+func TestChunksTileTheImageAndRespectFiles(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		var files filemap.Map
+		at := int64(0)
+		for range random.IntN(100) {
+			at += random.Int64N(3) * random.Int64N(10) * 4096
+			size := 1 + random.Int64N(1<<(10+random.IntN(13)))
+			files = append(files, filemap.Extent{Offset: at, Size: size, Path: fmt.Sprint(at)})
+			at += (size + 4095) / 4096 * 4096
+		}
+		size := at + 4096*(1+random.Int64N(20))
+		begins := map[int64]bool{}
+		offset := int64(0)
+		for _, s := range cut(files, size) {
+			if s <= 0 || s%4096 != 0 || s > pieceMost {
+				t.Fatalf("a chunk of %d bytes", s)
+			}
+			begins[offset] = true
+			offset += s
+		}
+		if offset != size {
+			t.Fatalf("chunks of %d bytes for an image of %d", offset, size)
+		}
+		for _, f := range files {
+			end := f.Offset + (f.Size+4095)/4096*4096
+			for at := f.Offset + 4096; at < end && end-f.Offset <= groupMost; at += 4096 {
+				if begins[at] {
+					t.Fatalf("a chunk begins at %d, within a file from %d to %d", at, f.Offset, end)
+				}
+			}
+			if end-f.Offset > groupMost && (!begins[f.Offset] || !begins[end] && end < size) {
+				t.Fatalf("a long file from %d to %d shares a chunk", f.Offset, end)
+			}
+		}
+	}
+}
+
+func TestVeryManyFilesMakeLargerGroups(t *testing.T) {
+	const blocks = 40 << 18
+	files := make(filemap.Map, 0, blocks)
+	for n := int64(0); n < blocks; n += 9 {
+		files = append(files, filemap.Extent{Offset: n * 4096, Size: 9 * 4096})
+	}
+	end := (files[len(files)-1].Offset + 9*4096)
+	if n := len(cut(files, end)); n > chunkindex.ChunksMost || n < chunkindex.ChunksMost/8 {
+		t.Errorf("%d chunks", n)
+	}
+}
