@@ -39,17 +39,8 @@ func canStoreXattr(name string) bool {
 	return false
 }
 
-// toLibrary is what go-erofs calls an attribute. It takes the ACLs for prefixes
-// that end in a dot; by their own name it would store them where Linux does not
-// look.
-func toLibrary(name string) string {
-	if name == aclAccess || name == aclDefault {
-		return name + "."
-	}
-	return name
-}
-
-// fromLibrary undoes toLibrary.
+// fromLibrary is the attribute that go-erofs calls name. It takes the ACLs for
+// prefixes that end in a dot.
 func fromLibrary(name string) string {
 	if name == aclAccess+"." || name == aclDefault+"." {
 		return name[:len(name)-1]

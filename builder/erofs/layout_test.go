@@ -52,8 +52,8 @@ func TestEmptyTreeIsAnImage(t *testing.T) {
 	empty := tree.New()
 	name, image := writeImage(t, empty)
 	checkReadBack(t, name, empty)
-	if image.Blocks != 3 || image.Inodes != 1 {
-		t.Errorf("image %+v: want 3 blocks, 1 inode", image)
+	if image.Blocks != 2 || image.Inodes != 1 {
+		t.Errorf("image %+v: want 2 blocks, 1 inode", image)
 	}
 }
 

@@ -214,8 +214,8 @@ func loop(t *testing.T, image []byte) []byte {
 func contentBeyond(t *testing.T, image []byte) []byte {
 	meta := (int(binary.LittleEndian.Uint32(image[sbMetaBlock:])) + 1) * BlockSize
 	for at := meta; at+slotSize <= len(image); at += slotSize {
-		if binary.LittleEndian.Uint32(image[at+inodeSize:]) == 9000 {
-			binary.LittleEndian.PutUint32(image[at+inodeDataBlock:], uint32(len(image)/BlockSize-2))
+		if binary.LittleEndian.Uint32(image[at+8:]) == 9000 { // i_size
+			binary.LittleEndian.PutUint32(image[at+16:], uint32(len(image)/BlockSize-2))
 			return image
 		}
 	}
