@@ -34,8 +34,8 @@ type login struct {
 // RoundTrip implements http.RoundTripper.
 func (l *login) RoundTrip(request *http.Request) (*http.Response, error) {
 	at := request.URL
-	if at.Scheme != "https" && !OnThisMachine(at.Hostname()) {
-		return nil, fmt.Errorf("%s://%s: want https, except for registries on this machine", at.Scheme, at.Host)
+	if err := checkScheme(at); err != nil {
+		return nil, err
 	}
 	if at.Host != l.ref.webHost() || at.Scheme != l.ref.webScheme() {
 		return l.next.RoundTrip(request)
@@ -53,6 +53,13 @@ func (l *login) RoundTrip(request *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	return l.send(request, given)
+}
+
+func checkScheme(u *url.URL) error {
+	if u.Scheme == "https" || u.Scheme == "http" && OnThisMachine(u.Hostname()) {
+		return nil
+	}
+	return fmt.Errorf("%s://%s: want https, except for registries on this machine", u.Scheme, u.Host)
 }
 
 func (l *login) send(request *http.Request, authorization string) (*http.Response, error) {
@@ -103,7 +110,7 @@ func (l *login) token(ctx context.Context, c challenge, known *credential) (stri
 	if err != nil || realm.Host == "" || realm.User != nil {
 		return "", fmt.Errorf("%s names %.200q to ask for a token: want a URL", l.ref.Host, c.params["realm"])
 	}
-	if err := mayLead(l.ref.url("", ""), realm); err != nil {
+	if err := errors.Join(checkScheme(realm), mayLead(l.ref.url("", ""), realm)); err != nil {
 		return "", fmt.Errorf("asking for a token: %w", err)
 	}
 	query := realm.Query()

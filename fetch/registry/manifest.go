@@ -110,6 +110,9 @@ func (m Manifest) files() (map[string]Descriptor, error) {
 	if m.SchemaVersion != 2 {
 		return nil, fmt.Errorf("schemaVersion %d: want 2", m.SchemaVersion)
 	}
+	if len(m.Layers) == 0 {
+		return nil, errors.New("no layers")
+	}
 	files := make(map[string]Descriptor, len(m.Layers))
 	for i, layer := range m.Layers {
 		name := layer.Annotations.Title
