@@ -149,10 +149,10 @@ func (x *Index) parseSizes(data []byte, blocks int64) ([]byte, error) {
 // than 1/128 and its headers to what it cannot compress.
 func EncodedMost(size int64) int64 { return size + size/128 + 1024 }
 
-// uvarint reads a number in its shortest form.
+// uvarint reads a number in its shortest form; 2^63 and above come out negative.
 func uvarint(data []byte) (int64, []byte, error) {
 	v, n := binary.Uvarint(data)
-	if n <= 0 || n > 1 && data[n-1] == 0 || v > 1<<62 {
+	if n <= 0 || n > 1 && data[n-1] == 0 {
 		return 0, nil, errors.New("not a number")
 	}
 	return int64(v), data[n:], nil
