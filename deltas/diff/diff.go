@@ -31,6 +31,20 @@ func Make(pairs []Pair) (patch.Method, []byte, error) {
 	case len(reference) > patch.ReferenceMost:
 		return 0, nil, fmt.Errorf("difference with a reference of %d bytes: at most %d", len(reference), patch.ReferenceMost)
 	}
+	method, payload, err := unpacked(pairs)
+	const cheap = 256 << 10 // to try both, which pays where a file has only moved
+	if err != nil || method != 0 && len(out) > cheap {
+		return method, payload, err
+	}
+	other, as, err := plain(pairs, reference, out)
+	if err != nil || method != 0 && len(payload) < len(as) {
+		return method, payload, err
+	}
+	return other, as, nil
+}
+
+// plain is Make for pairs of any size, whose Olds and News are these together.
+func plain(pairs []Pair, reference, out []byte) (patch.Method, []byte, error) {
 	compressed, err := compress(reference, out)
 	if err != nil {
 		return 0, nil, err

@@ -25,6 +25,11 @@ type Method uint8
 const (
 	Zstd      Method = 1
 	Corrected Method = 2
+
+	// Unpacked is a table of package packed, the number of another method in a
+	// byte, and a payload of that method: it makes the output as it is without
+	// compressed streams, out of the reference without those.
+	Unpacked Method = 3
 )
 
 // DictionaryID is what the frames of method Zstd call the reference.
@@ -39,6 +44,8 @@ const WindowMost = 16 << 20
 type Applier struct {
 	zstd  zstdApplier
 	coder *coding.Coder
+
+	unpackedReference, unpackedOut []byte
 }
 
 // NewApplier makes one without buffers yet.
@@ -56,6 +63,13 @@ func (a *Applier) Apply(out []byte, m Method, reference, payload []byte) error {
 	case len(reference) > ReferenceMost:
 		return fmt.Errorf("patch with a reference of %d bytes: at most %d", len(reference), ReferenceMost)
 	}
+	if m == Unpacked {
+		return a.unpacked(out, reference, payload)
+	}
+	return a.plain(out, m, reference, payload)
+}
+
+func (a *Applier) plain(out []byte, m Method, reference, payload []byte) error {
 	switch m {
 	case Zstd:
 		return a.zstd.apply(out, reference, payload)

@@ -1,0 +1,77 @@
+package diff
+
+import (
+	"github.com/proa-os/proa/deltas/packed"
+	"github.com/proa-os/proa/deltas/patch"
+)
+
+// unpacked is Make for pairs with compressed streams in their News. The method is 0
+// when there are none, or none that can be made again within the bounds.
+func unpacked(pairs []Pair) (patch.Method, []byte, error) {
+	old := side{more: patch.UnpackedReferenceMost}
+	new := side{more: patch.UnpackedOutputMost}
+	for _, p := range pairs {
+		old.more -= len(p.Old)
+		new.more -= len(p.New)
+	}
+	var in []Pair
+	for _, p := range pairs {
+		var q Pair
+		if data, ok := new.take(p.New, false); ok {
+			q.New = data
+			q.Old, _ = old.take(p.Old, true)
+		} else {
+			q = Pair{Old: old.leave(p.Old), New: data}
+		}
+		in = append(in, q)
+	}
+	if len(new.streams) == 0 {
+		return 0, nil, nil
+	}
+	table := packed.Table{Reference: old.streams, Output: new.streams, Unpacked: len(new.all)}
+	method, payload, err := plain(in, old.all, new.all)
+	if err != nil {
+		return 0, nil, err
+	}
+	return patch.Unpacked, append(append(table.Append(nil), byte(method)), payload...), nil
+}
+
+// side is all Olds or all News, as they are without compressed streams.
+type side struct {
+	more    int // bytes that unpacking may still add
+	streams []packed.Stream
+	skip    int // from the last stream to the end
+	all     []byte
+}
+
+// take adds data and gives what it is unpacked. It is false when nothing can be
+// unpacked.
+func (s *side) take(data []byte, old bool) ([]byte, bool) {
+	streams := packed.Find(data, old, s.more+len(data))
+	if len(streams) == 0 {
+		return s.leave(data), false
+	}
+	out, err := packed.Unpack(nil, data, streams, s.more+len(data))
+	if err != nil {
+		return s.leave(data), false
+	}
+	tail := len(out)
+	for i, x := range streams {
+		tail -= x.Skip + x.Unpacked
+		if i == 0 {
+			x.Skip += s.skip
+		}
+		s.streams = append(s.streams, x)
+	}
+	s.skip = tail
+	s.more -= len(out) - len(data)
+	s.all = append(s.all, out...)
+	return out, true
+}
+
+// leave adds data as it is.
+func (s *side) leave(data []byte) []byte {
+	s.skip += len(data)
+	s.all = append(s.all, data...)
+	return data
+}

@@ -1,0 +1,122 @@
+// Package packed takes compressed streams out of bytes and puts them back, bit for
+// bit: a change of a word changes all of a compressed file, but only a word of what
+// it decompresses to. It knows the compressors whose streams it can make again;
+// streams of others stay as they are.
+package packed
+
+import (
+	"bytes"
+	"compress/flate"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+
+	"github.com/proa-os/proa/deltas/gnugzip"
+)
+
+// Kind is what made a stream.
+type Kind uint8
+
+// Gzip4 to Gzip9 are what GNU gzip writes at these levels behind its header: the
+// deflate stream and the two sums (RFC 1952, section 2.3.1).
+const (
+	Gzip4 Kind = gnugzip.LevelLeast
+	Gzip9 Kind = gnugzip.LevelMost
+)
+
+const gzipTrailer = 8
+
+// Stream is a place of a compressed stream.
+type Stream struct {
+	Skip     int // bytes from the end of the last stream to this one
+	Unpacked int // bytes that it decompresses to
+	Kind     Kind
+}
+
+// Unpack appends data to dst with what the streams decompress to in their stead. Their
+// Unpacked may be 0, and is not looked at. No more than most bytes are appended.
+func Unpack(dst, data []byte, streams []Stream, most int) ([]byte, error) {
+	end := len(dst) + most
+	for i, s := range streams {
+		if s.Skip < 0 || s.Skip > len(data) || s.Skip > end-len(dst) {
+			return dst, fmt.Errorf("stream %d: not within the data", i)
+		}
+		dst, data = append(dst, data[:s.Skip]...), data[s.Skip:]
+		unpacked, size, err := s.Kind.unpack(dst, data, end-len(dst))
+		if err != nil {
+			return dst, fmt.Errorf("stream %d: %w", i, err)
+		}
+		dst, data = unpacked, data[size:]
+	}
+	if len(data) > end-len(dst) {
+		return dst, fmt.Errorf("more than %d bytes", most)
+	}
+	return append(dst, data...), nil
+}
+
+// Pack fills out with data in which the streams are compressed again. It is an
+// error when that is not exactly as long as out.
+func Pack(out, data []byte, streams []Stream) error {
+	to := out[:0:len(out)]
+	for i, s := range streams {
+		if s.Skip < 0 || s.Unpacked < 0 || s.Skip > len(data) || s.Unpacked > len(data)-s.Skip || s.Skip > cap(to)-len(to) {
+			return fmt.Errorf("stream %d: not within the data", i)
+		}
+		to, data = append(to, data[:s.Skip]...), data[s.Skip:]
+		stream, err := s.Kind.pack(data[:s.Unpacked])
+		if err != nil {
+			return fmt.Errorf("stream %d: %w", i, err)
+		}
+		if len(stream) > cap(to)-len(to) {
+			return fmt.Errorf("stream %d: more than there is room for", i)
+		}
+		to, data = append(to, stream...), data[s.Unpacked:]
+	}
+	if len(to)+len(data) != len(out) {
+		return fmt.Errorf("%d bytes: want %d", len(to)+len(data), len(out))
+	}
+	copy(out[len(to):], data)
+	return nil
+}
+
+// unpack appends what the stream at the start of data decompresses to, and says how
+// many bytes the stream has.
+func (k Kind) unpack(dst, data []byte, most int) ([]byte, int, error) {
+	if k < Gzip4 || k > Gzip9 {
+		return dst, 0, fmt.Errorf("kind %d: unknown", k)
+	}
+	in := bytes.NewReader(data) // flate reads not a byte too much of it
+	to := bytes.NewBuffer(dst)
+	n, err := io.Copy(to, io.LimitReader(flate.NewReader(in), int64(most)+1))
+	size := len(data) - in.Len() + gzipTrailer
+	switch {
+	case err != nil:
+		return dst, 0, err
+	case n > int64(most):
+		return dst, 0, fmt.Errorf("more than %d bytes", most)
+	case size > len(data):
+		return dst, 0, io.ErrUnexpectedEOF
+	case !bytes.Equal(data[size-gzipTrailer:size], sums(to.Bytes()[len(dst):])):
+		return dst, 0, errors.New("not what its sums say")
+	}
+	return to.Bytes(), size, nil
+}
+
+func (k Kind) pack(data []byte) ([]byte, error) {
+	if k < Gzip4 || k > Gzip9 {
+		return nil, fmt.Errorf("kind %d: unknown", k)
+	}
+	stream, err := gnugzip.Deflate(nil, data, int(k))
+	if err != nil {
+		return nil, err
+	}
+	return append(stream, sums(data)...), nil
+}
+
+// sums is what ends a member of gzip.
+func sums(data []byte) []byte {
+	b := binary.LittleEndian.AppendUint32(nil, crc32.ChecksumIEEE(data))
+	return binary.LittleEndian.AppendUint32(b, uint32(len(data)))
+}
