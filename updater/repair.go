@@ -136,12 +136,17 @@ func (r *repair) repairSlot(ctx context.Context) (err error) {
 		return err
 	}
 	defer r.slot.Close()
-	fetched, err := r.fetchIndex(ctx, &r.offer)
-	r.found.Downloaded += fetched
+	if r.quarters, err = r.newQuartermaster(r.offer, r.slot); err != nil {
+		return err
+	}
+	work := slots.Repairing{Image: slots.Image{Root: r.offer.Root}, Source: r.quarters.repository(r.offer.Transport.Root).Range}
+	err = r.metered(func() error {
+		work.Image.Chunks, err = r.quarters.chunks(ctx)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	work := slots.Repairing{Image: r.offer.image(), Source: r.source}
 	var damage *slots.Damage
 	err = r.report("inspect slot", r.offer.Root.Size(), func(step progress.Step) (err error) {
 		work.Step = step

@@ -9,11 +9,9 @@ import (
 	"time"
 
 	"github.com/proa-os/proa/manifests"
-	"github.com/proa-os/proa/manifests/chunkindex"
 	"github.com/proa-os/proa/partitions/verity"
 	"github.com/proa-os/proa/regular"
 	"github.com/proa-os/proa/signing"
-	"github.com/proa-os/proa/updater/slots"
 )
 
 // offer is what the channel names, out of verified metadata only.
@@ -22,11 +20,7 @@ type offer struct {
 	Release   manifests.Release
 	Transport manifests.Transport
 	Root      verity.Root
-	Chunks    []chunkindex.Chunk // of the root image; nil until fetchIndex
 }
-
-// image is how the root image travels, once fetchIndex has been called.
-func (o offer) image() slots.Image { return slots.Image{Root: o.Root, Chunks: o.Chunks} }
 
 // download is about the bytes to fetch for all of it: the root image has a
 // seek table that no host fetches.

@@ -32,8 +32,11 @@ type Updated struct {
 	Version    manifests.Version `json:"version"`
 	Release    manifests.Digest  `json:"release"`
 	Slot       string            `json:"slot,omitempty"` // that the next boot tries
-	Downloaded int64             `json:"downloaded"`     // bytes
+	Path       string            `json:"path,omitempty"` // how the root image came about: PathDelta or PathIndex
+	Downloaded int64             `json:"downloaded"`     // bytes from the network, without metadata
 	Reused     int64             `json:"reused"`         // bytes of the root image that were in the slot already
+	Copied     int64             `json:"copied"`         // bytes of it that came from the slot that runs
+	Patched    int64             `json:"patched"`        // bytes of it that were made by patches
 	Kept                         // what it means for /etc and /var
 	Last       *journal.Result   `json:"last,omitempty"` // how the newest trial ended
 	Notes      []string          `json:"notes,omitempty"`
@@ -54,7 +57,10 @@ type installation struct {
 	slot   *slots.Slot // the target, from openTarget on
 	stage  bool        // stop before arming
 	again  bool        // the journal was about this image in this slot before
-	done   Updated
+
+	quarters *quartermaster // of an update, from findSupply on
+	supply   *supply        // the one in use
+	done     Updated
 }
 
 // Update installs what the channel names into the slot that does not run, and
@@ -160,12 +166,11 @@ func (i *installation) install(ctx context.Context) error {
 	}
 	var steps []step
 	if !whole {
-		// Nothing is given up for a release whose index is of no use.
-		fetched, err := i.fetchIndex(ctx, &i.offer)
-		i.done.Downloaded += fetched
-		if err != nil {
+		// Nothing is given up for a release whose parts cannot be found.
+		if err := i.findSupply(ctx); err != nil {
 			return err
 		}
+		defer func() { i.done.Notes = append(i.done.Notes, i.quarters.sources.Notes()...) }()
 		if err := i.askHooks(ctx, i.target.Version); err != nil {
 			return err
 		}
@@ -185,6 +190,20 @@ func (i *installation) install(ctx context.Context) error {
 		i.announce(ctx, hooks.UpdateAfter)
 	}
 	return err
+}
+
+// findSupply finds out where the root image is to come from.
+func (i *installation) findSupply(ctx context.Context) (err error) {
+	if i.quarters, err = i.newQuartermaster(i.offer, i.slot); err != nil {
+		return err
+	}
+	return i.metered(func() error {
+		i.supply, err = i.quarters.find(ctx)
+		if err == nil {
+			i.done.Notes = append(i.done.Notes, i.supply.notes...)
+		}
+		return err
+	})
 }
 
 // openTarget makes sure once more that the slot to write is neither the

@@ -63,6 +63,7 @@ type Config struct {
 type Updater struct {
 	Config
 	fetch *fetch.Client
+	limit *fetch.Limiter // of all that comes from the network
 }
 
 // New checks the configuration; it touches nothing.
@@ -86,18 +87,19 @@ func New(config Config) (*Updater, error) {
 		config.Hooks = hooks.None()
 	}
 	settings := config.Settings
+	limit := fetch.NewLimiter(int64(settings.RateLimit))
 	client, err := fetch.New(fetch.Config{
 		Base:        settings.Repository,
 		UserAgent:   "proa-agent/" + config.Version,
 		Patience:    config.Patience,
 		Connections: settings.Connections,
 		Proxy:       settings.Proxy,
-		Limit:       fetch.NewLimiter(int64(settings.RateLimit)),
+		Limit:       limit,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &Updater{Config: config, fetch: client}, nil
+	return &Updater{Config: config, fetch: client, limit: limit}, nil
 }
 
 func wait(ctx context.Context, d time.Duration) error {

@@ -21,40 +21,41 @@ const (
 // span is a run of chunks.
 type span struct{ first, end int }
 
-// spanFrom is the end of the span that begins with chunk first.
-func (w *filler) spanFrom(first, complete int) (end int) {
-	for size := int64(0); first < complete && size < readBackPiece; first++ {
-		size += w.Image.Chunks[first].Size
-	}
-	return first
-}
-
 // syncBehind syncs each time that syncEvery bytes have been written and at the
 // end, also at that of a download that failed, so that it can go on from there.
-func (w *filler) syncBehind(written <-chan int64, synced chan<- span) error {
-	pending, handed := int64(0), 0
+func (w *filler) syncBehind(ctx context.Context, synced chan<- span) error {
+	handed := 0
 	next := func() error {
 		complete, err := w.sync()
 		if err != nil {
 			return err
 		}
 		for handed < complete {
-			end := w.spanFrom(handed, complete)
-			synced <- span{handed, end} // has room for all spans there are
-			handed = end
+			s := w.spanOf(handed, complete)
+			select {
+			case synced <- s:
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+			handed = s.end
 		}
 		return nil
 	}
-	for size := range written {
-		if pending += size; pending < syncEvery {
-			continue
-		}
-		pending = 0
+	for range w.kick {
 		if err := next(); err != nil {
 			return err
 		}
 	}
 	return next()
+}
+
+// spanOf is about a piece of chunks, from first on.
+func (w *filler) spanOf(first, most int) span {
+	end, size := first, int64(0)
+	for ; end < most && size < readBackPiece; end++ {
+		size += w.Image.Chunks[end].Size
+	}
+	return span{first, end}
 }
 
 // sync makes durable what is in place by now, and tells how many chunks that
@@ -69,7 +70,7 @@ func (w *filler) sync() (complete int, err error) {
 	}
 	offset := w.Image.Root.Size()
 	if complete < len(w.have) {
-		offset, _ = w.Image.Place(complete)
+		offset = w.Image.Chunks[complete].Offset
 	}
 	return complete, w.Synced(offset)
 }
@@ -84,7 +85,7 @@ func (w *filler) readBack(ctx context.Context, synced <-chan span) error {
 			return err
 		}
 		from, _ := w.Image.Place(s.first)
-		if err := w.leaves.put(from/verity.BlockSize*verity.HashSize, leaves); err != nil {
+		if err := w.leaves.put(int64(hashesOf(from)), leaves); err != nil {
 			return err
 		}
 	}
@@ -112,7 +113,7 @@ func (w *filler) readSpan(ctx context.Context, s span, buffer, leaves []byte) ([
 	rest := leaves
 	for i := s.first; i < s.end; i++ {
 		offset, size := w.Image.Place(i)
-		hashes := size / verity.BlockSize * verity.HashSize
+		hashes := hashesOf(size)
 		if !w.Image.matches(i, rest[:hashes]) {
 			return nil, fmt.Errorf("the medium did not keep chunk %d, %d bytes at %d, as it was written", i, size, offset)
 		}

@@ -18,17 +18,18 @@ type decoder struct {
 }
 
 func newDecoder(image Image) (*decoder, error) {
+	largest, _ := image.largest()
 	reader, err := zstd.NewReader(nil,
 		zstd.WithDecoderConcurrency(1),
 		zstd.WithDecoderLowmem(true),
 		zstd.WithDecodeAllCapLimit(true),
 		zstd.WithDecoderMaxWindow(manifests.ChunkSizeMost),
-		zstd.WithDecoderMaxMemory(uint64(image.largest())),
+		zstd.WithDecoderMaxMemory(uint64(max(largest, 1))),
 	)
 	if err != nil {
 		return nil, err
 	}
-	return &decoder{image: image, zstd: reader, buffer: make([]byte, 0, image.largest())}, nil
+	return &decoder{image: image, zstd: reader, buffer: make([]byte, 0, largest)}, nil
 }
 
 func (d *decoder) Close() { d.zstd.Close() }

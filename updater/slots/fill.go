@@ -2,59 +2,48 @@ package slots
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/proa-os/proa/manifests/chunkindex"
-	"github.com/proa-os/proa/partitions/verity"
+	"github.com/proa-os/proa/deltas"
 	"github.com/proa-os/proa/progress"
 )
 
-// ErrContent is wrapped by the error of content that is not what the release
-// says.
-var ErrContent = errors.New("content differs from what the release says")
-
-// buffersMost bounds the memory of the pipeline in bytes, as long as one chunk
-// and its encoded form fit into it.
-const buffersMost = 16 << 20
-
-// Image is the root image to write.
-type Image struct {
-	Root   verity.Root
-	Chunks []chunkindex.Chunk // tile the image, in order
-}
-
-// Place is where chunk n is in the image, in bytes.
-func (i Image) Place(n int) (offset, size int64) { return i.Chunks[n].Offset, i.Chunks[n].Size }
-
-// matches reports whether hashes are those of chunk n's blocks.
-func (i Image) matches(n int, hashes []byte) bool {
-	return chunkindex.DigestOf(hashes) == i.Chunks[n].Digest
-}
-
-// largest is the bytes of the longest chunk.
-func (i Image) largest() int64 {
-	most := int64(0)
-	for _, c := range i.Chunks {
-		most = max(most, c.Size)
-	}
-	return most
-}
-
-// Source gives the bytes from..to (to excluded) of the file of zstd frames.
-type Source func(ctx context.Context, from, to int64) io.ReadCloser
+// Bounds of the memory of the pipeline, in bytes: of the lanes that fetch, and of
+// what patches need, as long as one of them fits.
+const (
+	lanesMemory   = 12 << 20
+	patchesMemory = 16 << 20
+)
 
 // Filling is what Fill works with.
 type Filling struct {
-	Image  Image
-	Source Source
-	// Resume makes Fill hash what the slot holds and fetch only what differs.
-	Resume bool
+	Image Image
+
+	// Resume makes Fill hash all that the slot holds, and Present what it may hold:
+	// one for each chunk, or nil. What is the image's stays.
+	Resume  bool
+	Present []bool
+	// Active is the root partition of the slot that runs, or nil, and Old where it
+	// has the chunks, in bytes: -1 for those that it has not.
+	Active io.ReaderAt
+	Old    []int64
+	// Origins have the file that the chunks' Frame and Encoded are of, the nearest
+	// first. What none of them gives ends Fill with the error of the last, which is asked
+	// whether it is usable or not. Required.
+	Origins []Origin
+	// Lanes is how many requests are under way at once; 0 means 2.
+	Lanes int
+	// Patches say how chunks are made of what is fetched and of blocks of Active; what
+	// is fetched for the others is a zstd frame. One for each chunk, or nil.
+	Patches []*deltas.Segment
+	// Partial makes Fill leave out the chunks that it cannot make.
+	Partial bool
+
 	// Synced, if not nil, is called when the image is on the medium from 0 to
 	// offset; from one goroutine at a time.
 	Synced func(offset int64) error
@@ -62,180 +51,148 @@ type Filling struct {
 	Step progress.Step
 }
 
-// Filled is what Fill did.
+// Filled is what Fill did, in bytes of the image but for Fetched.
 type Filled struct {
-	Fetched int64 // encoded bytes
-	Reused  int64 // decoded bytes that were in the slot already
+	Fetched int64 // bytes that came from the origins
+	Reused  int64 // that were in the slot already
+	Copied  int64 // from the active slot
+	Patched int64 // made by patches
+	Decoded int64 // out of zstd frames
+	// Missing is what was left out, and Why the reason of the first of it. Fill has
+	// written no leaf hashes for what is behind it.
+	Missing int64
+	Why     error
+	// Damaged is what the active slot turned out not to hold, in bytes.
+	Damaged int64
 }
 
 // Fill writes the image into the slot, and the leaf level of its hash tree. Each
 // chunk is verified in the buffer that is written, synced, read back from the
 // medium and verified again; the leaf hashes are those of what was read back.
-// When Fill returns nil the image is on the medium. The leaf level is not synced
-// yet, and nothing is above it: see CompleteTree. An image that is not as its
-// chunk list says is an error that wraps ErrContent.
+// When Fill returns nil, and nothing is missing, the image is on the medium. The
+// leaf level is not synced yet, and nothing is above it: see CompleteTree. An image
+// that is not as its chunk list says is an error that wraps ErrContent.
 func (s *Slot) Fill(ctx context.Context, f Filling) (Filled, error) {
-	w := &filler{Filling: f, slot: s, largest: f.Image.largest(), have: make([]bool, len(f.Image.Chunks))}
+	w := &filler{Filling: f, slot: s, have: make([]bool, len(f.Image.Chunks)), kick: make(chan struct{}, 1)}
+	w.size, w.encoded = f.Image.largest()
 	w.leaves = newLeafWriter(s.Tree, f.Image.Root)
-	if f.Resume {
-		if err := w.scan(ctx); err != nil {
-			return Filled{}, fmt.Errorf("reading what the slot holds: %w", err)
-		}
-	}
-	if err := w.fetchAll(ctx); err != nil {
+	if err := w.scan(ctx); err != nil {
 		return Filled{}, err
 	}
-	return Filled{Fetched: w.fetched, Reused: w.reused}, nil
+	err := w.run(ctx)
+	return w.done, err
 }
 
 type filler struct {
 	Filling
-	slot    *Slot
-	largest int64 // bytes of the longest chunk
-	leaves  *leafWriter
-	fetched int64
-	reused  int64
+	slot          *Slot
+	size, encoded int64 // of the largest chunk
+	leaves        *leafWriter
 
-	mu   sync.Mutex
-	have []bool // chunks that are in place
+	mu       sync.Mutex
+	have     []bool // chunks that are in place
+	prefix   int    // of them, from the first on
+	done     Filled
+	failed   []int // chunks that the active slot did not give
+	patchers chan *patcher
+
+	written atomic.Int64  // bytes since the last sync was called for
+	kick    chan struct{} // calls for a sync
 }
 
-// workers is how many chunks are worked on at once, and buffers how many
-// encoded ones wait.
-func (w *filler) workers() (workers, buffers int) {
-	workers = min(2, runtime.GOMAXPROCS(0))
-	if int64(workers)*2*w.largest > buffersMost {
-		return 1, 1
+// workers is how many goroutines copy, and how many read back.
+func workers() int { return min(2, runtime.GOMAXPROCS(0)) }
+
+// run is the pipeline: what copies and what fetches, one that syncs behind them,
+// and readers that read back what was synced.
+func (w *filler) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		defer close(w.kick)
+		return w.makeAll(ctx)
+	})
+	synced := make(chan span, workers())
+	group.Go(func() error {
+		defer close(synced)
+		return w.syncBehind(ctx, synced)
+	})
+	for range workers() {
+		group.Go(func() error { return w.readBack(ctx, synced) })
 	}
-	left := buffersMost - int64(workers)*w.largest
-	return workers, int(min(16, max(int64(workers), left/w.largest)))
+	return group.Wait()
+}
+
+// makeAll makes all chunks that are not in place. Those to be copied and those to
+// be fetched are worked on side by side, each in the order of the image.
+func (w *filler) makeAll(ctx context.Context) error {
+	w.patchers = w.newPatchers()
+	var copies, rest []int
+	for n := range w.have {
+		switch {
+		case w.have[n]:
+		case w.Active != nil && w.Old != nil && w.Old[n] >= 0:
+			copies = append(copies, n)
+		default:
+			rest = append(rest, n)
+		}
+	}
+	group, both := errgroup.WithContext(ctx)
+	group.Go(func() error { return w.copyAll(both, copies) })
+	group.Go(func() error { return w.fetchAll(both, rest) })
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	return w.fetchAll(ctx, w.failed)
+}
+
+// put writes chunks that follow each other; all of them have been verified.
+func (w *filler) put(data []byte, first, end int, counter *int64) error {
+	offset := w.Image.Chunks[first].Offset
+	if err := w.slot.write(data, offset); err != nil {
+		return err
+	}
+	w.mark(first, end, counter)
+	if w.written.Add(int64(len(data))) >= syncEvery {
+		select {
+		case w.kick <- struct{}{}:
+			w.written.Store(0)
+		default: // one was called for just now
+		}
+	}
+	return nil
+}
+
+// mark notes that chunks are in place.
+func (w *filler) mark(first, end int, counter *int64) {
+	w.mu.Lock()
+	size := int64(0)
+	for n := first; n < end; n++ {
+		w.have[n] = true
+		size += w.Image.Chunks[n].Size
+	}
+	*counter += size
+	w.mu.Unlock()
+	w.Step.Add(size)
+}
+
+// leave leaves chunks out.
+func (w *filler) leave(chunks []int, why error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, n := range chunks {
+		w.done.Missing += w.Image.Chunks[n].Size
+	}
+	if w.done.Why == nil {
+		w.done.Why = why
+	}
 }
 
 // complete is the number of chunks that are in place from the first on.
 func (w *filler) complete() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for i, have := range w.have {
-		if !have {
-			return i
-		}
+	for w.prefix < len(w.have) && w.have[w.prefix] {
+		w.prefix++
 	}
-	return len(w.have)
-}
-
-type encoded struct {
-	chunk int
-	data  []byte
-}
-
-// fetchAll is the pipeline: one reader, workers that decode, check and write,
-// one that syncs behind them, and readers that read back what was synced.
-func (w *filler) fetchAll(ctx context.Context) error {
-	workers, buffers := w.workers()
-	group, ctx := errgroup.WithContext(ctx)
-	jobs, free := make(chan encoded, buffers), make(chan []byte, buffers+workers)
-	for range buffers + workers {
-		free <- nil
-	}
-	group.Go(func() error {
-		defer close(jobs)
-		return w.read(ctx, jobs, free)
-	})
-	// Roomy enough that nobody waits for a sync.
-	written := make(chan int64, len(w.have))
-	var writing sync.WaitGroup
-	for range workers {
-		writing.Add(1)
-		group.Go(func() error {
-			defer writing.Done()
-			return w.work(jobs, free, written)
-		})
-	}
-	group.Go(func() error {
-		writing.Wait()
-		close(written)
-		return nil
-	})
-	spans := int(w.Image.Root.Size()/readBackPiece+w.Image.Root.Size()/syncEvery) + 2 // one ends at each sync
-	synced := make(chan span, spans)
-	group.Go(func() error {
-		defer close(synced)
-		return w.syncBehind(written, synced)
-	})
-	for range workers {
-		group.Go(func() error { return w.readBack(ctx, synced) })
-	}
-	return group.Wait()
-}
-
-// read fetches each run of missing chunks as one stream.
-func (w *filler) read(ctx context.Context, jobs chan<- encoded, free <-chan []byte) error {
-	for i := 0; i < len(w.have); {
-		if w.have[i] {
-			i++
-			continue
-		}
-		run := i
-		for run < len(w.have) && !w.have[run] {
-			run++
-		}
-		if err := w.readRun(ctx, i, run, jobs, free); err != nil {
-			return err
-		}
-		i = run
-	}
-	return nil
-}
-
-func (w *filler) readRun(ctx context.Context, first, end int, jobs chan<- encoded, free <-chan []byte) error {
-	last := w.Image.Chunks[end-1]
-	stream := w.Source(ctx, w.Image.Chunks[first].Frame, last.Frame+last.Encoded)
-	defer stream.Close()
-	for i := first; i < end; i++ {
-		var buffer []byte
-		select {
-		case buffer = <-free:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-		size := w.Image.Chunks[i].Encoded
-		if int64(cap(buffer)) < size {
-			// Sizes differ from chunk to chunk; one that fits most is not made anew.
-			buffer = make([]byte, max(size, w.largest/2))
-		}
-		buffer = buffer[:size]
-		if _, err := io.ReadFull(stream, buffer); err != nil {
-			return err
-		}
-		w.fetched += size
-		select {
-		case jobs <- encoded{i, buffer}:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-	return nil
-}
-
-func (w *filler) work(jobs <-chan encoded, free chan<- []byte, written chan<- int64) error {
-	decoder, err := newDecoder(w.Image)
-	if err != nil {
-		return err
-	}
-	defer decoder.Close()
-	for job := range jobs {
-		data, _, err := decoder.decode(job.chunk, job.data)
-		if err != nil {
-			return err
-		}
-		offset, size := w.Image.Place(job.chunk)
-		if _, err := w.slot.Root.WriteAt(data, offset); err != nil {
-			return fmt.Errorf("writing %d bytes at %d: %w", size, offset, err)
-		}
-		w.slot.Root.Push(offset, size)
-		w.mark(job.chunk, nil)
-		free <- job.data // has room for every buffer there is
-		written <- size
-	}
-	return nil
+	return w.prefix
 }

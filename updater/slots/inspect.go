@@ -10,6 +10,9 @@ import (
 	"github.com/proa-os/proa/progress"
 )
 
+// Source gives the bytes from..to (to excluded) of the file of zstd frames.
+type Source func(ctx context.Context, from, to int64) io.ReadCloser
+
 // Repairing is what Inspect and Repair work with.
 type Repairing struct {
 	Image  Image
@@ -90,7 +93,8 @@ func (s *Slot) newInspection(r Repairing) (*inspection, error) {
 	if err := s.Tree.Drop(0, verity.TreeSize(r.Image.Root.Blocks)); err != nil {
 		return nil, err
 	}
-	i := &inspection{Repairing: r, slot: s, data: make([]byte, r.Image.largest())}
+	largest, _ := r.Image.largest()
+	i := &inspection{Repairing: r, slot: s, data: make([]byte, largest)}
 	i.kept = map[int][]byte{}
 	var err error
 	if i.crown, err = verity.NewCrownBuilder(r.Image.Root.Blocks, r.Image.Root.Salt); err != nil {

@@ -29,7 +29,13 @@ func filledSlot(t testing.TB, spec testhost.Spec) (*testhost.Release, *slots.Slo
 	check(t, s.Forget())
 	f := filling(r, r.Frames)
 	fill(t, s, f)
-	return r, s, slots.Repairing{Image: f.Image, Source: f.Source, Step: silent()}
+	return r, s, repairing(f.Image, r.Frames)
+}
+
+func repairing(image slots.Image, frames []byte) slots.Repairing {
+	return slots.Repairing{Image: image, Step: silent(), Source: func(_ context.Context, from, to int64) io.ReadCloser {
+		return io.NopCloser(bytes.NewReader(frames[from:to]))
+	}}
 }
 
 // unsynced waits for no disk.
@@ -204,7 +210,7 @@ func TestNothingIsWrittenThatIsNotTheReleases(t *testing.T) {
 		other := testhost.NewRelease(t, testhost.Spec{Version: "2"})
 		wrong := filling(other, other.Frames)
 		wrong.Image.Root = r.Root
-		if _, err := s.Inspect(context.Background(), slots.Repairing{Image: wrong.Image, Source: wrong.Source, Step: silent()}); !errors.Is(err, slots.ErrContent) {
+		if _, err := s.Inspect(context.Background(), repairing(wrong.Image, other.Frames)); !errors.Is(err, slots.ErrContent) {
 			t.Errorf("error %v: want one of content", err)
 		}
 		unchanged(t)
@@ -262,7 +268,7 @@ func TestTopBlockOfALostTreeIsRepairedLast(t *testing.T) {
 	s, _ := dirtySlot(t, (blocks+1)*verity.BlockSize)
 	f := filling(r, r.Frames)
 	fill(t, s, f)
-	work := slots.Repairing{Image: f.Image, Source: f.Source, Step: silent()}
+	work := repairing(f.Image, r.Frames)
 	leaves := verity.LeafOffset(r.Root.Blocks)
 	_, err := s.Tree.WriteAt(make([]byte, leaves+9), 0)
 	check(t, err)

@@ -2,57 +2,50 @@ package slots
 
 import (
 	"context"
-	"fmt"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/proa-os/proa/partitions/verity"
 )
 
-// scan finds the chunks that the slot holds already.
+// scan finds the chunks that the slot holds already, among those that it may hold.
+// One that cannot be read is not there: it is written.
 func (w *filler) scan(ctx context.Context) error {
-	workers, _ := w.workers()
+	if !w.Resume && w.Present == nil {
+		return nil
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	next := make(chan int)
 	group.Go(func() error {
 		defer close(next)
-		for i := range w.Image.Chunks {
+		for n := range w.Image.Chunks {
+			if !w.Resume && !w.Present[n] {
+				continue
+			}
 			select {
-			case next <- i:
+			case next <- n:
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
 		}
 		return nil
 	})
-	for range workers {
+	for range workers() {
 		group.Go(func() error {
-			buffer, leaves := make([]byte, w.largest), []byte(nil)
-			for i := range next {
-				offset, size := w.Image.Place(i)
+			buffer, leaves := make([]byte, w.size), []byte(nil)
+			for n := range next {
+				offset, size := w.Image.Place(n)
 				data := buffer[:size]
-				if n, err := w.slot.Root.ReadAt(data, offset); n < len(data) {
-					return fmt.Errorf("reading %d bytes at %d: %w", size, offset, err)
+				if got, _ := w.slot.Root.ReadAt(data, offset); got < len(data) {
+					continue
 				}
 				leaves = verity.LeafHashes(leaves[:0], w.Image.Root.Salt, data)
-				if w.Image.matches(i, leaves) {
-					w.mark(i, &w.reused)
+				if w.Image.matches(n, leaves) {
+					w.mark(n, n+1, &w.done.Reused)
 				}
 			}
 			return nil
 		})
 	}
 	return group.Wait()
-}
-
-// mark notes that chunk i is in place.
-func (w *filler) mark(i int, counter *int64) {
-	_, size := w.Image.Place(i)
-	w.mu.Lock()
-	w.have[i] = true
-	if counter != nil {
-		*counter += size
-	}
-	w.mu.Unlock()
-	w.Step.Add(size)
 }

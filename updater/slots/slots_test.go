@@ -15,6 +15,7 @@ import (
 
 	"github.com/klauspost/compress/zstd"
 
+	"github.com/proa-os/proa/fetch"
 	"github.com/proa-os/proa/manifests/chunkindex"
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/partitions/verity"
@@ -50,13 +51,44 @@ func silent() progress.Step { return progress.Silent().Step("", 0) }
 
 func filling(r *testhost.Release, frames []byte) slots.Filling {
 	return slots.Filling{
-		Image: slots.Image{Root: r.Root, Chunks: r.Chunks},
-		Source: func(_ context.Context, from, to int64) io.ReadCloser {
-			return io.NopCloser(bytes.NewReader(frames[from:to]))
-		},
-		Step: silent(),
+		Image:   slots.Image{Root: r.Root, Chunks: r.Chunks},
+		Origins: []slots.Origin{&origin{content: frames}},
+		Step:    silent(),
 	}
 }
+
+// origin has a file, one span at a time.
+type origin struct {
+	content []byte
+	err     error // what comes after each failed look
+	lying   bool
+	served  atomic.Int64
+	failed  atomic.Int64
+}
+
+func (o *origin) Each(ctx context.Context, spans []fetch.Span, _ int, take func(int, io.Reader) error) error {
+	for n, s := range spans {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if o.err != nil {
+			return o.err
+		}
+		piece := bytes.Clone(o.content[s.From:min(s.To, int64(len(o.content)))])
+		if o.lying {
+			piece[len(piece)/2] ^= 1
+		}
+		o.served.Add(int64(len(piece)))
+		if err := take(n, bytes.NewReader(piece)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (o *origin) Usable() bool { return o.failed.Load() < 3 }
+
+func (o *origin) Failed(error) { o.failed.Add(1) }
 
 // fill fills the slot and completes its tree.
 func fill(t testing.TB, s *slots.Slot, f slots.Filling) slots.Filled {
