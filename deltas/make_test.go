@@ -1,0 +1,333 @@
+package deltas
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/manifests/filemap"
+	"github.com/proa-os/proa/partitions/verity"
+)
+
+var salt = bytes.Repeat([]byte{7}, 32)
+
+// files are the contents of an image by path.
+type files map[string][]byte
+
+// image lays out files as a build does: one after the other at blocks, and a
+// listing of them before and behind.
+func (f files) image(t testing.TB) Source {
+	t.Helper()
+	var m filemap.Map
+	image := make([]byte, block)
+	listing := ""
+	for _, path := range slices.Sorted(maps.Keys(f)) {
+		if len(f[path]) > 0 {
+			m = append(m, filemap.Extent{Offset: int64(len(image)), Size: int64(len(f[path])), Path: path})
+		}
+		listing += fmt.Sprintf("%s at %08d, %d bytes\n", path, len(image), len(f[path]))
+		image = append(image, f[path]...)
+		image = append(image, make([]byte, -len(image)&(block-1))...)
+	}
+	copy(image, fmt.Sprintf("an image of %d bytes", len(image)+len(listing)))
+	image = append(image, listing...)
+	image = append(image, make([]byte, -len(image)&(block-1))...)
+	return source(t, image, m, salt)
+}
+
+func source(t testing.TB, image []byte, m filemap.Map, salt []byte) Source {
+	t.Helper()
+	blocks := uint64(len(image) / block)
+	tree, err := verity.NewTree(verity.LeafHashes(nil, salt, image), salt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := tree.Root()
+	return Source{Image: bytes.NewReader(image), Map: m, Root: manifests.Root{Hash: root.Hash[:], Salt: salt, Blocks: blocks}}
+}
+
+func (s Source) bytes(t testing.TB) []byte {
+	t.Helper()
+	b := make([]byte, s.Root.Blocks*block)
+	if err := readFull(s.Image, b, 0); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// made is a delta and its file's content.
+type made struct {
+	*Made
+	file []byte
+}
+
+func makeDelta(t testing.TB, old, new Source, workers int) made {
+	t.Helper()
+	folder := t.TempDir()
+	path := filepath.Join(folder, "delta")
+	m, err := Make(t.Context(), Making{Old: old, New: new, Path: path, Workers: workers})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := os.ReadDir(folder); len(left) != 1 {
+		t.Errorf("the folder has %v", left)
+	}
+	if m.Size != int64(len(file)) || m.Digest != sha256.Sum256(file) || m.HeaderDigest != sha256.Sum256(file[:m.HeaderSize]) {
+		t.Errorf("%+v does not describe the file", m)
+	}
+	if sum := m.Copied + m.Patched; sum != int64(new.Root.Blocks)*block {
+		t.Errorf("copied and patched are %d bytes of %d", sum, new.Root.Blocks*block)
+	}
+	return made{m, file}
+}
+
+// apply makes the new image as a host does, out of what old reads and a file.
+func apply(old, new Source, file []byte, headerSize int64) ([]byte, error) {
+	d, err := ParseHeader(file[:headerSize], old.identity(), new.identity(), int64(len(file)))
+	if err != nil {
+		return nil, err
+	}
+	image := make([]byte, new.Root.Blocks*block)
+	p := NewPatcher(old.Image, new.Root.Salt)
+	for i := range d.Segments {
+		s := &d.Segments[i]
+		out := image[s.Offset:][:s.Size]
+		if s.Copy >= 0 {
+			err = readFull(old.Image, out, s.Copy)
+		} else {
+			_, err = p.Patch(out, s, file[s.Payload.Offset:][:s.Payload.Size])
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return image, nil
+}
+
+func checkDelta(t testing.TB, old, new Source, m made) {
+	t.Helper()
+	got, err := apply(old, new, m.file, m.HeaderSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, new.bytes(t)) {
+		t.Fatal("does not make the new image")
+	}
+}
+
+// random is bytes that do not compress.
+func random(r *rand.Rand, n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(r.Uint32())
+	}
+	return b
+}
+
+// edited is data with some bytes replaced, put in and taken out.
+func edited(r *rand.Rand, data []byte, edits int) []byte {
+	for range edits {
+		at := r.IntN(len(data) + 1)
+		end := min(len(data), at+r.IntN(30))
+		data = slices.Concat(data[:at], random(r, r.IntN(30)), data[end:])
+	}
+	return data
+}
+
+func system(r *rand.Rand, n int) files {
+	f := files{}
+	for i := range n {
+		f[fmt.Sprintf("usr/lib/part%d/file%d", i%7, i)] = random(r, int(r.ExpFloat64()*20_000))
+	}
+	return f
+}
+
+func TestAChangedFileCostsItsChange(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	f := system(r, 100)
+	old := f.image(t)
+	f["usr/lib/part3/file3"] = edited(r, random(r, 300_000), 0)
+	old = f.image(t)
+	f["usr/lib/part3/file3"] = edited(r, f["usr/lib/part3/file3"], 3)
+	new := f.image(t)
+	m := makeDelta(t, old, new, 2)
+	checkDelta(t, old, new, m)
+	if m.Size > 1500 {
+		t.Errorf("%d bytes", m.Size)
+	}
+}
+
+func TestFilesOfAnotherVersionAreFoundUnderTheirNewNames(t *testing.T) {
+	r := rand.New(rand.NewPCG(2, 1))
+	was, is := system(r, 20), files{}
+	maps.Copy(is, was)
+	for i := range 30 {
+		data := random(r, 5000+r.IntN(40_000))
+		was[fmt.Sprintf("usr/lib/modules/6.1.0-55-amd64/kernel/fs/m%d.ko", i)] = data
+		is[fmt.Sprintf("usr/lib/modules/6.1.0-56-amd64/kernel/fs/m%d.ko", i)] = edited(r, data, 2)
+	}
+	was["usr/lib/libexample.so.1.2.3"] = random(r, 100_000)
+	is["usr/lib/libexample.so.1.4"] = edited(r, was["usr/lib/libexample.so.1.2.3"], 2)
+	was["etc/a"] = random(r, 60_000) // found by what is in it
+	is["srv/other"] = edited(r, was["etc/a"], 2)
+	old, new := was.image(t), is.image(t)
+	m := makeDelta(t, old, new, 2)
+	checkDelta(t, old, new, m)
+	if m.Size > 12_000 {
+		t.Errorf("%d bytes", m.Size)
+	}
+}
+
+func TestALongFileIsFoundAgainBehindWhatWasPutIn(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 1))
+	data := random(r, 9<<20)
+	f := files{"long": data, "other": random(r, 5000)}
+	old := f.image(t)
+	f["long"] = slices.Concat(data[:1<<20], random(r, 100), data[1<<20:2<<20], data[4<<20:7<<20], data[2<<20:4<<20], data[7<<20+5:])
+	new := f.image(t)
+	m := makeDelta(t, old, new, 2)
+	checkDelta(t, old, new, m)
+	if m.Size > 40_000 {
+		t.Errorf("%d bytes", m.Size)
+	}
+}
+
+func TestAnyImageIsMadeOutOfAnyOther(t *testing.T) {
+	r := rand.New(rand.NewPCG(4, 1))
+	for round := range 12 {
+		was := system(r, 1+r.IntN(60))
+		is := files{}
+		for path, data := range was {
+			switch r.IntN(8) {
+			case 0:
+			case 1:
+				is[path+".new"] = data
+			case 2, 3:
+				is[path] = edited(r, data, 1+r.IntN(20))
+			default:
+				is[path] = data
+			}
+		}
+		maps.Copy(is, system(r, r.IntN(3)))
+		is["zero"] = make([]byte, r.IntN(200_000))
+		old, new := was.image(t), is.image(t)
+		if round%4 == 1 {
+			old.Map, new.Map = nil, nil
+		}
+		if round%4 == 2 {
+			old = source(t, old.bytes(t), old.Map, []byte("another salt"))
+		}
+		checkDelta(t, old, new, makeDelta(t, old, new, 1+round%3))
+	}
+}
+
+func TestTheNumberOfWorkersDoesNotChangeADelta(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 1))
+	was, is := system(r, 80), files{}
+	for path, data := range was {
+		is[path] = edited(r, data, r.IntN(3))
+	}
+	old, new := was.image(t), is.image(t)
+	one := makeDelta(t, old, new, 1)
+	for _, workers := range []int{2, 4} {
+		if again := makeDelta(t, old, new, workers); !bytes.Equal(again.file, one.file) {
+			t.Errorf("%d workers make another file", workers)
+		}
+	}
+}
+
+func TestDamageOfADeltaIsFoundBeforeAnythingIsWritten(t *testing.T) {
+	r := rand.New(rand.NewPCG(6, 1))
+	was, is := system(r, 30), files{}
+	for path, data := range was {
+		is[path] = edited(r, data, r.IntN(3))
+	}
+	old, new := was.image(t), is.image(t)
+	m := makeDelta(t, old, new, 2)
+	for range 400 {
+		file := bytes.Clone(m.file)
+		at := int(m.HeaderSize) + r.IntN(len(file)-int(m.HeaderSize))
+		file[at] ^= 1 << r.IntN(8)
+		// A payload may have bits that mean nothing; what it makes may not differ.
+		if got, err := apply(old, new, file, m.HeaderSize); err == nil && !bytes.Equal(got, new.bytes(t)) {
+			t.Fatalf("byte %d flipped: another image is made", at)
+		}
+	}
+	if _, err := apply(old, new, m.file[:len(m.file)-1], m.HeaderSize); err == nil {
+		t.Error("a file without its last byte is accepted")
+	}
+}
+
+func TestADamagedOldImageIsFoundInPatches(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 1))
+	f := files{"a": random(r, 100_000)}
+	old := f.image(t)
+	f["a"] = edited(r, f["a"], 40)
+	new := f.image(t)
+	m := makeDelta(t, old, new, 1)
+	damaged := old.bytes(t)
+	damaged[50_000] ^= 1
+	broken := old
+	broken.Image = bytes.NewReader(damaged)
+	if _, err := apply(broken, new, m.file, m.HeaderSize); err == nil || !strings.Contains(err.Error(), "not what its digest says") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestAnImageThatIsNotWhatItsRootSaysMakesNoDelta(t *testing.T) {
+	r := rand.New(rand.NewPCG(8, 1))
+	good := system(r, 3).image(t)
+	changed := good.bytes(t)
+	changed[5000] ^= 1
+	bad := good
+	bad.Image = bytes.NewReader(changed)
+	overlap := good
+	overlap.Map = append(slices.Clone(good.Map), good.Map[0])
+	short := good
+	short.Image = bytes.NewReader(changed[:len(changed)-block])
+	for name, c := range map[string]struct {
+		old, new Source
+		want     string
+	}{
+		"an old image":   {bad, good, "root hash"},
+		"a new image":    {good, bad, "root hash"},
+		"a short image":  {short, good, "EOF"},
+		"a map":          {good, overlap, "not in order"},
+		"a map (of old)": {overlap, good, "not in order"},
+	} {
+		folder := t.TempDir()
+		_, err := Make(t.Context(), Making{Old: c.old, New: c.new, Path: filepath.Join(folder, "delta")})
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v: want it to say %q", name, err, c.want)
+		}
+		if left, _ := os.ReadDir(folder); len(left) != 0 {
+			t.Errorf("%s: %v is left", name, left)
+		}
+	}
+}
+
+func TestACancelledDeltaLeavesNothing(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	r := rand.New(rand.NewPCG(9, 1))
+	folder := t.TempDir()
+	if _, err := Make(ctx, Making{Old: system(r, 3).image(t), New: system(r, 3).image(t), Path: filepath.Join(folder, "delta")}); err == nil {
+		t.Error("is made")
+	}
+	if left, _ := os.ReadDir(folder); len(left) != 0 {
+		t.Errorf("%v is left", left)
+	}
+}
