@@ -16,6 +16,10 @@ type area struct {
 	path  string
 }
 
+// compressed says whether a is a file that decompresses to something else, and can be
+// patched as a whole.
+func (a area) compressed() bool { return path.Ext(a.path) == ".gz" && a.n <= outputMost }
+
 // areasOf tiles an image of the given number of blocks with areas, in order.
 func areasOf(m filemap.Map, blocks int) ([]area, error) {
 	var all []area

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -187,6 +188,35 @@ func TestFilesOfAnotherVersionAreFoundUnderTheirNewNames(t *testing.T) {
 	m := makeDelta(t, old, new, 2)
 	checkDelta(t, old, new, m)
 	if m.Size > 12_000 {
+		t.Errorf("%d bytes", m.Size)
+	}
+}
+
+func TestAWordInACompressedFileCostsAWord(t *testing.T) {
+	r := rand.New(rand.NewPCG(10, 1))
+	compressed := func(data []byte) []byte {
+		path := filepath.Join(t.TempDir(), "data")
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command("gzip", "-9nc", path).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	was, is := system(r, 5), files{}
+	maps.Copy(is, was)
+	for i := range 20 {
+		data := random(r, 20_000)
+		was[fmt.Sprintf("usr/share/man/man1/p%d.1.gz", i)] = compressed(data)
+		copy(data[18_000:], "another word") // all blocks before it stay
+		is[fmt.Sprintf("usr/share/man/man1/p%d.1.gz", i)] = compressed(data)
+	}
+	old, new := was.image(t), is.image(t)
+	m := makeDelta(t, old, new, 2)
+	checkDelta(t, old, new, m)
+	if m.Size > 2500 {
 		t.Errorf("%d bytes", m.Size)
 	}
 }

@@ -22,6 +22,14 @@ type piece struct {
 	old   area // what area comes from; n is 0 when that is not known
 }
 
+// weight is the blocks of p, or about those that it is decompressed.
+func (p piece) weight() int {
+	if p.area.compressed() {
+		return 4 * p.n
+	}
+	return p.n
+}
+
 // references is the most blocks of the old image that it takes for p.
 func (p piece) references() int {
 	if n := p.old.n; n <= referenceMost && n <= 2*p.n+64 {
@@ -59,7 +67,7 @@ func plan(runs []run, areas []area, pairs *pairing, blocks int) []job {
 			}
 		}
 	}
-	for _, r := range kept(runs, blocks) {
+	for _, r := range kept(besideWhole(runs, areas), blocks) {
 		changed(r.at)
 		jobs = append(jobs, job{at: r.at, n: r.n, from: r.from})
 		at += r.n
@@ -72,17 +80,46 @@ func plan(runs []run, areas []area, pairs *pairing, blocks int) []job {
 func add(jobs []job, p piece) []job {
 	if len(jobs) > 0 {
 		j := &jobs[len(jobs)-1]
-		references := 0
+		weight, references := p.weight(), p.references()
 		for _, q := range j.pieces {
+			weight += q.weight()
 			references += q.references()
 		}
-		if len(j.pieces) > 0 && j.n+p.n <= outputMost && references+p.references() <= referenceMost {
+		if len(j.pieces) > 0 && weight <= outputMost && references <= referenceMost {
 			j.n += p.n
 			j.pieces = append(j.pieces, p)
 			return jobs
 		}
 	}
 	return append(jobs, job{at: p.at, n: p.n, pieces: []piece{p}})
+}
+
+// besideWhole is runs without what is part of a file that is to be patched as a whole,
+// because it is compressed: a common start says nothing about the rest.
+func besideWhole(runs []run, areas []area) []run {
+	var all []run
+	for _, r := range runs {
+		for len(areas) > 0 && areas[0].at+areas[0].n <= r.at {
+			areas = areas[1:]
+		}
+		i := 0
+		for r.n > 0 && i < len(areas) && areas[i].at < r.at+r.n {
+			a := areas[i]
+			i++
+			before, end := max(a.at-r.at, 0), min(a.at+a.n-r.at, r.n)
+			if !a.compressed() || end-before == a.n {
+				continue
+			}
+			if before > 0 {
+				all = append(all, run{r.at, r.from, before})
+			}
+			r = run{r.at + end, r.from + end, r.n - end}
+		}
+		if r.n > 0 {
+			all = append(all, r)
+		}
+	}
+	return all
 }
 
 // kept is the runs that become copies: all but the short ones that have changed
