@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"strings"
+
+	"github.com/proa-os/proa/bench/workbench"
 )
 
 const imageRecipe = `product: bench
@@ -16,20 +18,17 @@ sources:
 // forget empties the cache of what was unpacked, and keeps what was brought.
 const forget = `rm -rf "$PROA_CACHE/unpacked"`
 
-// cache is the folder of the builds' cache.
-func (b *bench) cache() string { return b.kept + "/proa" }
-
 // imaging builds from a container image. That it is locked and here, and
 // nothing of it unpacked, is the same for both sides.
 func (b *bench) imaging(ctx context.Context) error {
-	if err := os.MkdirAll(b.path("oci"), 0o755); err != nil {
+	if err := os.MkdirAll(b.Path("oci"), 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(b.path("oci", "recipe.yaml"), []byte(imageRecipe), 0o644); err != nil {
+	if err := os.WriteFile(b.Path("oci", "recipe.yaml"), []byte(imageRecipe), 0o644); err != nil {
 		return err
 	}
 	// umoci compresses as most tools do: gzip, in its usual strength.
-	if _, err := b.command(ctx, `set -e
+	if _, err := b.Command(ctx, `set -e
 cd oci
 umoci init --layout image
 umoci new --image image:bench
@@ -50,16 +49,16 @@ proa lock -q`); err != nil {
 		return err
 	}
 	b.note("container image, compressed", fmt.Sprintf("%.2f MiB", float64(size)/(1<<20)), "", false)
-	b.noteTime("proa build, image to disk.raw", median(us))
-	b.noteTime("gunzip and mkfs.erofs", median(them))
-	b.noteRatio(median(us), median(them), 1.5)
-	b.noteBytes("proa build of an image, peak memory", peak(us), 512<<20)
+	b.noteTime("proa build, image to disk.raw", workbench.Median(us))
+	b.noteTime("gunzip and mkfs.erofs", workbench.Median(them))
+	b.noteRatio(workbench.Median(us), workbench.Median(them), 1.5)
+	b.noteBytes("proa build of an image, peak memory", workbench.Peak(us), 512<<20)
 	return nil
 }
 
 // largest is the size of the largest file in a folder.
 func (b *bench) largest(folder string) (int64, error) {
-	entries, err := os.ReadDir(b.path(strings.Split(folder, "/")...))
+	entries, err := os.ReadDir(b.Path(strings.Split(folder, "/")...))
 	if err != nil {
 		return 0, err
 	}

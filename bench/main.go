@@ -16,6 +16,7 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/proa-os/proa/bench/workbench"
 	"github.com/proa-os/proa/machine/debian"
 )
 
@@ -51,7 +52,7 @@ func run(ctx context.Context, chosen []string) error {
 	}
 	defer os.RemoveAll(folder)
 
-	b := &bench{folder: folder, kept: filepath.Join(cache, "bench-kept"), programs: filepath.Join(filepath.Dir(cache), "bin")}
+	b := &bench{Bench: workbench.Bench{Folder: folder, Kept: filepath.Join(cache, "bench-kept"), Programs: filepath.Join(filepath.Dir(cache), "bin")}}
 	parts := []part{
 		{"root", "making a Debian root of more than 500 MB (kept in .build)", func(ctx context.Context) error { return b.makeRoot(ctx, cache) }},
 		{"build", "building, against mkfs.erofs and veritysetup", b.building},

@@ -1,26 +1,20 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"os/exec"
-	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/proa-os/proa/bench/workbench"
 )
 
 // bench is the workbench and what was measured on it.
 type bench struct {
-	folder   string
-	kept     string // what stays from one run to the next: downloads
-	programs string
-	root     string        // tar archive
-	full     time.Duration // of a build from packages
-	again    time.Duration // of one after a change
-	rows     []row
+	workbench.Bench
+	root  string        // tar archive
+	full  time.Duration // of a build from packages
+	again time.Duration // of one after a change
+	rows  []row
 }
 
 // row is one line of the report.
@@ -31,47 +25,6 @@ type row struct {
 	missed bool
 }
 
-func (b *bench) path(parts ...string) string {
-	return filepath.Join(append([]string{b.folder}, parts...)...)
-}
-
-// sample is one run of one command.
-type sample struct {
-	took time.Duration
-	peak int64 // bytes of memory: the largest process of the command
-}
-
-// command runs a shell command under time(1), whose own memory is small. That
-// matters: Linux counts what a child had of its parent before exec.
-func (b *bench) command(ctx context.Context, command string) (sample, error) {
-	report := b.path("time")
-	cmd := exec.CommandContext(ctx, "/usr/bin/time", "-f", "%M", "-o", report, "sh", "-c", command)
-	cmd.Dir = b.folder
-	cmd.Env = append(cmd.Environ(), "PATH="+b.programs+":/usr/sbin:/sbin:"+pathOf(cmd), "PROA_CACHE="+b.cache())
-	var output bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &output
-	began := time.Now()
-	if err := cmd.Run(); err != nil {
-		return sample{}, fmt.Errorf("%s: %w\n%s", command, err, output.String())
-	}
-	took := time.Since(began)
-	text, err := exec.Command("tail", "-n", "1", report).Output()
-	if err != nil {
-		return sample{}, err
-	}
-	kib, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
-	return sample{took, kib << 10}, err
-}
-
-func pathOf(cmd *exec.Cmd) string {
-	for _, v := range cmd.Environ() {
-		if value, ok := strings.CutPrefix(v, "PATH="); ok {
-			return value
-		}
-	}
-	return "/usr/bin:/bin"
-}
-
 // side is one of two that are compared.
 type side struct {
 	before  string // run before each round, and not measured; may be empty
@@ -80,18 +33,18 @@ type side struct {
 
 // sideBySide runs ours and theirs in turn, after one round that is not counted,
 // so that both see the same machine.
-func (b *bench) sideBySide(ctx context.Context, ours, theirs side) (us, them []sample, err error) {
+func (b *bench) sideBySide(ctx context.Context, ours, theirs side) (us, them []workbench.Sample, err error) {
 	for round := range rounds + 1 {
 		for _, one := range []struct {
 			side
-			into *[]sample
+			into *[]workbench.Sample
 		}{{ours, &us}, {theirs, &them}} {
 			if one.before != "" {
-				if _, err := b.command(ctx, one.before); err != nil {
+				if _, err := b.Command(ctx, one.before); err != nil {
 					return nil, nil, err
 				}
 			}
-			s, err := b.command(ctx, one.command)
+			s, err := b.Command(ctx, one.command)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -101,23 +54,6 @@ func (b *bench) sideBySide(ctx context.Context, ours, theirs side) (us, them []s
 		}
 	}
 	return us, them, nil
-}
-
-func median(samples []sample) time.Duration {
-	times := make([]time.Duration, len(samples))
-	for i, s := range samples {
-		times[i] = s.took
-	}
-	slices.Sort(times)
-	return times[len(times)/2]
-}
-
-func peak(samples []sample) int64 {
-	most := int64(0)
-	for _, s := range samples {
-		most = max(most, s.peak)
-	}
-	return most
 }
 
 func (b *bench) note(what, value, figure string, missed bool) {

@@ -6,6 +6,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/proa-os/proa/bench/workbench"
 )
 
 const (
@@ -34,27 +36,27 @@ sources:
 // packaging builds from locked packages: in full, with the downloads there and
 // nothing unpacked, and again after one file of the overlay has changed.
 func (b *bench) packaging(ctx context.Context) error {
-	if err := os.MkdirAll(b.path("deb", "overlay", "etc"), 0o755); err != nil {
+	if err := os.MkdirAll(b.Path("deb", "overlay", "etc"), 0o755); err != nil {
 		return err
 	}
 	recipe := fmt.Appendf(nil, packagesRecipe, mirror, security, keyring, strings.Join(packages(), ", "))
-	if err := os.WriteFile(b.path("deb", "recipe.yaml"), recipe, 0o644); err != nil {
+	if err := os.WriteFile(b.Path("deb", "recipe.yaml"), recipe, 0o644); err != nil {
 		return err
 	}
 	const build = "proa build -q deb --locked --offline -o deb/out --version 1.0.0 --force"
 	// The first build downloads.
-	if _, err := b.command(ctx, "proa lock -q deb && proa build -q deb --locked -o deb/out --version 1.0.0"); err != nil {
+	if _, err := b.Command(ctx, "proa lock -q deb && proa build -q deb --locked -o deb/out --version 1.0.0"); err != nil {
 		return err
 	}
 	again, full, err := b.sideBySide(ctx, side{"date +%N >deb/overlay/etc/motd", build}, side{forget, build})
 	if err != nil {
 		return err
 	}
-	b.full, b.again = median(full), median(again)
+	b.full, b.again = workbench.Median(full), workbench.Median(again)
 	b.noteTime("proa build, packages to disk.raw", b.full)
 	b.noteTime("proa build after a change of the overlay", b.again)
 	b.noteRatio(b.again, b.full, 0.35)
-	b.noteBytes("proa build of packages, peak memory", max(peak(full), peak(again)), 512<<20)
+	b.noteBytes("proa build of packages, peak memory", max(workbench.Peak(full), workbench.Peak(again)), 512<<20)
 	return nil
 }
 
@@ -65,7 +67,7 @@ func (b *bench) packaging(ctx context.Context) error {
 func (b *bench) mkosi(ctx context.Context) error {
 	words := []string{
 		"mkosi", "--distribution=debian", "--release=bookworm", "--mirror=" + mirror, "--with-docs=yes",
-		"--format=tar", "--compress-output=no", "--cache=" + b.kept + "/mkosi", "--workspace-dir=work", "--output-dir=out", "--output=image", "--force",
+		"--format=tar", "--compress-output=no", "--cache=" + b.Kept + "/mkosi", "--workspace-dir=work", "--output-dir=out", "--output=image", "--force",
 	}
 	for _, p := range packages() {
 		words = append(words, "--package="+p)
@@ -74,14 +76,14 @@ func (b *bench) mkosi(ctx context.Context) error {
 		words = append([]string{"sudo"}, words...)
 	}
 	const clean = "rm -rf mkosi && mkdir -p mkosi/work mkosi/out"
-	command := "mkdir -p " + b.kept + "/mkosi && cd mkosi && " + strings.Join(append(words, "build"), " ")
+	command := "mkdir -p " + b.Kept + "/mkosi && cd mkosi && " + strings.Join(append(words, "build"), " ")
 	var second time.Duration
 	for range 2 {
-		s, err := b.command(ctx, clean+" && "+command)
+		s, err := b.Command(ctx, clean+" && "+command)
 		if err != nil {
 			return err
 		}
-		second = s.took
+		second = s.Took
 	}
 	b.noteTime("mkosi, packages to a tar archive", second)
 	ratio := second.Seconds() / b.again.Seconds()

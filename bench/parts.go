@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/proa-os/proa/bench/workbench"
 	"github.com/proa-os/proa/machine/debian"
 )
 
@@ -33,11 +34,11 @@ func (b *bench) makeRoot(ctx context.Context, cache string) error {
 	if info.Size() < 500e6 {
 		return fmt.Errorf("%s has %d bytes: want 500 MB", b.root, info.Size())
 	}
-	if err := os.Mkdir(b.path("tree"), 0o755); err != nil {
+	if err := os.Mkdir(b.Path("tree"), 0o755); err != nil {
 		return err
 	}
 	// The peers want the tree unpacked; devices need root, and weigh nothing.
-	_, err = b.command(ctx, "tar --exclude='./dev/*' --no-same-owner -xf "+b.root+" -C tree")
+	_, err = b.Command(ctx, "tar --exclude='./dev/*' --no-same-owner -xf "+b.root+" -C tree")
 	return err
 }
 
@@ -54,13 +55,13 @@ update: {repository: "http://127.0.0.1:%s", root: repo/metadata/root.json}
 const port = "8439"
 
 func (b *bench) building(ctx context.Context) error {
-	if err := os.MkdirAll(b.path("overlay", "etc"), 0o755); err != nil {
+	if err := os.MkdirAll(b.Path("overlay", "etc"), 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(b.path("recipe.yaml"), fmt.Appendf(nil, recipe, b.root, port), 0o644); err != nil {
+	if err := os.WriteFile(b.Path("recipe.yaml"), fmt.Appendf(nil, recipe, b.root, port), 0o644); err != nil {
 		return err
 	}
-	if _, err := b.command(ctx, "proa key new -o keys && proa repo init repo --keys keys"); err != nil {
+	if _, err := b.Command(ctx, "proa key new -o keys && proa repo init repo --keys keys"); err != nil {
 		return err
 	}
 	us, them, err := b.sideBySide(ctx,
@@ -69,26 +70,26 @@ func (b *bench) building(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.noteTime("proa build, tar to disk.raw", median(us))
-	b.noteTime("mkfs.erofs and veritysetup format", median(them))
-	b.noteRatio(median(us), median(them), 2)
-	b.noteBytes("proa build, peak memory", peak(us), 512<<20)
-	b.note("mkfs.erofs and veritysetup, peak memory", fmt.Sprintf("%.2f MiB", float64(peak(them))/(1<<20)), "", false)
+	b.noteTime("proa build, tar to disk.raw", workbench.Median(us))
+	b.noteTime("mkfs.erofs and veritysetup format", workbench.Median(them))
+	b.noteRatio(workbench.Median(us), workbench.Median(them), 2)
+	b.noteBytes("proa build, peak memory", workbench.Peak(us), 512<<20)
+	b.note("mkfs.erofs and veritysetup, peak memory", fmt.Sprintf("%.2f MiB", float64(workbench.Peak(them))/(1<<20)), "", false)
 	return nil
 }
 
 func (b *bench) publishing(ctx context.Context) error {
-	if err := os.WriteFile(b.path("overlay", "etc", "motd"), []byte("1.1.0\n"), 0o644); err != nil {
+	if err := os.WriteFile(b.Path("overlay", "etc", "motd"), []byte("1.1.0\n"), 0o644); err != nil {
 		return err
 	}
-	if _, err := b.command(ctx, "proa build -q . -o out/1.1.0 --version 1.1.0"); err != nil {
+	if _, err := b.Command(ctx, "proa build -q . -o out/1.1.0 --version 1.1.0"); err != nil {
 		return err
 	}
-	s, err := b.command(ctx, "proa repo publish -q out/1.1.0 --repo repo --keys keys --channel stable")
+	s, err := b.Command(ctx, "proa repo publish -q out/1.1.0 --repo repo --keys keys --channel stable")
 	if err != nil {
 		return err
 	}
-	b.noteTime("proa repo publish", s.took)
+	b.noteTime("proa repo publish", s.Took)
 	return nil
 }
 
@@ -98,7 +99,7 @@ func (b *bench) updating(ctx context.Context) error {
 		return err
 	}
 	defer stop()
-	transport, err := filepath.Glob(b.path("repo", "targets", "releases", "bench", "amd64", "1.1.0", "*transport.json"))
+	transport, err := filepath.Glob(b.Path("repo", "targets", "releases", "bench", "amd64", "1.1.0", "*transport.json"))
 	if err != nil {
 		return err
 	}
@@ -108,24 +109,25 @@ func (b *bench) updating(ctx context.Context) error {
 	var t struct {
 		Root struct{ Digest string }
 	}
-	if err := readJSON(transport[0], &t); err != nil {
+	if err := workbench.ReadJSON(transport[0], &t); err != nil {
 		return err
 	}
 	hex := t.Root.Digest[len("sha256:"):]
-	encoded := b.path("repo", "artifacts", hex[:2], hex)
-	if err := b.makeHost(ctx); err != nil {
+	encoded := b.Path("repo", "artifacts", hex[:2], hex)
+	host := workbench.Host{Release: "out/1.0.0", Repository: "repo", URL: "http://127.0.0.1:" + port}
+	if err := host.Make(ctx, &b.Bench); err != nil {
 		return err
 	}
-	var us, them []sample
+	var us, them []workbench.Sample
 	for round := range rounds + 1 {
-		if err := b.resetHost(ctx); err != nil {
+		if err := host.Reset(ctx, &b.Bench); err != nil {
 			return err
 		}
-		ours, err := b.command(ctx, "proa-agent --host host/host.yaml update -q")
+		ours, err := b.Command(ctx, "proa-agent --host host/host.yaml update -q")
 		if err != nil {
 			return err
 		}
-		theirs, err := b.command(ctx, "rm -f peer.root && zstd -qdf "+encoded+" -o peer.root && sync peer.root")
+		theirs, err := b.Command(ctx, "rm -f peer.root && zstd -qdf "+encoded+" -o peer.root && sync peer.root")
 		if err != nil {
 			return err
 		}
@@ -133,17 +135,17 @@ func (b *bench) updating(ctx context.Context) error {
 			us, them = append(us, ours), append(them, theirs)
 		}
 	}
-	ratio := median(them).Seconds() / median(us).Seconds()
-	b.noteTime("proa-agent update", median(us))
-	b.noteTime("zstd -d to a file, synced", median(them))
+	ratio := workbench.Median(them).Seconds() / workbench.Median(us).Seconds()
+	b.noteTime("proa-agent update", workbench.Median(us))
+	b.noteTime("zstd -d to a file, synced", workbench.Median(them))
 	b.note("  speed against zstd", fmt.Sprintf("%.2f", ratio), "at least 0.5", ratio < 0.5)
-	b.noteBytes("proa-agent update, peak memory", peak(us), 64<<20)
+	b.noteBytes("proa-agent update, peak memory", workbench.Peak(us), 64<<20)
 	return nil
 }
 
 // serve runs proa serve until stop is called.
 func (b *bench) serve() (stop func(), err error) {
-	server := exec.Command(filepath.Join(b.programs, "proa"), "serve", b.path("repo"), "--listen", "127.0.0.1:"+port)
+	server := exec.Command(filepath.Join(b.Programs, "proa"), "serve", b.Path("repo"), "--listen", "127.0.0.1:"+port)
 	server.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	if err := server.Start(); err != nil {
 		return nil, err
@@ -163,7 +165,7 @@ func (b *bench) serve() (stop func(), err error) {
 }
 
 func (b *bench) sizes(ctx context.Context) error {
-	out, err := exec.CommandContext(ctx, filepath.Join(b.programs, "proa"), "inspect", "--json", b.path("out", "1.0.0", "uki.efi")).Output()
+	out, err := exec.CommandContext(ctx, filepath.Join(b.Programs, "proa"), "inspect", "--json", b.Path("out", "1.0.0", "uki.efi")).Output()
 	if err != nil {
 		return err
 	}
@@ -187,19 +189,11 @@ func (b *bench) sizes(ctx context.Context) error {
 		name string
 		most int64
 	}{{"proa-agent", 15 << 20}, {"proa-init", 3 << 20}} {
-		info, err := os.Stat(filepath.Join(b.programs, program.name))
+		info, err := os.Stat(filepath.Join(b.Programs, program.name))
 		if err != nil {
 			return err
 		}
 		b.noteBytes(program.name, info.Size(), program.most)
 	}
 	return nil
-}
-
-func readJSON(path string, into any) error {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	return json.Unmarshal(data, into)
 }

@@ -10,6 +10,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/proa-os/proa/bench/workbench"
 )
 
 // What the generated repository has: two versions of each name, and how many
@@ -21,13 +23,13 @@ const (
 
 // solving locks a recipe whose packages come from a large RPM repository.
 func (b *bench) solving(ctx context.Context) error {
-	if err := os.MkdirAll(b.path("rpm", "repository", "repodata"), 0o755); err != nil {
+	if err := os.MkdirAll(b.Path("rpm", "repository", "repodata"), 0o755); err != nil {
 		return err
 	}
 	if err := b.writeRepository(); err != nil {
 		return err
 	}
-	if _, err := b.command(ctx, `set -e
+	if _, err := b.Command(ctx, `set -e
 cd rpm
 mkdir -m 700 gnupg
 export GNUPGHOME=$PWD/gnupg
@@ -42,12 +44,12 @@ gpgconf --kill all`); err != nil {
 		wanted = append(wanted, fmt.Sprintf("package-%d", i*14))
 	}
 	recipe := fmt.Sprintf("product: bench\nsources:\n  - rpm:\n      repositories: [{url: ./repository, gpgkey: [key.asc]}]\n      packages: [%s]\n", strings.Join(wanted, ", "))
-	if err := os.WriteFile(b.path("rpm", "recipe.yaml"), []byte(recipe), 0o644); err != nil {
+	if err := os.WriteFile(b.Path("rpm", "recipe.yaml"), []byte(recipe), 0o644); err != nil {
 		return err
 	}
-	var samples []sample
+	var samples []workbench.Sample
 	for range rounds {
-		s, err := b.command(ctx, "rm -f rpm/proa.lock && proa lock -q rpm")
+		s, err := b.Command(ctx, "rm -f rpm/proa.lock && proa lock -q rpm")
 		if err != nil {
 			return err
 		}
@@ -56,22 +58,22 @@ gpgconf --kill all`); err != nil {
 	var lock struct {
 		Inputs []struct{ Packages []struct{ Name string } }
 	}
-	if err := readJSON(b.path("rpm", "proa.lock"), &lock); err != nil {
+	if err := workbench.ReadJSON(b.Path("rpm", "proa.lock"), &lock); err != nil {
 		return err
 	}
 	if n := len(lock.Inputs[0].Packages); n < chosenLeast {
 		return fmt.Errorf("the lock has %d packages: want %d", n, chosenLeast)
 	}
 	const most = 5 * time.Second
-	took := median(samples)
+	took := workbench.Median(samples)
 	b.note(fmt.Sprintf("proa lock, %d packages of %d", len(lock.Inputs[0].Packages), 2*repositoryNames), fmt.Sprintf("%.2f s", took.Seconds()), "at most 5 s", took > most)
-	b.noteBytes("proa lock, peak memory", peak(samples), 1<<30)
+	b.noteBytes("proa lock, peak memory", workbench.Peak(samples), 1<<30)
 	return nil
 }
 
 // writeRepository writes the metadata; the packages are never looked for.
 func (b *bench) writeRepository() error {
-	path := b.path("rpm", "repository", "repodata", "primary.xml.gz")
+	path := b.Path("rpm", "repository", "repodata", "primary.xml.gz")
 	file, err := os.Create(path)
 	if err != nil {
 		return err
@@ -101,7 +103,7 @@ func (b *bench) writeRepository() error {
   </data>
 </repomd>
 `, compressed.Sum(nil), open.Sum(nil), info.Size(), size)
-	return os.WriteFile(b.path("rpm", "repository", "repodata", "repomd.xml"), []byte(repomd), 0o644)
+	return os.WriteFile(b.Path("rpm", "repository", "repodata", "repomd.xml"), []byte(repomd), 0o644)
 }
 
 // counter counts what is written to it.

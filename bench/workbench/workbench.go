@@ -1,0 +1,105 @@
+// Package workbench runs the commands that a benchmark measures, and makes the
+// host that updates are measured on. It is for the commands in bench alone.
+package workbench
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Bench is where commands run.
+type Bench struct {
+	Folder   string // where they work; required
+	Kept     string // what stays from one run to the next: downloads; required
+	Programs string // where proa, proa-agent and proa-init are; required
+}
+
+// Path is a path in the folder.
+func (b *Bench) Path(parts ...string) string {
+	return filepath.Join(append([]string{b.Folder}, parts...)...)
+}
+
+// Cache is the folder of the builds' cache.
+func (b *Bench) Cache() string { return filepath.Join(b.Kept, "proa") }
+
+// Sample is one run of one command.
+type Sample struct {
+	Took time.Duration
+	Peak int64 // bytes of memory: the largest process of the command
+}
+
+// Command runs a shell command in the folder.
+func (b *Bench) Command(ctx context.Context, command string) (Sample, error) {
+	s, _, err := b.Output(ctx, command)
+	return s, err
+}
+
+// Output runs a shell command in the folder, and gives what it printed. It runs
+// under time(1), whose own memory is small. That matters: Linux counts what a
+// child had of its parent before exec.
+func (b *Bench) Output(ctx context.Context, command string) (Sample, string, error) {
+	report := b.Path("time")
+	cmd := exec.CommandContext(ctx, "/usr/bin/time", "-f", "%M", "-o", report, "sh", "-c", command)
+	cmd.Dir = b.Folder
+	cmd.Env = append(cmd.Environ(), "PATH="+b.Programs+":/usr/sbin:/sbin:"+pathOf(cmd), "PROA_CACHE="+b.Cache())
+	var output, problems bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &problems
+	began := time.Now()
+	if err := cmd.Run(); err != nil {
+		return Sample{}, "", fmt.Errorf("%s: %w\n%s%s", command, err, output.String(), problems.String())
+	}
+	took := time.Since(began)
+	text, err := os.ReadFile(report)
+	if err != nil {
+		return Sample{}, "", err
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	kib, err := strconv.ParseInt(lines[len(lines)-1], 10, 64)
+	return Sample{took, kib << 10}, output.String(), err
+}
+
+func pathOf(cmd *exec.Cmd) string {
+	for _, v := range cmd.Environ() {
+		if value, ok := strings.CutPrefix(v, "PATH="); ok {
+			return value
+		}
+	}
+	return "/usr/bin:/bin"
+}
+
+// Median is the middle of the times.
+func Median(samples []Sample) time.Duration {
+	times := make([]time.Duration, len(samples))
+	for i, s := range samples {
+		times[i] = s.Took
+	}
+	slices.Sort(times)
+	return times[len(times)/2]
+}
+
+// Peak is the most memory of any of the samples, in bytes.
+func Peak(samples []Sample) int64 {
+	most := int64(0)
+	for _, s := range samples {
+		most = max(most, s.Peak)
+	}
+	return most
+}
+
+// ReadJSON reads what interests of a file.
+func ReadJSON(path string, into any) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(data, into)
+}
