@@ -31,6 +31,8 @@ Framework (TUF) says; hosts believe nothing else.`,
 		newRepoPromoteCommand(),
 		newRepoRefreshCommand(),
 		newRepoListCommand(),
+		newRepoExportCommand(),
+		newRepoPushCommand(),
 	)
 	return cmd
 }
@@ -112,6 +114,12 @@ func repoHint(err error) error {
 		return cli.Hint(err, "name them with --product and --arch")
 	case errors.Is(err, repository.ErrNoRelease):
 		return cli.Hint(err, "'proa repo list' shows what is published")
+	case errors.Is(err, repository.ErrNotExport):
+		return cli.Hint(err, "nothing but an older export is replaced: name another path")
+	case errors.Is(err, repository.ErrNoChannel):
+		return cli.Hint(err, "hosts install what their channel points to: move one with 'proa repo promote'")
+	case errors.Is(err, repository.ErrNoDelta):
+		return cli.Hint(err, "'proa repo publish --deltas' makes deltas; without --base and --delta-only the export needs none")
 	case errors.Is(err, repository.ErrBroken):
 		return cli.Hint(err, "build the release again; 'proa verify' says all that is wrong with it")
 	case errors.Is(err, signing.ErrKeyMissing):
