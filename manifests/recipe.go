@@ -229,8 +229,8 @@ func (r *Recipe) checkParameter(fault func(path, format string, args ...any), at
 
 func (u Update) check(fault func(path, format string, args ...any)) {
 	location, err := url.Parse(u.Repository)
-	if err != nil || (location.Scheme != "http" && location.Scheme != "https") || location.Host == "" {
-		fault("update.repository", "update.repository %q: want an http or https URL", clip(u.Repository))
+	if err != nil || (location.Scheme != "http" && location.Scheme != "https" && location.Scheme != "oci") || location.Host == "" {
+		fault("update.repository", "update.repository %q: want an http or https URL, or oci://HOST/NAME:TAG", clip(u.Repository))
 	} else if location.User != nil || location.RawQuery != "" || location.Fragment != "" {
 		fault("update.repository", "update.repository: want a URL without user, query and fragment")
 	}

@@ -20,24 +20,25 @@ import (
 // Host is where everything is on a host. Tests and benches point it at plain
 // files and folders; nothing then needs root.
 type Host struct {
-	Disk       string   `yaml:"disk"`       // the disk; empty means the one that proa-init names in Boot
-	ESP        string   `yaml:"esp"`        // the mounted boot partition; empty means that the agent mounts it
-	EFIVars    string   `yaml:"efivars"`    // the folder of EFI variables
-	FWEnv      string   `yaml:"fwEnv"`      // the fw_env.config: where U-Boot's environment is
-	Run        string   `yaml:"run"`        // the agent's folder for what does not outlive a boot: lock, mount point
-	Boot       string   `yaml:"boot"`       // boot.json, written by proa-init
-	Cmdline    string   `yaml:"cmdline"`    // the kernel's command line
-	BootID     string   `yaml:"bootId"`     // the kernel's random id of this boot
-	Image      string   `yaml:"image"`      // image.json of the running release
-	Root       string   `yaml:"root"`       // the root file system; empty means the running one
-	Release    string   `yaml:"release"`    // state.json of the running release
-	Etc        string   `yaml:"etc"`        // the folder on /var of what the machine changed in /etc
-	VarFormat  string   `yaml:"varFormat"`  // says which format /var has
-	TrustRoot  string   `yaml:"trustRoot"`  // the TUF root that came with the image
-	State      string   `yaml:"state"`      // the agent's folder on /var: trusted metadata, downloads
-	Config     []string `yaml:"config"`     // agent.yaml; later ones win
-	HealthDirs []string `yaml:"healthDirs"` // folders of health checks; a name in a later one hides those of earlier ones
-	Systemctl  string   `yaml:"systemctl"`  // the program that knows systemd's units; empty means that nothing is asked of it
+	Disk         string   `yaml:"disk"`         // the disk; empty means the one that proa-init names in Boot
+	ESP          string   `yaml:"esp"`          // the mounted boot partition; empty means that the agent mounts it
+	EFIVars      string   `yaml:"efivars"`      // the folder of EFI variables
+	FWEnv        string   `yaml:"fwEnv"`        // the fw_env.config: where U-Boot's environment is
+	Run          string   `yaml:"run"`          // the agent's folder for what does not outlive a boot: lock, mount point
+	Boot         string   `yaml:"boot"`         // boot.json, written by proa-init
+	Cmdline      string   `yaml:"cmdline"`      // the kernel's command line
+	BootID       string   `yaml:"bootId"`       // the kernel's random id of this boot
+	Image        string   `yaml:"image"`        // image.json of the running release
+	Root         string   `yaml:"root"`         // the root file system; empty means the running one
+	Release      string   `yaml:"release"`      // state.json of the running release
+	Etc          string   `yaml:"etc"`          // the folder on /var of what the machine changed in /etc
+	VarFormat    string   `yaml:"varFormat"`    // says which format /var has
+	TrustRoot    string   `yaml:"trustRoot"`    // the TUF root that came with the image
+	RegistryAuth string   `yaml:"registryAuth"` // credentials for a repository in a registry, if it wants any
+	State        string   `yaml:"state"`        // the agent's folder on /var: trusted metadata, downloads
+	Config       []string `yaml:"config"`       // agent.yaml; later ones win
+	HealthDirs   []string `yaml:"healthDirs"`   // folders of health checks; a name in a later one hides those of earlier ones
+	Systemctl    string   `yaml:"systemctl"`    // the program that knows systemd's units; empty means that nothing is asked of it
 	// LastWords is where the end of a failed boot's log comes from and is kept; nothing is
 	// kept without a folder.
 	LastWords lastwords.Config `yaml:"lastWords"`
@@ -49,22 +50,23 @@ type Host struct {
 // DefaultHost is a real host.
 func DefaultHost() Host {
 	return Host{
-		EFIVars:    "/sys/firmware/efi/efivars",
-		FWEnv:      bootcontrol.FWEnvConfig,
-		Run:        "/run/proa",
-		Boot:       "/run/proa/boot.json",
-		Cmdline:    "/proc/cmdline",
-		BootID:     "/proc/sys/kernel/random/boot_id",
-		Image:      "/" + manifests.ImagePath,
-		Release:    "/" + manifests.StatePath,
-		Etc:        "/var/lib/proa/etc",
-		VarFormat:  "/" + manifests.VarFormatPath,
-		TrustRoot:  "/" + manifests.TrustRootPath,
-		State:      "/var/lib/proa/agent",
-		Config:     []string{"/" + manifests.AgentConfigPath, "/etc/proa/agent.yaml"},
-		HealthDirs: []string{"/usr/lib/proa/health.d", "/etc/proa/health.d"},
-		Systemctl:  "systemctl",
-		LastWords:  lastwords.Config{Dir: "/var/lib/proa/agent/failed"},
+		EFIVars:      "/sys/firmware/efi/efivars",
+		FWEnv:        bootcontrol.FWEnvConfig,
+		Run:          "/run/proa",
+		Boot:         "/run/proa/boot.json",
+		Cmdline:      "/proc/cmdline",
+		BootID:       "/proc/sys/kernel/random/boot_id",
+		Image:        "/" + manifests.ImagePath,
+		Release:      "/" + manifests.StatePath,
+		Etc:          "/var/lib/proa/etc",
+		VarFormat:    "/" + manifests.VarFormatPath,
+		TrustRoot:    "/" + manifests.TrustRootPath,
+		RegistryAuth: "/etc/proa/registry-auth.json",
+		State:        "/var/lib/proa/agent",
+		Config:       []string{"/" + manifests.AgentConfigPath, "/etc/proa/agent.yaml"},
+		HealthDirs:   []string{"/usr/lib/proa/health.d", "/etc/proa/health.d"},
+		Systemctl:    "systemctl",
+		LastWords:    lastwords.Config{Dir: "/var/lib/proa/agent/failed"},
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/proa-os/proa/fetch"
+	"github.com/proa-os/proa/fetch/stick"
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/progress"
 	"github.com/proa-os/proa/updater/events"
@@ -31,6 +32,10 @@ import (
 type Config struct {
 	Host     Host     // required; see DefaultHost
 	Settings Settings // required; see LoadSettings
+
+	// From is a repository at hand, which is asked in place of the one that is
+	// configured. Whoever opened it closes it. Optional.
+	From *stick.Stick
 
 	// Version of the program, for its user agent. Optional.
 	Version string
@@ -86,16 +91,9 @@ func New(config Config) (*Updater, error) {
 	if config.Hooks == nil {
 		config.Hooks = hooks.None()
 	}
-	settings := config.Settings
-	limit := fetch.NewLimiter(int64(settings.RateLimit))
-	client, err := fetch.New(fetch.Config{
-		Base:        settings.Repository,
-		UserAgent:   "proa-agent/" + config.Version,
-		Patience:    config.Patience,
-		Connections: settings.Connections,
-		Proxy:       settings.Proxy,
-		Limit:       limit,
-	})
+	config.lookAt()
+	limit := fetch.NewLimiter(int64(config.Settings.RateLimit))
+	client, err := config.client(limit)
 	if err != nil {
 		return nil, err
 	}

@@ -153,7 +153,7 @@ func TestEveryFaultHasItsFileAndPlace(t *testing.T) {
 		{"repository", "repository: ftp://x", `1:13: repository "ftp://x": want an http or https URL`},
 		{"no host", "repository: 'http:///x'", "want an http or https URL"},
 		{"empty repository", "repository: ''", "want an http or https URL"},
-		{"registry without a name", "repository: 'oci://host'", "1:13: repository \"oci://host\": want an http or https URL, or oci://HOST/NAME:TAG"},
+		{"registry without a name", "repository: 'oci://host'", "1:13: repository \"oci://host\": want oci://host/name:tag"},
 		{"neighbour", "neighbours: ['http://a', 'file:///a']", `1:26: neighbours[1] "file:///a": want an http or https URL`},
 		{"neighbour with a password", "neighbours: ['http://u:p@h/']", "1:14: neighbours[0]: want a URL without user, ? and #"},
 		{"neighbour with a query", "neighbours: ['http://h/?a']", "1:14: neighbours[0]: want a URL without user, ? and #"},

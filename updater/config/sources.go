@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/proa-os/proa/fetch"
+	"github.com/proa-os/proa/fetch/registry"
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/manifests/strictyaml"
 )
@@ -43,8 +44,10 @@ func (r Rate) String() string { return manifests.Size(r).String() }
 
 // checkSources reports the faults of where a release may come from, and how.
 func (s *Settings) checkSources(document *strictyaml.Document) {
-	if u, err := url.Parse(s.Repository); document.Has("repository") && (err != nil || !isWeb(u) && !isRegistry(u)) {
-		document.Fault("repository", "repository %.80q: want an http or https URL, or oci://HOST/NAME:TAG", s.Repository)
+	if document.Has("repository") {
+		if err := checkRepository(s.Repository); err != nil {
+			document.Fault("repository", "%v", err)
+		}
 	}
 	if document.Has("neighbours") {
 		checkList(document, "neighbours", s.Neighbours, NeighboursMost, checkNeighbour)
@@ -69,7 +72,16 @@ func (s *Settings) checkSources(document *strictyaml.Document) {
 
 func isWeb(u *url.URL) bool { return (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" }
 
-func isRegistry(u *url.URL) bool { return u.Scheme == "oci" && u.Host != "" && len(u.Path) > 1 }
+func checkRepository(text string) error {
+	switch u, err := url.Parse(text); {
+	case err == nil && u.Scheme == registry.Scheme:
+		_, err := registry.ParseReference(text)
+		return err
+	case err != nil || !isWeb(u):
+		return fmt.Errorf("repository %.80q: want an http or https URL, or oci://HOST/NAME:TAG", text)
+	}
+	return nil
+}
 
 func checkList(document *strictyaml.Document, key string, list []string, most int, check func(string) error) {
 	if len(list) > most {
