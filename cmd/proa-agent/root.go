@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/proa-os/proa/cmd/internal/cli"
+	"github.com/proa-os/proa/fetch/stick"
 	"github.com/proa-os/proa/manifests/strictyaml"
 	"github.com/proa-os/proa/updater"
 	"github.com/proa-os/proa/updater/config"
@@ -68,7 +69,10 @@ running, 7 repository not reachable, 10 (check only) an update is available.`,
 }
 
 // newUpdater is the updater of this host.
-func newUpdater(cmd *cobra.Command) (*updater.Updater, error) {
+func newUpdater(cmd *cobra.Command) (*updater.Updater, error) { return newUpdaterWith(cmd, nil) }
+
+// newUpdaterWith is newUpdater with a repository at hand, if there is one.
+func newUpdaterWith(cmd *cobra.Command, from *stick.Stick) (*updater.Updater, error) {
 	host, err := hostOf(cmd)
 	if err != nil {
 		return nil, err
@@ -77,7 +81,7 @@ func newUpdater(cmd *cobra.Command) (*updater.Updater, error) {
 	if host.ResetFile == "" {
 		sink = events.Journal(events.JournalSocket, sink)
 	}
-	u, err := newUpdaterOf(updater.Config{Host: host, Progress: cli.Progress(cmd), Events: sink, Hooks: hooksOf(host)})
+	u, err := newUpdaterOf(updater.Config{Host: host, From: from, Progress: cli.Progress(cmd), Events: sink, Hooks: hooksOf(host)})
 	if err != nil {
 		return nil, configError(err)
 	}

@@ -48,6 +48,7 @@ update, 0 when the host is up to date, 3 when it must not be installed here.`,
 func newUpdateCommand() *cobra.Command {
 	var options updater.UpdateOptions
 	var reboot bool
+	var from string
 	cmd := &cobra.Command{
 		Use:   "update",
 		Short: "Install what the channel names and arm its trial",
@@ -60,20 +61,27 @@ A release that came back without a verdict, after a panic or a power cut say, is
 not tried again before a pause has passed: --now does not wait for that.
 
 An update that was cut anywhere is simply run again; what was downloaded and is
-still right is not downloaded twice.`,
+still right is not downloaded twice.
+
+With --from the release comes from a folder or a file that 'proa repo export' made,
+or from a whole repository that is mounted here, and no network is used. It is
+checked like one from afar: the keys are those that the host trusts already.`,
+		Example: `  proa-agent update --reboot
+  proa-agent update --from /media/stick/os.tar`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if options.Stage && (reboot || options.Now) {
 				return cli.Usage(cmd, errors.New("--stage with --now or --reboot: a staged release is not tried"))
 			}
-			u, err := newUpdater(cmd)
+			u, closeFrom, err := newUpdaterFrom(cmd, from)
 			if err != nil {
 				return err
 			}
+			defer closeFrom()
 			done, err := u.Update(cmd.Context(), options)
 			notes(cmd, done.Notes)
 			if err != nil {
-				return explain(cmd.Context(), err)
+				return explainFrom(cmd.Context(), from, err)
 			}
 			if err := printUpdated(cmd, done, reboot); err != nil {
 				return err
@@ -87,6 +95,7 @@ still right is not downloaded twice.`,
 			return explain(cmd.Context(), u.Reboot(cmd.Context()))
 		},
 	}
+	cmd.Flags().StringVar(&from, "from", "", "folder or file to install from, in place of the repository")
 	cmd.Flags().BoolVar(&reboot, "reboot", false, "reboot into the trial when it is armed")
 	cmd.Flags().BoolVar(&options.Stage, "stage", false, "install it, and do not arm its trial")
 	cmd.Flags().BoolVar(&options.Now, "now", false, "try it although it came back without a verdict a short while ago")
