@@ -96,12 +96,13 @@ func TestRangeSurvivesWhatServersDo(t *testing.T) {
 			w.Write(content[100:1000])
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			got, err := readRange(serve(t, handle), from, to)
-			if err != nil || !bytes.Equal(got, content[from:to]) {
-				t.Errorf("read %d bytes, %v: want %d", len(got), err, to-from)
-			}
-		})
+		for way, read := range ways {
+			t.Run(name+", "+way, func(t *testing.T) {
+				spans := []Span{{from, to}}
+				got, err := read(t.Context(), serve(t, handle).Object("x", int64(len(content))), spans)
+				expect(t, spans, got, err)
+			})
+		}
 	}
 }
 
@@ -155,13 +156,16 @@ func TestRangeRefusesWhatServersMustNotDo(t *testing.T) {
 			<-r.Context().Done()
 		}, "too slow"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := readRange(serve(t, test.handle), 100, 500_000)
-			var failed *Error
-			if !errors.As(err, &failed) || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("error %v: want one of the network with %q", err, test.want)
-			}
-		})
+		for way, read := range ways {
+			t.Run(name+", "+way, func(t *testing.T) {
+				t.Parallel()
+				_, err := read(t.Context(), serve(t, test.handle).Object("x", int64(n)), []Span{{100, 500_000}})
+				var failed *Error
+				if !errors.As(err, &failed) || !strings.Contains(err.Error(), test.want) {
+					t.Errorf("error %v: want one of the network with %q", err, test.want)
+				}
+			})
+		}
 	}
 }
 

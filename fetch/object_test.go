@@ -50,6 +50,7 @@ func readEach(ctx context.Context, o *Object, spans []Span, parallel int) ([][]b
 			err = fmt.Errorf("span %d is given twice", n)
 		}
 		got[n] = data
+		time.Sleep(time.Millisecond) // so that they take turns
 		return err
 	})
 	return got, err
@@ -120,17 +121,45 @@ func TestSpansNearEachOtherComeWithOneRequest(t *testing.T) {
 func TestAServerWithoutRangesIsReadOnce(t *testing.T) {
 	spans := []Span{{0, 10}, {50_000, 50_010}, {100_000, 300_000}, {300_000, 400_000}, {639_000, 640_000}}
 	for way, read := range ways {
-		var requests atomic.Int64
-		c := memory(t, func(n int64, w http.ResponseWriter, r *http.Request) { requests.Store(n); w.Write(content) })
-		o := c.Object("x", int64(len(content)))
-		for pass := int64(1); pass <= 2; pass++ {
-			got, err := read(t.Context(), o, spans)
-			expect(t, spans, got, err)
-			if requests.Load() != pass || c.Received() > pass*int64(len(content)) {
-				t.Errorf("%s: %d requests and %d bytes of a file of %d after pass %d", way, requests.Load(), c.Received(), len(content), pass)
+		synctest.Test(t, func(t *testing.T) {
+			var requests atomic.Int64
+			c := memory(t, func(n int64, w http.ResponseWriter, r *http.Request) { requests.Store(n); w.Write(content) })
+			o := c.Object("x", int64(len(content)))
+			for pass := int64(1); pass <= 2; pass++ {
+				got, err := read(t.Context(), o, spans)
+				expect(t, spans, got, err)
+				if requests.Load() != pass || c.Received() > pass*int64(len(content)) {
+					t.Errorf("%s: %d requests and %d bytes of a file of %d after pass %d", way, requests.Load(), c.Received(), len(content), pass)
+				}
 			}
-		}
+		})
 	}
+}
+
+// TestAServerThatStopsKnowingRangesIsReadByOne has four at work when that happens.
+func TestAServerThatStopsKnowingRangesIsReadByOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := memory(t, func(n int64, w http.ResponseWriter, r *http.Request) {
+			if n > 1 {
+				w.Write(content)
+				return
+			}
+			whole(w, r)
+		})
+		spans := apart(20)
+		var wrong atomic.Int64
+		check(t, c.Object("x", int64(len(content))).Each(t.Context(), spans, 4, func(n int, r io.Reader) error {
+			data, err := io.ReadAll(r)
+			if !bytes.Equal(data, content[spans[n].From:spans[n].To]) {
+				wrong.Add(1)
+			}
+			time.Sleep(time.Millisecond) // so that they take turns
+			return err
+		}))
+		if most := int64(len(content)) + 4*spans[5].From; wrong.Load() > 0 || c.Received() > most {
+			t.Errorf("%d wrong spans, %d bytes for a file of %d: want at most %d", wrong.Load(), c.Received(), len(content), most)
+		}
+	})
 }
 
 // TestSpansSurviveWhatServersDo reads random spans from servers that change
@@ -366,6 +395,30 @@ func TestEachIsDoneByAsManyAsItIsTold(t *testing.T) {
 			t.Errorf("%d at once: want 3", most.Load())
 		}
 	})
+}
+
+func TestALongRunIsSharedOutAndForOneIsOneRequest(t *testing.T) {
+	const size = 20 << 20
+	var spans []Span
+	for at := int64(0); at < size; at += 64 << 10 {
+		spans = append(spans, Span{at, at + 64<<10})
+	}
+	for parallel, want := range map[int]int{0: 1, 1: 1, 4: 16, 16: 20} {
+		all := pieces(spans, parallel)
+		if n := len(all); n < want || n > want+1 {
+			t.Errorf("for %d: %d pieces: want %d", parallel, n, want)
+		}
+		next := 0
+		for _, p := range all {
+			if p.first != next {
+				t.Fatalf("for %d: a piece begins with span %d: want %d", parallel, p.first, next)
+			}
+			next += len(p.spans)
+		}
+		if next != len(spans) {
+			t.Errorf("for %d: %d spans: want %d", parallel, next, len(spans))
+		}
+	}
 }
 
 func TestEachEndsWithTheFirstError(t *testing.T) {
