@@ -30,6 +30,7 @@ import (
 	"github.com/proa-os/proa/builder/provenance"
 	"github.com/proa-os/proa/builder/tree"
 	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/manifests/filemap"
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/partitions/verity"
 	"github.com/proa-os/proa/progress"
@@ -54,6 +55,7 @@ type Config struct {
 	Cache    *cache.Cache     // keeps what is brought and unpacked; required with a Lock
 	Fetcher  packages.Fetcher // brings packages; required with a Lock
 	Registry oci.Remote       // how registries are asked
+	Previous []byte           // root.map of the release that Lock says to follow in layout; required where it does
 
 	Builder string               // URI of who builds, for the provenance; optional
 	Tool    string               // version of proa, for the provenance; optional
@@ -82,6 +84,7 @@ type build struct {
 
 	background sync.WaitGroup
 
+	layout        filemap.Layout // of the previous release
 	tree          *tree.Tree
 	packages      []packages.About      // in the order in which they were put into the tree
 	accounts      configure.UsersReport // that packages asked for
@@ -134,6 +137,7 @@ func Build(ctx context.Context, c Config) (manifests.Release, error) {
 		run  func(context.Context) error
 	}{
 		{"digest inputs", b.digestInputs},
+		{"read previous layout", b.readPrevious},
 		{"read sources", b.readSources},
 		{"configure tree", b.configureTree},
 		{"complete tree", b.completeTree},

@@ -156,7 +156,7 @@ func (b *build) writeProvenance(ctx context.Context) error {
 		Builder:   b.Builder,
 		Tool:      b.Tool,
 	}
-	if len(b.Lock.Inputs) > 0 {
+	if len(b.Lock.Inputs)+len(b.Lock.Previous) > 0 {
 		text, err := b.Lock.Encode()
 		if err != nil {
 			return err

@@ -18,7 +18,7 @@ func (b *build) writeRoot(ctx context.Context) error {
 		return err
 	}
 	defer file.Close()
-	b.root, err = erofs.Write(ctx, file, b.tree, erofs.Config{UUID: b.rootUUID(), Epoch: b.Epoch, Progress: b.Progress})
+	b.root, err = erofs.Write(ctx, file, b.tree, erofs.Config{UUID: b.rootUUID(), Epoch: b.Epoch, Previous: b.layout, Progress: b.Progress})
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,9 @@ const LockFile = "proa.lock"
 type Lock struct {
 	Schema int      `json:"schema"` // 1
 	Inputs []Locked `json:"inputs"` // in the order of the recipe's sources, and for each in the order of its architectures
+	// Previous is what releases are laid out after, sorted by architecture; none
+	// where a layout follows no other.
+	Previous []LockedPrevious `json:"previous,omitempty"`
 }
 
 // Locked is what one source stands for on one architecture. Exactly one of
@@ -75,6 +78,9 @@ func ParseLock(data []byte) (Lock, error) {
 	var l Lock
 	if err := parseStrict(data, &l, &l.Schema, 1); err != nil {
 		return Lock{}, err
+	}
+	if err := l.checkPrevious(); err != nil {
+		return Lock{}, fmt.Errorf("previous: %w", err)
 	}
 	for i, in := range l.Inputs {
 		if err := in.check(); err != nil {

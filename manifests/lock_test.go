@@ -15,7 +15,7 @@ const goodLock = `{"schema": 1, "inputs": [
   "repositories": [{"url": "http://deb.example", "suite": "s", "revision": "r", "digest": "sha256:` + hex64 + `"}],
   "packages": [{"name": "a", "version": "1:2-3", "arch": "all", "url": "http://deb.example/a.deb", "size": 7, "digest": "sha256:` + hex64 + `", "repository": "http://deb.example", "named": true}]},
  {"source": "tar root.tar", "path": "root.tar", "arch": "amd64", "asked": "sha256:` + hex64 + `", "file": {"size": 7, "digest": "sha256:` + hex64 + `"}}
-]}`
+], "previous": [{"arch": "amd64", "version": "1.0.0", "map": {"size": 9, "digest": "sha256:` + hex64 + `"}}]}`
 
 func TestALockIsReadAsItWasWritten(t *testing.T) {
 	lock, err := ParseLock([]byte(goodLock))
@@ -36,6 +36,12 @@ func TestALockIsReadAsItWasWritten(t *testing.T) {
 	}
 	if _, ok := again.Find("deb packages", ARM64, asked); ok {
 		t.Error("an input of another architecture is found")
+	}
+	if p, ok := again.PreviousOf(AMD64); !ok || p.Version != "1.0.0" || p.Map.Size != 9 {
+		t.Errorf("previous release %+v, %v", p, ok)
+	}
+	if _, ok := again.WithPrevious(LockedPrevious{Arch: ARM64}).WithoutPrevious(AMD64).PreviousOf(AMD64); ok || len(again.Previous) != 1 {
+		t.Error("a previous release stays, or is taken from the lock itself")
 	}
 	asked[0] ^= 1
 	if _, ok := again.Find("deb packages", AMD64, asked); ok {
@@ -66,6 +72,10 @@ func TestAFaultyLockIsRefused(t *testing.T) {
 		{`"source": "deb packages"`, `"source": "packages"`, "want packages for deb and rpm"},
 		{`, "file": {"size": 7, "digest": "sha256:` + hex64 + `"}`, ``, "exactly one of file, image and packages"},
 		{`"file": {`, `"surprise": 1, "file": {`, "surprise"},
+		{`"version": "1.0.0"`, `"version": "-"`, `version "-"`},
+		{`"arch": "amd64", "version"`, `"arch": "mips", "version"`, `architecture "mips"`},
+		{`"size": 9`, `"size": 0`, "want the size"},
+		{`"previous": [`, `"previous": [{"arch": "arm64", "version": "1", "map": {"size": 9, "digest": "sha256:` + hex64 + `"}}, `, "amd64 after arm64"},
 	} {
 		if !strings.Contains(goodLock, test.old) {
 			t.Fatalf("%q is not in the good text", test.old)

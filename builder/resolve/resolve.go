@@ -58,7 +58,7 @@ func Lock(ctx context.Context, c Config) (manifests.Lock, error) {
 		c.Progress = progress.Silent()
 	}
 	r := &resolver{c, map[string]bool{}, map[string]string{}}
-	lock := manifests.Lock{Schema: 1, Inputs: []manifests.Locked{}}
+	lock := manifests.Lock{Schema: 1, Inputs: []manifests.Locked{}, Previous: c.Previous.Previous}
 	for _, source := range c.Recipe.Sources {
 		if !lockable(source) {
 			continue

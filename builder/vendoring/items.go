@@ -32,6 +32,15 @@ func (c *Config) items(ctx context.Context) (map[manifests.Digest]item, error) {
 			items[it.file.Digest] = it
 		}
 	}
+	for _, p := range c.Lock.Previous {
+		items[p.Map.Digest] = item{manifests.RootMapFile + " of " + string(p.Version), p.Map, func(context.Context) (string, error) {
+			path, ok := c.Cache.Blob(p.Map.Digest)
+			if !ok {
+				return "", fmt.Errorf("%s is not in the cache", p.Map.Digest)
+			}
+			return path, nil
+		}}
+	}
 	return items, nil
 }
 

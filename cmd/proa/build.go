@@ -23,16 +23,17 @@ import (
 
 type buildOptions struct {
 	inputOptions
-	locked  bool
-	check   string
-	keys    []string
-	builder string
-	output  string
-	version string
-	arch    string
-	init    string
-	agent   string
-	force   bool
+	locked   bool
+	check    string
+	keys     []string
+	previous string
+	builder  string
+	output   string
+	version  string
+	arch     string
+	init     string
+	agent    string
+	force    bool
 }
 
 func newBuildCommand() *cobra.Command {
@@ -60,13 +61,16 @@ the recipe wants to be run in a sandbox.
 
 What registries and repositories have is taken from proa.lock. Where the recipe
 has moved since it was written, the lock is brought up to date first, unless
---locked forbids it. --check OUT builds the release in OUT once more and names
+--locked forbids it. With --previous, files stay where they lie in an earlier
+release, so that updates from it are small; the lock says which one that is.
+--check OUT builds the release in OUT once more and names
 the first file that came out otherwise.
 
 Exit codes: 0 built; 1 something went wrong; 2 the command line or the recipe is
 wrong; 3 with --check, the release came out otherwise.`,
 		Example: `  proa build -o out/1.0.0 --version 1.0.0
   proa build images/debian/recipe.yaml -o out/1.0.0 --version 1.0.0 --json
+  proa build -o out/1.0.1 --version 1.0.1 --previous out/1.0.0
   proa build --check out/1.0.0
   mmdebstrap bookworm - | proa build recipe.yaml -o out/1.0.0 --version 1.0.0`,
 		Args: cli.MaximumArgs(1),
@@ -83,6 +87,7 @@ wrong; 3 with --check, the release came out otherwise.`,
 	flags := cmd.Flags()
 	flags.BoolVar(&o.locked, "locked", false, "refuse to build when the recipe has moved since it was locked")
 	flags.StringVar(&o.check, "check", "", "build this release once more, and say what differs")
+	addPreviousFlag(cmd, &o.previous)
 	flags.StringArrayVar(&o.keys, "provenance-key", nil, "sign the provenance with this key, a file that 'proa key new' made; can be repeated")
 	flags.StringVar(&o.builder, "builder-id", "", "URI of who builds, for the provenance")
 	flags.StringVarP(&o.output, "output", "o", "", "folder to make (required)")
@@ -124,6 +129,8 @@ func (o buildOptions) run(cmd *cobra.Command, path string) error {
 	switch {
 	case errors.Is(err, builder.ErrExists):
 		return cli.Hint(err, "choose another folder with -o, or replace the release that is there with --force")
+	case errors.Is(err, builder.ErrPrevious):
+		return cli.Hint(err, "name that release with --previous, or lay this one out by itself with --previous none")
 	case errors.Is(err, builder.ErrNoLoader):
 		return cli.Hint(err, "add the package systemd-boot-efi to a source, or install it here")
 	case err != nil:
@@ -163,13 +170,23 @@ func printScripts(cmd *cobra.Command, folder string, r manifests.Release) error 
 // and needs a lock, it is locked again first, unless that was forbidden.
 func (o buildOptions) followLock(cmd *cobra.Command, r *recipe, in inputs, c *builder.Config) error {
 	c.Cache, c.Fetcher, c.Registry = in.cache, in.fetcher, in.registry
-	needed := slices.ContainsFunc(r.Sources, manifests.Source.Locked)
+	err := r.follow(cmd.Context(), in, o.previous, []manifests.Arch{c.Arch})
+	if err == nil {
+		c.Previous, err = r.previous(in, c.Arch)
+	}
+	if err != nil {
+		return err
+	}
+	needed := r.follows || slices.ContainsFunc(r.Sources, manifests.Source.Locked)
 	if !needed && !r.locked && !o.locked {
 		return nil
 	}
 	moved, err := resolve.Moved(r.Recipe, r.folder, r.lock)
 	if err != nil {
 		return err
+	}
+	if r.follows {
+		moved = append(moved, "the previous release")
 	}
 	if len(moved) > 0 {
 		if o.locked {
@@ -181,7 +198,7 @@ func (o buildOptions) followLock(cmd *cobra.Command, r *recipe, in inputs, c *bu
 			return inputHint(err)
 		}
 		if !cli.Quiet(cmd) {
-			fmt.Fprintf(cmd.ErrOrStderr(), "wrote %s: %d changes\n", r.lockPath(), len(changes))
+			fmt.Fprintf(cmd.ErrOrStderr(), "wrote %s: %s\n", r.lockPath(), r.summary(changes))
 		}
 	}
 	c.Lock = r.lock

@@ -49,6 +49,9 @@ func (o buildOptions) runCheck(cmd *cobra.Command, path string) error {
 		return err
 	}
 	check, err := builder.Rebuild(cmd.Context(), config, release, o.check)
+	if errors.Is(err, builder.ErrPrevious) {
+		return cli.Hint(err, "name that release with --previous")
+	}
 	if err != nil {
 		return inputHint(err)
 	}

@@ -92,6 +92,7 @@ type recipe struct {
 	lock   manifests.Lock // the zero value when there is none
 	locked bool           // there is a lock
 
+	follows    bool // the lock names another previous release than its file
 	allowOlder bool // repositories may have gone back
 }
 
@@ -186,7 +187,7 @@ func (r *recipe) relock(cmd *cobra.Command, in inputs, update resolve.Update, wr
 		return nil, false, err
 	}
 	r.lock = next
-	if !write || r.locked && string(before) == string(text) {
+	if !write || r.locked && !r.follows && string(before) == string(text) {
 		return changes, false, nil
 	}
 	return changes, true, durable.WriteFile(r.lockPath(), text, 0o644)

@@ -21,9 +21,10 @@ import (
 
 type lockOptions struct {
 	inputOptions
-	update bool
-	dryRun bool
-	older  bool
+	update   bool
+	dryRun   bool
+	older    bool
+	previous string
 }
 
 func newLockCommand() *cobra.Command {
@@ -41,6 +42,9 @@ as new as it can be, or only what is named: packages by their name, images and
 archives as the recipe writes them. What the new lock brings is printed: + for
 what is new, - for what is gone.
 
+--previous writes down which release the next one is to follow in layout, see
+'proa build'.
+
 Signatures of repositories and of images are verified, and packages are not
 downloaded, but where a repository gives no SHA-256.
 
@@ -56,6 +60,7 @@ line, the recipe or the lock is wrong.`,
 	flags.BoolVar(&o.update, "update", false, "take the newest of all sources, or of those that are named")
 	flags.BoolVarP(&o.dryRun, "dry-run", "n", false, "print what would change, and write nothing")
 	flags.BoolVar(&o.older, "allow-older", false, "let repositories go back to a state before that in the lock")
+	addPreviousFlag(cmd, &o.previous)
 	cmd.ValidArgsFunction = completeLock
 	return cmd
 }
@@ -76,6 +81,9 @@ func (o lockOptions) run(cmd *cobra.Command, args []string) error {
 	defer in.Close()
 	update := resolve.Update{All: o.update && len(names) == 0, Names: names}
 	r.allowOlder = o.older
+	if err := r.follow(cmd.Context(), in, o.previous, r.Arch); err != nil {
+		return err
+	}
 	changes, wrote, err := r.relock(cmd, in, update, !o.dryRun)
 	if err != nil {
 		return inputHint(err)
@@ -87,7 +95,7 @@ func (o lockOptions) run(cmd *cobra.Command, args []string) error {
 			Changes []resolve.Change `json:"changes"`
 		}{r.lockPath(), wrote, append([]resolve.Change{}, changes...)})
 	}
-	return printChanges(cmd.OutOrStdout(), r.lockPath(), changes, wrote)
+	return r.printChanges(cmd.OutOrStdout(), changes, wrote)
 }
 
 // arguments are the recipe and the names to update. With --update, the first
@@ -116,7 +124,7 @@ func isRecipe(path string) bool {
 	return path != "" && err == nil
 }
 
-func printChanges(w io.Writer, path string, changes []resolve.Change, wrote bool) error {
+func (r *recipe) printChanges(w io.Writer, changes []resolve.Change, wrote bool) error {
 	out := &linePrinter{w: w}
 	heading := ""
 	for _, c := range changes {
@@ -128,13 +136,22 @@ func printChanges(w io.Writer, path string, changes []resolve.Change, wrote bool
 	}
 	switch {
 	case wrote:
-		out.print("wrote %s: %d changes", path, len(changes))
-	case len(changes) == 0:
-		out.print("%s is up to date", path)
+		out.print("wrote %s: %s", r.lockPath(), r.summary(changes))
+	case len(changes) == 0 && !r.follows:
+		out.print("%s is up to date", r.lockPath())
 	default:
-		out.print("%d changes; nothing was written", len(changes))
+		out.print("%s; nothing was written", r.summary(changes))
 	}
 	return out.err
+}
+
+// summary says how much changes in a lock.
+func (r *recipe) summary(changes []resolve.Change) string {
+	text := fmt.Sprintf("%d changes", len(changes))
+	if r.follows {
+		text += ", another previous release"
+	}
+	return text
 }
 
 // inputHint adds what can be done about inputs that do not come.
