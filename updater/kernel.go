@@ -29,8 +29,8 @@ func (i *installation) kernelPaths() (final, temporary string, err error) {
 
 func (s *session) downloadPath() string { return filepath.Join(s.host.State, "uki.download") }
 
-// fetchUKI downloads the kernel image and checks it before anything of the
-// slot is given up.
+// fetchUKI downloads the kernel image, as far as it is not at hand nor in the new root
+// image, and checks it before anything of the slot is given up.
 func (i *installation) fetchUKI(ctx context.Context) error {
 	want := i.offer.Transport.UKI.FetchFile
 	if err := i.checkSpace(want.Size); err != nil {
@@ -41,16 +41,14 @@ func (i *installation) fetchUKI(ctx context.Context) error {
 		return err
 	} else if !same {
 		err := i.report("fetch kernel image", want.Size, func(step progress.Step) error {
-			err := i.fetch.File(ctx, manifests.ArtifactPath(want.Digest), want, path)
-			if err == nil {
-				step.Add(want.Size)
-			}
-			return err
+			return i.metered(func() error { return i.assembleUKI(ctx, step) })
 		})
-		if err != nil {
-			return contentError(err)
+		if err != nil && ctx.Err() == nil {
+			err = i.fetchWholeUKI(ctx)
 		}
-		i.done.Downloaded += want.Size
+		if err != nil {
+			return err
+		}
 	}
 	f, err := i.FS.Open(path)
 	if err != nil {
@@ -58,6 +56,15 @@ func (i *installation) fetchUKI(ctx context.Context) error {
 	}
 	defer f.Close()
 	return i.checkUKI(f)
+}
+
+// fetchWholeUKI downloads all of the kernel image from the repository.
+func (i *installation) fetchWholeUKI(ctx context.Context) error {
+	want := i.offer.Transport.UKI.FetchFile
+	i.holes = nil
+	return i.metered(func() error {
+		return contentError(i.fetch.File(ctx, manifests.ArtifactPath(want.Digest), want, i.downloadPath()))
+	})
 }
 
 // checkUKI refuses a kernel image that would boot another root file system.
@@ -110,9 +117,12 @@ func (i *installation) checkSpace(size int64) error {
 	return nil
 }
 
-// copyUKI is step 8: under a name that the loader passes over, checked in the
+// copyUKI is step 8: completed, and under a name that the loader passes over, checked in the
 // buffer that is written, and again as it is on the medium.
-func (i *installation) copyUKI(context.Context) (err error) {
+func (i *installation) copyUKI(ctx context.Context) (err error) {
+	if err := i.completeUKI(ctx); err != nil {
+		return err
+	}
 	_, name, err := i.kernelPaths()
 	if err != nil {
 		return err

@@ -135,7 +135,7 @@ func (r *repair) repairSlot(ctx context.Context) (err error) {
 	if r.slot, err = r.disk.Slot(r.found.Slot, true); err != nil {
 		return err
 	}
-	defer r.slot.Close()
+	r.closers = append(r.closers, func() { r.slot.Close() }) // its kernel image may be made of it
 	if r.quarters, err = r.newQuartermaster(r.offer, r.slot); err != nil {
 		return err
 	}

@@ -27,7 +27,8 @@ const (
 // supply is where the parts of an offer's root image come from.
 type supply struct {
 	path    string
-	file    manifests.FetchFile // what is fetched is a part of
+	file    manifests.FetchFile // that the parts are fetched of
+	list    manifests.FetchFile // that says which: the chunk index, or the header of a delta
 	image   slots.Image
 	old     []int64
 	patches []*deltas.Segment
@@ -162,7 +163,7 @@ func (q *quartermaster) byDelta(ctx context.Context, d manifests.Delta) (*supply
 	if err != nil {
 		return nil, err
 	}
-	s := &supply{path: PathDelta, file: d.FetchFile, old: layout.Old, patches: layout.Patches}
+	s := &supply{path: PathDelta, file: d.FetchFile, list: d.Header, old: layout.Old, patches: layout.Patches}
 	s.image = slots.Image{Root: q.offer.Root, Chunks: layout.Chunks}
 	s.present = q.presence(layout.Chunks)
 	return s, nil
@@ -174,7 +175,7 @@ func (q *quartermaster) byIndex(ctx context.Context) (*supply, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &supply{path: PathIndex, file: q.offer.Transport.Root, image: slots.Image{Root: q.offer.Root, Chunks: chunks}}
+	s := &supply{path: PathIndex, file: q.offer.Transport.Root, list: q.offer.Transport.Index, image: slots.Image{Root: q.offer.Root, Chunks: chunks}}
 	if sameRoot(q.facts.Root.Salt, q.offer.Root.Salt) {
 		if s.old, err = plan.Locate(ctx, chunks, q.activeLeaves()); err != nil {
 			return nil, err

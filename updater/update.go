@@ -60,6 +60,7 @@ type installation struct {
 
 	quarters *quartermaster // of an update, from findSupply on
 	supply   *supply        // the one in use
+	holes    []kernelPart   // of the kernel image, until the root image is written
 	done     Updated
 }
 

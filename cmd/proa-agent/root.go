@@ -50,6 +50,7 @@ running, 7 repository not reachable, 10 (check only) an update is available.`,
 	root.AddCommand(
 		newStatusCommand(),
 		newCheckCommand(),
+		newPlanCommand(),
 		newUpdateCommand(),
 		newCommitCommand(),
 		newRollbackCommand(),
