@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/proa-os/proa/cmd/internal/cli"
+	"github.com/proa-os/proa/fetch"
 	"github.com/proa-os/proa/fetch/stick"
 	"github.com/proa-os/proa/signing"
 	"github.com/proa-os/proa/updater"
@@ -49,6 +50,8 @@ func explainFrom(ctx context.Context, path string, err error) error {
 		explained = cli.Hint(err, "set the clock of this host")
 	case errors.Is(err, signing.ErrRollback):
 		explained = cli.Hint(err, "this host has seen a newer state of the repository; "+again)
+	case errors.Is(err, fetch.ErrContent), errors.Is(err, signing.ErrMismatch):
+		explained = cli.Hint(err, "it is damaged or changed: nothing of that was installed, export it again")
 	case errors.As(err, new(*updater.NetworkError)):
 		explained = cli.Hint(err, "something is missing or cannot be read there: was it copied in full, and made for this version?")
 	default:

@@ -1,0 +1,262 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	ociserver "github.com/google/go-containerregistry/pkg/registry"
+
+	"github.com/proa-os/proa/fetch/registry"
+	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/repository"
+	"github.com/proa-os/proa/repository/ociregistry"
+	"github.com/proa-os/proa/signing"
+	"github.com/proa-os/proa/updater/testhost"
+)
+
+func (w *world) export(t testing.TB, path string) string {
+	t.Helper()
+	_, err := repository.Export(t.Context(), repository.ExportConfig{Dir: w.config.Dir, Path: path, Channel: "stable", Now: w.config.Now})
+	check(t, err)
+	return path
+}
+
+// wantAgent runs the agent and compares its exit code and what it says.
+func (w *world) wantAgent(t testing.TB, code int, said string, args ...string) {
+	t.Helper()
+	out, err := exec.Command(program(t), append([]string{"--host", w.host.Path("host.yaml")}, args...)...).CombinedOutput()
+	got := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	if got != code || !strings.Contains(string(out), said) {
+		t.Errorf("%v ends with %d, want %d and %q:\n%s", args, got, code, said, out)
+	}
+}
+
+func TestAHostWithoutANetworkIsUpdatedFromAStick(t *testing.T) {
+	for _, kind := range []string{"os.tar", "folder", "repository"} {
+		t.Run(kind, func(t *testing.T) {
+			w := newWorld(t, 1)
+			w.server.Close()
+			w.host.File(t)
+			next := w.publish(t, testhost.Spec{Version: "1.1.0"})
+			path := w.config.Dir
+			if kind != "repository" {
+				path = w.export(t, filepath.Join(t.TempDir(), kind))
+			}
+			w.wantAgent(t, exitNetwork, "", "update")
+			w.wantAgent(t, 0, "installed 1.1.0 in slot b", "update", "--from", path)
+			if booted := w.host.Boot(t); booted.Release != next {
+				t.Errorf("booted %s", booted.Release.Release.Version)
+			}
+			w.wantAgent(t, 0, "", "judge")
+			w.wantAgent(t, 0, "up to date: 1.1.0", "update", "--from", path)
+		})
+	}
+}
+
+func TestAStickIsBelievedNoMoreThanAServer(t *testing.T) {
+	w := newWorld(t, 1)
+	w.host.File(t)
+	w.publish(t, testhost.Spec{Version: "1.1.0"})
+	dir := t.TempDir()
+	old := w.export(t, filepath.Join(dir, "old.tar"))
+	w.publish(t, testhost.Spec{Version: "1.2.0"})
+	good := w.export(t, filepath.Join(dir, "good.tar"))
+
+	stranger := &world{config: newRepository(t), host: w.host}
+	stranger.publish(t, testhost.Spec{Version: "1.3.0"})
+	stranger.export(t, filepath.Join(dir, "stranger.tar"))
+
+	aged := *w
+	aged.config.Lifetimes = signing.Lifetimes{signing.RoleTimestamp: time.Second}
+	_, err := repository.Refresh(t.Context(), aged.config)
+	check(t, err)
+	aged.export(t, filepath.Join(dir, "aged.tar"))
+	time.Sleep(1100 * time.Millisecond) // it is about a clock
+
+	write := func(name string, content []byte) {
+		check(t, os.WriteFile(filepath.Join(dir, name), content, 0o644))
+	}
+	content, err := os.ReadFile(good)
+	check(t, err)
+	write("cut.tar", content[:len(content)/2])
+	swapped := bytes.Clone(content)
+	at := bytes.LastIndex(swapped, []byte("ustar")) + 512
+	swapped[at] ^= 1 // of the kernel image
+	write("swapped.tar", swapped)
+	write("none.tar", make([]byte, 10240))
+
+	for _, test := range []struct {
+		file, said string
+		code       int
+	}{
+		{"stranger.tar", "not signed as the trusted root demands", exitUntrusted},
+		{"aged.tar", "hint: export it again", exitUntrusted},
+		{"cut.tar", "was it copied in full?", 1},
+		{"none.tar", "hint: make one with 'proa repo export'", 1},
+		{"missing.tar", "no such file", 1},
+		{"swapped.tar", "hint: it is damaged or changed", exitUntrusted},
+	} {
+		w.wantAgent(t, test.code, test.said, "update", "--from", filepath.Join(dir, test.file))
+		if booted := w.host.Boot(t); booted.Release.Release.Version != "1.0.0" {
+			t.Errorf("%s: booted %s", test.file, booted.Release.Release.Version)
+		}
+	}
+	w.wantAgent(t, 0, "installed 1.2.0", "update", "--from", good)
+	w.wantAgent(t, exitUntrusted, "this host has seen a newer state", "update", "--from", old)
+}
+
+// ociWorld is a world whose host updates from a registry in this process that
+// wants a name and a password, and has its blobs elsewhere.
+type ociWorld struct {
+	*world
+	inner http.Handler
+	tag   registry.Reference
+	blobs atomic.Pointer[http.HandlerFunc] // answers for blobs in place of the store
+	leaks atomic.Int64
+}
+
+func newOCIWorld(t *testing.T) *ociWorld {
+	t.Helper()
+	w := &ociWorld{world: newWorld(t, 1), inner: ociserver.New(ociserver.Logger(log.New(io.Discard, "", 0)))}
+	w.server.Close()
+	store := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" {
+			w.leaks.Add(1)
+		}
+		if instead := w.blobs.Load(); instead != nil {
+			(*instead)(rw, r)
+			return
+		}
+		w.inner.ServeHTTP(rw, r)
+	}))
+	t.Cleanup(store.Close)
+	basic := "Basic " + base64.StdEncoding.EncodeToString([]byte("u:p"))
+	front := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		given := r.Header.Get("Authorization")
+		switch {
+		case r.URL.Path == "/token" && given == basic:
+			fmt.Fprint(rw, `{"token":"good"}`)
+		case given != "Bearer good":
+			rw.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="http://%s/token",service="it"`, r.Host))
+			rw.WriteHeader(http.StatusUnauthorized)
+		case r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/"):
+			http.Redirect(rw, r, store.URL+r.URL.Path, http.StatusTemporaryRedirect)
+		default:
+			w.inner.ServeHTTP(rw, r)
+		}
+	}))
+	t.Cleanup(front.Close)
+	host := strings.TrimPrefix(front.URL, "http://")
+	var err error
+	w.tag, err = registry.ParseReference("oci://" + host + "/team/os:stable")
+	check(t, err)
+	w.host.URL = w.tag.String()
+	w.host.Configure(t, "")
+
+	auth := fmt.Appendf(nil, `{"auths":{%q:{"auth":%q}}}`, host, base64.StdEncoding.EncodeToString([]byte("u:p")))
+	check(t, os.WriteFile(w.host.Path("config.json"), auth, 0o600))
+	t.Setenv("DOCKER_CONFIG", w.host.Dir)
+	text, err := os.ReadFile(w.host.File(t))
+	check(t, err)
+	check(t, os.WriteFile(w.host.Path("host.yaml"), fmt.Appendf(text, "registryAuth: %s\n", w.host.Path("config.json")), 0o600))
+	return w
+}
+
+func (w *ociWorld) push(t *testing.T) {
+	t.Helper()
+	_, err := ociregistry.Push(t.Context(), ociregistry.Config{Dir: w.config.Dir, Reference: w.tag})
+	check(t, err)
+}
+
+func TestAHostIsUpdatedFromARegistry(t *testing.T) {
+	w := newOCIWorld(t)
+	w.publish(t, testhost.Spec{Version: "1.0.1"})
+	w.push(t)
+	w.wantAgent(t, exitAvailable, "1.0.1", "check")
+	next := w.publish(t, testhost.Spec{Version: "1.1.0"})
+	w.push(t)
+	w.wantAgent(t, 0, "installed 1.1.0 in slot b", "update")
+	if booted := w.host.Boot(t); booted.Release != next {
+		t.Errorf("booted %s", booted.Release.Release.Version)
+	}
+	w.wantAgent(t, 0, "", "judge")
+	if n := w.leaks.Load(); n > 0 {
+		t.Errorf("%d requests for blobs had credentials", n)
+	}
+	check(t, os.WriteFile(w.host.Path("config.json"), []byte("{}"), 0o600))
+	w.wantAgent(t, exitNetwork, "the registry refuses access", "check")
+}
+
+func TestAHostileRegistryInstallsNothing(t *testing.T) {
+	w := newOCIWorld(t)
+	next := w.publish(t, testhost.Spec{Version: "1.1.0"})
+	w.push(t)
+	uki := "sha256:" + manifests.DigestOf(next.UKI).Hex()
+	for name, test := range map[string]struct {
+		blobs http.HandlerFunc
+		code  int
+	}{
+		"other bytes": {func(rw http.ResponseWriter, r *http.Request) {
+			got := httptest.NewRecorder()
+			w.inner.ServeHTTP(got, r)
+			body := got.Body.Bytes()
+			body[len(body)/2] ^= 1
+			rw.Header().Set("Content-Range", got.Header().Get("Content-Range"))
+			rw.WriteHeader(got.Code)
+			rw.Write(body)
+		}, exitUntrusted},
+		"no blobs": {http.NotFound, exitNetwork},
+		"no kernel image": {func(rw http.ResponseWriter, r *http.Request) {
+			if strings.HasSuffix(r.URL.Path, uki) {
+				http.NotFound(rw, r)
+				return
+			}
+			w.inner.ServeHTTP(rw, r)
+		}, exitNetwork},
+		"endless": {func(rw http.ResponseWriter, r *http.Request) {
+			for {
+				if _, err := rw.Write(make([]byte, 1<<20)); err != nil {
+					return
+				}
+			}
+		}, exitUntrusted},
+		"back to the registry": {func(rw http.ResponseWriter, r *http.Request) {
+			http.Redirect(rw, r, w.tag.String(), http.StatusFound)
+		}, exitNetwork},
+	} {
+		w.blobs.Store(&test.blobs)
+		w.wantAgent(t, test.code, "error: ", "update")
+		if booted := w.host.Boot(t); booted.Release.Release.Version != "1.0.0" {
+			t.Errorf("%s: booted %s", name, booted.Release.Release.Version)
+		}
+	}
+	// Without ranges it takes more bytes, and comes to the same.
+	plain := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		r.Header.Del("Range")
+		w.inner.ServeHTTP(rw, r)
+	})
+	w.blobs.Store(&plain)
+	w.wantAgent(t, 0, "installed 1.1.0 in slot b", "update")
+	if booted := w.host.Boot(t); booted.Release != next {
+		t.Errorf("booted %s", booted.Release.Release.Version)
+	}
+}
