@@ -2,9 +2,11 @@ package deltas
 
 import (
 	"fmt"
+	"io"
 	"path"
 	"strings"
 
+	"github.com/proa-os/proa/deltas/packed"
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/manifests/filemap"
 )
@@ -14,11 +16,57 @@ import (
 type area struct {
 	at, n int // blocks
 	path  string
+	part  bool // of a compressed file: each part is one stream
+	lead  int  // blocks before a part in which its stream begins
 }
 
-// compressed says whether a is a file that decompresses to something else, and can be
-// patched as a whole.
-func (a area) compressed() bool { return path.Ext(a.path) == ".gz" && a.n <= outputMost }
+// compressed says whether a decompresses to something else, and can be patched as a
+// whole.
+func (a area) compressed() bool { return a.part || path.Ext(a.path) == ".gz" && a.n <= outputMost }
+
+// inParts is areas in which the kernel images of r are cut where their streams end.
+func inParts(r io.ReaderAt, areas []area) ([]area, error) {
+	const kernelMost = 64 << 20 / manifests.BlockSize
+	var all []area
+	for _, a := range areas {
+		if !strings.HasPrefix(path.Base(a.path), "vmlinuz") || a.n > kernelMost {
+			all = append(all, a)
+			continue
+		}
+		content := make([]byte, a.n*manifests.BlockSize)
+		if err := readFull(r, content, int64(a.at)*manifests.BlockSize); err != nil {
+			return nil, err
+		}
+		all = append(all, a.cut(packed.Parts(content))...)
+	}
+	return all, nil
+}
+
+// cut is the parts of a, of streams that end there, in bytes, and what is behind them. It
+// is a itself when a part would be too long.
+func (a area) cut(ends []int) []area {
+	var parts []area
+	rest := a
+	for i, end := range ends {
+		n := (end-1)/manifests.BlockSize + 1 - (rest.at - a.at)
+		if n > outputMost {
+			return []area{a}
+		}
+		if n < 1 {
+			continue
+		}
+		p := area{at: rest.at, n: n, path: fmt.Sprintf("%s/%d", a.path, i), part: true}
+		if i > 0 {
+			p.lead = 1
+		}
+		parts = append(parts, p)
+		rest.at, rest.n = rest.at+n, rest.n-n
+	}
+	if rest.n > 0 {
+		parts = append(parts, rest)
+	}
+	return parts
+}
 
 // areasOf tiles an image of the given number of blocks with areas, in order.
 func areasOf(m filemap.Map, blocks int) ([]area, error) {

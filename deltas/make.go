@@ -97,11 +97,11 @@ func (k *maker) compare(ctx context.Context) error {
 			return err
 		}
 	}
-	old, err := areasOf(k.Old.Map, leaves[0].blocks())
+	old, err := k.Old.areas()
 	if err != nil {
 		return err
 	}
-	new, err := areasOf(k.New.Map, leaves[1].blocks())
+	new, err := k.New.areas()
 	if err != nil {
 		return err
 	}
@@ -130,6 +130,14 @@ func (k *maker) hash(ctx context.Context, s Source) (leafHashes, error) {
 		return leaves, nil
 	}
 	return verity.HashImage(ctx, s.Image, s.Root.Blocks, k.New.Root.Salt, k.Workers, nil)
+}
+
+func (s Source) areas() ([]area, error) {
+	areas, err := areasOf(s.Map, int(s.Root.Blocks))
+	if err != nil {
+		return nil, err
+	}
+	return inParts(s.Image, areas)
 }
 
 func (s Source) identity() Image {
@@ -194,7 +202,12 @@ func (k *maker) segment(i int, j job) error {
 			return err
 		}
 		if x < len(j.pieces) {
-			p.New = data[(j.pieces[x].at-j.at)*manifests.BlockSize:][:j.pieces[x].n*manifests.BlockSize]
+			piece := j.pieces[x]
+			p.New = data[(piece.at-j.at)*manifests.BlockSize:][:piece.n*manifests.BlockSize]
+			p.Before = make([]byte, piece.area.lead*manifests.BlockSize)
+			if err := readFull(k.New.Image, p.Before, int64(piece.at-piece.area.lead)*manifests.BlockSize); err != nil {
+				return err
+			}
 		}
 		pairs = append(pairs, p)
 		s.References = appendRanges(s.References, ranges)

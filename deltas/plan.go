@@ -24,7 +24,10 @@ type piece struct {
 
 // weight is the blocks of p, or about those that it is decompressed.
 func (p piece) weight() int {
-	if p.area.compressed() {
+	switch {
+	case p.area.part:
+		return outputMost
+	case p.area.compressed():
 		return 4 * p.n
 	}
 	return p.n
@@ -59,6 +62,7 @@ func plan(runs []run, areas []area, pairs *pairing, blocks int) []job {
 			a := areas[0]
 			p := piece{at: at, n: min(end, a.at+a.n) - at, area: a}
 			p.old, _ = pairs.of(a)
+			p.old.at, p.old.n = p.old.at-p.old.lead, p.old.n+p.old.lead
 			for windows := (p.n-1)/outputMost + 1; windows > 0; windows-- {
 				w := p
 				w.at, w.n = at, (p.at+p.n-at)/windows

@@ -16,17 +16,21 @@ const (
 type span struct{ at, n int }
 
 // references chooses what of the old image each piece of j, whose new content is
-// data, is patched from; the last of the result is for all of them: what they
+// data, is patched from; the last of the result, where there is one more, is for all of them: what they
 // have in common with other places.
 func (s *sketch) references(j job, data []byte, runs []run) [][]span {
 	all := make([][]span, 0, len(j.pieces)+1)
-	total := 0
+	total, plain := 0, false
 	for _, p := range j.pieces {
 		spans := s.of(p, data[(p.at-j.at)*manifests.BlockSize:][:p.n*manifests.BlockSize], runs)
 		for _, x := range spans {
 			total += x.n
 		}
 		all = append(all, spans)
+		plain = plain || !p.area.compressed()
+	}
+	if !plain {
+		return all // its strings say nothing
 	}
 	return append(all, s.elsewhere(data, slices.Concat(all...), referenceMost-total))
 }

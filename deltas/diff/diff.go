@@ -12,7 +12,10 @@ import (
 
 // Pair is what becomes what: a file, or a piece of one, and its old self. Old may
 // be empty.
-type Pair struct{ Old, New []byte }
+type Pair struct {
+	Old, New []byte
+	Before   []byte // what is before New, when New is a part of a file that is compressed
+}
 
 // Make returns a payload that makes all News, one after the other, out of all
 // Olds, one after the other. The same pairs make the same payload. Together they

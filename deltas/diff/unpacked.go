@@ -1,6 +1,8 @@
 package diff
 
 import (
+	"bytes"
+
 	"github.com/proa-os/proa/deltas/packed"
 	"github.com/proa-os/proa/deltas/patch"
 )
@@ -17,9 +19,9 @@ func unpacked(pairs []Pair) (patch.Method, []byte, error) {
 	var in []Pair
 	for _, p := range pairs {
 		var q Pair
-		if data, ok := new.take(p.New, false); ok {
+		if data, ok := new.take(p.Before, p.New, false); ok {
 			q.New = data
-			q.Old, _ = old.take(p.Old, true)
+			q.Old, _ = old.take(nil, p.Old, true)
 		} else {
 			q = Pair{Old: old.leave(p.Old), New: data}
 		}
@@ -44,27 +46,26 @@ type side struct {
 	all     []byte
 }
 
-// take adds data and gives what it is unpacked. It is false when nothing can be
-// unpacked.
-func (s *side) take(data []byte, old bool) ([]byte, bool) {
-	streams := packed.Find(data, old, s.more+len(data))
-	if len(streams) == 0 {
+// take adds data, which has the bytes before in front of it, and gives what it is
+// unpacked. It is false when nothing can be unpacked.
+func (s *side) take(before, data []byte, old bool) ([]byte, bool) {
+	x, ok := packed.Find(before, data, old, s.more+len(data))
+	if !ok {
 		return s.leave(data), false
 	}
-	out, err := packed.Unpack(nil, data, streams, s.more+len(data))
+	all := data
+	if x.Lost > 0 {
+		all = append(bytes.Clone(before[len(before)-x.Lost:]), data...)
+	}
+	out, err := packed.Unpack(nil, all, []packed.Stream{x}, s.more+len(data))
 	if err != nil {
 		return s.leave(data), false
 	}
-	tail := len(out)
-	for i, x := range streams {
-		tail -= x.Skip + x.Unpacked
-		if i == 0 {
-			x.Skip += s.skip
-		}
-		s.streams = append(s.streams, x)
-	}
-	s.skip = tail
 	s.more -= len(out) - len(data)
+	tail := len(out) - x.Skip - x.Unpacked
+	x.Skip += s.skip
+	s.streams = append(s.streams, x)
+	s.skip = tail
 	s.all = append(s.all, out...)
 	return out, true
 }

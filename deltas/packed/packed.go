@@ -14,6 +14,7 @@ import (
 	"io"
 
 	"github.com/proa-os/proa/deltas/gnugzip"
+	"github.com/proa-os/proa/deltas/lz4hc"
 )
 
 // Kind is what made a stream.
@@ -26,13 +27,23 @@ const (
 	Gzip9 Kind = gnugzip.LevelMost
 )
 
-const gzipTrailer = 8
+// LZ4 is a block of the legacy frame of LZ4 (doc/lz4_Frame_format.md, "Legacy
+// frame") as "lz4 -9" writes it, behind its size in 4 bytes.
+const LZ4 Kind = 16
+
+const (
+	gzipTrailer  = 8
+	lz4BlockMost = 8 << 20 // decompressed
+)
 
 // Stream is a place of a compressed stream.
 type Stream struct {
 	Skip     int // bytes from the end of the last stream to this one
 	Unpacked int // bytes that it decompresses to
 	Kind     Kind
+	// Lost is how many bytes of the stream are before the start of the data, and
+	// so no part of it. Only of LZ4, and of what is packed, not unpacked.
+	Lost int
 }
 
 // Unpack appends data to dst with what the streams decompress to in their stead. Their
@@ -69,7 +80,10 @@ func Pack(out, data []byte, streams []Stream) error {
 		if err != nil {
 			return fmt.Errorf("stream %d: %w", i, err)
 		}
-		if len(stream) > cap(to)-len(to) {
+		if s.Lost < 0 || s.Lost > len(stream) {
+			return fmt.Errorf("stream %d: loses %d bytes of %d", i, s.Lost, len(stream))
+		}
+		if stream = stream[s.Lost:]; len(stream) > cap(to)-len(to) {
 			return fmt.Errorf("stream %d: more than there is room for", i)
 		}
 		to, data = append(to, stream...), data[s.Unpacked:]
@@ -84,6 +98,9 @@ func Pack(out, data []byte, streams []Stream) error {
 // unpack appends what the stream at the start of data decompresses to, and says how
 // many bytes the stream has.
 func (k Kind) unpack(dst, data []byte, most int) ([]byte, int, error) {
+	if k == LZ4 {
+		return unpackLZ4(dst, data, most)
+	}
 	if k < Gzip4 || k > Gzip9 {
 		return dst, 0, fmt.Errorf("kind %d: unknown", k)
 	}
@@ -105,6 +122,11 @@ func (k Kind) unpack(dst, data []byte, most int) ([]byte, int, error) {
 }
 
 func (k Kind) pack(data []byte) ([]byte, error) {
+	if k == LZ4 {
+		block := lz4hc.Compress(make([]byte, lz4Size), data)
+		binary.LittleEndian.PutUint32(block, uint32(len(block)-lz4Size))
+		return block, nil
+	}
 	if k < Gzip4 || k > Gzip9 {
 		return nil, fmt.Errorf("kind %d: unknown", k)
 	}
@@ -119,4 +141,21 @@ func (k Kind) pack(data []byte) ([]byte, error) {
 func sums(data []byte) []byte {
 	b := binary.LittleEndian.AppendUint32(nil, crc32.ChecksumIEEE(data))
 	return binary.LittleEndian.AppendUint32(b, uint32(len(data)))
+}
+
+const lz4Size = 4
+
+func unpackLZ4(dst, data []byte, most int) ([]byte, int, error) {
+	if len(data) < lz4Size {
+		return dst, 0, io.ErrUnexpectedEOF
+	}
+	size := int64(binary.LittleEndian.Uint32(data))
+	if size > int64(len(data)-lz4Size) {
+		return dst, 0, io.ErrUnexpectedEOF
+	}
+	unpacked, err := lz4hc.Decompress(dst, data[lz4Size:][:size], min(most, lz4BlockMost))
+	if err != nil {
+		return dst, 0, err
+	}
+	return unpacked, lz4Size + int(size), nil
 }

@@ -39,10 +39,11 @@ func TestFilesOfGzipAreUnpackedAndPackedAgain(t *testing.T) {
 	for _, args := range [][]string{{"-9", "-n"}, {"-6", "-n"}, {"-9", "-N"}} {
 		data := text(1, 50_000)
 		packed := file(t, data, args...)
-		streams := Find(packed, false, 1<<20)
-		if len(streams) != 1 || streams[0].Unpacked != len(data) {
-			t.Fatalf("%v: found %+v", args, streams)
+		stream, ok := Find(nil, packed, false, 1<<20)
+		if !ok || stream.Unpacked != len(data) {
+			t.Fatalf("%v: found %+v", args, stream)
 		}
+		streams := []Stream{stream}
 		unpacked, err := Unpack([]byte("before"), packed, streams, 1<<20)
 		if err != nil {
 			t.Fatal(err)
@@ -60,7 +61,8 @@ func TestFilesOfGzipAreUnpackedAndPackedAgain(t *testing.T) {
 func TestSeveralStreamsKeepTheirOrder(t *testing.T) {
 	a, b := file(t, text(1, 9000), "-9n"), file(t, text(2, 5000), "-9n")
 	all := append(append(bytes.Clone(a), b...), "end"...)
-	x, y := Find(a, false, 1<<20)[0], Find(b, false, 1<<20)[0]
+	x, _ := Find(nil, a, false, 1<<20)
+	y, _ := Find(nil, b, false, 1<<20)
 	tail := len(a) - x.Skip - len(mustPack(t, text(1, 9000)))
 	streams := []Stream{x, {Skip: tail + y.Skip, Unpacked: y.Unpacked, Kind: y.Kind}}
 	unpacked, err := Unpack(nil, all, streams, 1<<20)
@@ -82,19 +84,75 @@ func mustPack(t *testing.T, data []byte) []byte {
 	return out
 }
 
+// kernel is an image as "lz4 -l -9" packs one, behind a loader, and where its blocks
+// of streams end.
+func kernel(t *testing.T, data []byte) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "kernel")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("lz4", "-q", "-l", "-9", "-c", path).Output()
+	if err != nil {
+		t.Fatalf("lz4: %v", err)
+	}
+	out = append(text(9, 21_000), out...)
+	return append(out, make([]byte, -len(out)&4095)...)
+}
+
+func TestAKernelIsUnpackedPartByPart(t *testing.T) {
+	image := kernel(t, bytes.Repeat(text(8, 3000), 4000)[:9<<20])
+	ends := Parts(image)
+	if len(ends) != 2 {
+		t.Fatalf("streams end at %v: want two", ends)
+	}
+	first := image[:(ends[0]+4095)&^4095]
+	before, second := first[len(first)-4096:], image[len(first):]
+	x, ok := Find(nil, first, false, 9<<20)
+	if !ok || x.Unpacked != 8<<20 || x.Lost != 0 {
+		t.Errorf("first part: found %+v, %v", x, ok)
+	}
+	checkPart(t, nil, first, x)
+	y, ok := Find(before, second, false, 9<<20)
+	if !ok || y.Unpacked != 1<<20 || y.Lost != len(first)-ends[0] {
+		t.Errorf("second part: found %+v, %v", y, ok)
+	}
+	checkPart(t, before[len(before)-y.Lost:], second, y)
+	if z, ok := Find(nil, append(before, second...), true, 9<<20); !ok || z.Lost != 0 || z.Unpacked != 1<<20 {
+		t.Errorf("second part of an old kernel: found %+v, %v", z, ok)
+	}
+	y.Lost = 1 << 30
+	if err := Pack(make([]byte, len(second)), make([]byte, 1<<20), []Stream{y}); err == nil {
+		t.Error("a stream that has lost more than it has is packed")
+	}
+}
+
+// checkPart unpacks and packs a part whose stream begins with lost bytes.
+func checkPart(t *testing.T, lost, part []byte, s Stream) {
+	t.Helper()
+	unpacked, err := Unpack(nil, append(bytes.Clone(lost), part...), []Stream{s}, 10<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := make([]byte, len(part))
+	if err := Pack(out, unpacked, []Stream{s}); err != nil || !bytes.Equal(out, part) {
+		t.Errorf("not packed as it was: %v", err)
+	}
+}
+
 func TestStreamsOfOtherCompressorsStay(t *testing.T) {
 	var other bytes.Buffer
 	w, _ := gzip.NewWriterLevel(&other, 9)
 	w.Write(text(3, 100_000))
 	w.Close()
-	if found := Find(other.Bytes(), false, 1<<20); found != nil {
+	if found, ok := Find(nil, other.Bytes(), false, 1<<20); ok {
 		t.Errorf("found %+v", found)
 	}
-	if found := Find(other.Bytes(), true, 1<<20); len(found) != 1 {
-		t.Errorf("what only has to be unpacked: found %+v", found)
+	if _, ok := Find(nil, other.Bytes(), true, 1<<20); !ok {
+		t.Error("what only has to be unpacked is not found")
 	}
 	for _, data := range [][]byte{nil, {0x1f}, []byte("text"), file(t, text(1, 500), "-9n")[:40]} {
-		if found := Find(data, true, 1<<20); found != nil {
+		if found, ok := Find(nil, data, true, 1<<20); ok {
 			t.Errorf("%.10q: found %+v", data, found)
 		}
 	}
@@ -102,7 +160,7 @@ func TestStreamsOfOtherCompressorsStay(t *testing.T) {
 
 func TestUnpackingStopsAtItsBound(t *testing.T) {
 	bomb := file(t, make([]byte, 10<<20), "-9n")
-	if found := Find(bomb, true, 1<<20); found != nil {
+	if found, ok := Find(nil, bomb, true, 1<<20); ok {
 		t.Errorf("found %+v", found)
 	}
 	out, err := Unpack(nil, bomb, []Stream{{Skip: 10, Kind: Gzip9}}, 1<<20)
@@ -146,10 +204,10 @@ func TestStreamsThatAreNotThereAreRefused(t *testing.T) {
 }
 
 func TestATableIsReadBack(t *testing.T) {
-	want := Table{Unpacked: 1000, Reference: []Stream{{Skip: 1, Kind: 9}, {Skip: 300, Kind: 6}}, Output: []Stream{{Skip: 5, Unpacked: 995, Kind: 9}}}
+	want := Table{Unpacked: 1000, Reference: []Stream{{Skip: 1, Kind: 9}, {Skip: 300, Kind: 6}}, Output: []Stream{{Skip: 5, Unpacked: 995, Kind: 9}, {Unpacked: 4, Kind: LZ4, Lost: 7}}}
 	data := append(want.Append(nil), "rest"...)
 	got, rest, err := ParseTable(data, 1000)
-	if err != nil || string(rest) != "rest" || got.Unpacked != 1000 || len(got.Reference) != 2 || got.Reference[1] != want.Reference[1] || got.Output[0] != want.Output[0] {
+	if err != nil || string(rest) != "rest" || got.Unpacked != 1000 || len(got.Reference) != 2 || got.Reference[1] != want.Reference[1] || got.Output[0] != want.Output[0] || got.Output[1] != want.Output[1] {
 		t.Errorf("read back as %+v, %q, %v", got, rest, err)
 	}
 	if _, _, err := ParseTable(data, 999); err == nil {

@@ -17,7 +17,8 @@ const streamsMost = 1 << 14
 
 // Append appends the table as it travels, all numbers as unsigned varints: how many
 // streams the reference has and of each Skip and Kind; the bytes of the unpacked
-// output, how many streams it has and of each Skip, Unpacked and Kind.
+// output, how many streams it has and of each Skip, Unpacked and Kind, and of those of
+// kind LZ4 Lost.
 func (t Table) Append(to []byte) []byte {
 	to = binary.AppendUvarint(to, uint64(len(t.Reference)))
 	for _, s := range t.Reference {
@@ -28,6 +29,9 @@ func (t Table) Append(to []byte) []byte {
 	for _, s := range t.Output {
 		to = binary.AppendUvarint(to, uint64(s.Skip))
 		to = append(binary.AppendUvarint(to, uint64(s.Unpacked)), byte(s.Kind))
+		if s.Kind == LZ4 {
+			to = binary.AppendUvarint(to, uint64(s.Lost))
+		}
 	}
 	return to
 }
@@ -39,9 +43,14 @@ var errTable = errors.New("table of packed streams: ends early, or a number is t
 func ParseTable(data []byte, most int) (Table, []byte, error) {
 	p := &tableParser{rest: data, most: most}
 	var t Table
-	t.Reference = p.streams(func(s *Stream) { s.Skip = p.number() })
+	t.Reference = p.streams(func(s *Stream) { s.Skip, s.Kind = p.number(), p.kind() })
 	t.Unpacked = p.number()
-	t.Output = p.streams(func(s *Stream) { s.Skip, s.Unpacked = p.number(), p.number() })
+	t.Output = p.streams(func(s *Stream) {
+		s.Skip, s.Unpacked, s.Kind = p.number(), p.number(), p.kind()
+		if s.Kind == LZ4 {
+			s.Lost = p.number()
+		}
+	})
 	if p.broken {
 		return Table{}, nil, errTable
 	}
@@ -65,11 +74,6 @@ func (p *tableParser) streams(read func(*Stream)) []Stream {
 	all := make([]Stream, n)
 	for i := range all {
 		read(&all[i])
-		if len(p.rest) == 0 {
-			p.broken = true
-			return nil
-		}
-		all[i].Kind, p.rest = Kind(p.rest[0]), p.rest[1:]
 	}
 	return all
 }
@@ -82,4 +86,14 @@ func (p *tableParser) number() int {
 	}
 	p.rest = p.rest[n:]
 	return int(v)
+}
+
+func (p *tableParser) kind() Kind {
+	if len(p.rest) == 0 {
+		p.broken = true
+		return 0
+	}
+	k := Kind(p.rest[0])
+	p.rest = p.rest[1:]
+	return k
 }
