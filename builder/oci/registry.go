@@ -21,6 +21,7 @@ import (
 
 	"github.com/proa-os/proa/builder/cache"
 	"github.com/proa-os/proa/fetch"
+	"github.com/proa-os/proa/fetch/registry"
 	"github.com/proa-os/proa/progress"
 )
 
@@ -84,7 +85,7 @@ func (r *repository) open(ctx context.Context) (*http.Client, error) {
 	if err != nil {
 		return nil, explain(ctx, err)
 	}
-	r.client = &http.Client{Transport: in, CheckRedirect: checkRedirect}
+	r.client = &http.Client{Transport: in, CheckRedirect: registry.CheckRedirect}
 	return r.client, nil
 }
 
