@@ -3,7 +3,11 @@
 // decompresses to. It does what deflate.c and trees.c of gzip 1.3 to 1.13 do.
 package gnugzip
 
-import "errors"
+import (
+	"encoding/binary"
+	"errors"
+	"math/bits"
+)
 
 // LevelLeast and LevelMost bound the levels that Deflate knows: those that look
 // for a better match at the next byte.
@@ -201,11 +205,7 @@ func (e *encoder) longest(at, best int) int {
 	limit := max(start-maxDistance, 0)
 	for {
 		if w[at+best] == w[start+best] && w[at+best-1] == w[start+best-1] && w[at] == w[start] && w[at+1] == w[start+1] {
-			n := 2
-			for n < maxMatch && w[at+n] == w[start+n] {
-				n++
-			}
-			if n > best {
+			if n := e.same(at, start); n > best {
 				e.matchAt, best = at, n
 				if n >= e.nice {
 					break
@@ -218,4 +218,19 @@ func (e *encoder) longest(at, best int) int {
 		}
 	}
 	return best
+}
+
+// same counts the bytes that are the same from a and from b on, at most maxMatch.
+func (e *encoder) same(a, b int) int {
+	x, y := e.window[a:][:maxMatch], e.window[b:][:maxMatch]
+	n := 0
+	for ; n+8 <= maxMatch; n += 8 {
+		if d := binary.LittleEndian.Uint64(x[n:]) ^ binary.LittleEndian.Uint64(y[n:]); d != 0 {
+			return n + bits.TrailingZeros64(d)/8
+		}
+	}
+	for n < maxMatch && x[n] == y[n] {
+		n++
+	}
+	return n
 }

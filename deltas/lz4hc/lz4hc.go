@@ -4,7 +4,10 @@
 // doc/lz4_Block_format.md.
 package lz4hc
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 const (
 	minMatch     = 4
@@ -203,8 +206,14 @@ func hash(word uint32) uint32 { return word * 2654435761 >> (32 - hashBits) }
 
 // same counts bytes that are the same from a and from b on, a before end.
 func (e *encoder) same(a, b, end int) int {
+	x, y := e.data[a:max(a, end)], e.data[b:]
 	n := 0
-	for a+n < end && e.data[a+n] == e.data[b+n] {
+	for ; n+8 <= len(x); n += 8 {
+		if d := binary.LittleEndian.Uint64(x[n:]) ^ binary.LittleEndian.Uint64(y[n:]); d != 0 {
+			return n + bits.TrailingZeros64(d)/8
+		}
+	}
+	for n < len(x) && x[n] == y[n] {
 		n++
 	}
 	return n
@@ -212,8 +221,14 @@ func (e *encoder) same(a, b, end int) int {
 
 // run counts bytes that are c, from at to end.
 func (e *encoder) run(at int, c byte, end int) int {
+	x := e.data[at:max(at, end)]
 	n := 0
-	for at+n < end && e.data[at+n] == c {
+	for ; n+8 <= len(x); n += 8 {
+		if d := binary.LittleEndian.Uint64(x[n:]) ^ uint64(c)*0x0101010101010101; d != 0 {
+			return n + bits.TrailingZeros64(d)/8
+		}
+	}
+	for n < len(x) && x[n] == c {
 		n++
 	}
 	return n
