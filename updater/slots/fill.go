@@ -13,12 +13,9 @@ import (
 	"github.com/proa-os/proa/progress"
 )
 
-// Bounds of the memory of the pipeline, in bytes: of the lanes that fetch, and of
-// what patches need, as long as one of them fits.
-const (
-	lanesMemory   = 12 << 20
-	patchesMemory = 16 << 20
-)
+// lanesMemory bounds the memory of the lanes that fetch, in bytes, as long as one
+// fits.
+const lanesMemory = 12 << 20
 
 // Filling is what Fill works with.
 type Filling struct {
@@ -94,7 +91,7 @@ type filler struct {
 	prefix   int    // of them, from the first on
 	done     Filled
 	failed   []int // chunks that the active slot did not give
-	patchers chan *patcher
+	patchers *patchers
 
 	written atomic.Int64  // bytes since the last sync was called for
 	kick    chan struct{} // calls for a sync

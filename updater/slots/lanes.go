@@ -126,18 +126,18 @@ func (t *taking) run(ctx context.Context) error {
 		c := t.Image.Chunks[n]
 		if c.Encoded > 0 {
 			spans, numbers = append(spans, fetch.Span{From: c.Frame, To: c.Frame + c.Encoded}), append(numbers, i)
-		} else if err := t.take(i, nil); err != nil {
+		} else if err := t.take(ctx, i, nil); err != nil {
 			return err
 		}
 	}
 	if len(spans) == 0 {
 		return nil
 	}
-	return t.origin.Each(ctx, spans, cap(t.free), func(n int, r io.Reader) error { return t.take(numbers[n], r) })
+	return t.origin.Each(ctx, spans, cap(t.free), func(n int, r io.Reader) error { return t.take(ctx, numbers[n], r) })
 }
 
 // take makes and writes one chunk of what r brings. Its error ends the fetch.
-func (t *taking) take(i int, r io.Reader) error {
+func (t *taking) take(ctx context.Context, i int, r io.Reader) error {
 	l := <-t.free
 	defer func() { t.free <- l }()
 	c := t.Image.Chunks[t.chunks[i]]
@@ -149,7 +149,7 @@ func (t *taking) take(i int, r io.Reader) error {
 			return err
 		}
 	}
-	odd, err := l.one(t.chunks[i], fetched)
+	odd, err := l.one(ctx, t.chunks[i], fetched)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
@@ -215,7 +215,7 @@ func (l *lane) room(size int64) []byte {
 
 // one makes and writes one chunk. That it is not what it should be is odd; err
 // is what ends it all.
-func (l *lane) one(n int, fetched []byte) (odd, err error) {
+func (l *lane) one(ctx context.Context, n int, fetched []byte) (odd, err error) {
 	if l.Patches == nil {
 		data, _, odd := l.decoder.decode(n, fetched)
 		if odd != nil {
@@ -226,11 +226,5 @@ func (l *lane) one(n int, fetched []byte) (odd, err error) {
 	if l.Patches[n] == nil {
 		return fmt.Errorf("chunk %d: %w: the active slot does not hold it", n, ErrContent), nil
 	}
-	p := <-l.patchers
-	defer func() { l.patchers <- p }()
-	data, odd := p.make(n, fetched)
-	if odd != nil {
-		return odd, nil
-	}
-	return nil, l.put(data, n, n+1, &l.done.Patched)
+	return l.patchers.one(ctx, n, fetched)
 }

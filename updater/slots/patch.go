@@ -1,72 +1,85 @@
 package slots
 
 import (
+	"context"
 	"fmt"
+	"runtime"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/proa-os/proa/deltas"
 	"github.com/proa-os/proa/deltas/patch"
-	"github.com/proa-os/proa/partitions/verity"
 )
 
-// patcher makes chunks of blocks of the active slot and what was fetched.
-type patcher struct {
+const (
+	// patchesMemory bounds what patches need at once, in bytes, as long as one of them
+	// fits.
+	patchesMemory = 20 << 20
+	// patcherKept is the most bytes that a patcher may keep for the next patch.
+	patcherKept = 4 << 20
+	// patchersMost is how many patches are made at once.
+	patchersMost = 4
+)
+
+// patchers make chunks of blocks of the active slot and of what was fetched.
+type patchers struct {
 	*filler
-	applier                *patch.Applier
-	reference, out, hashes []byte
+	memory *semaphore.Weighted
+	free   chan *patcher
 }
 
-// newPatchers are as many as work at once.
-func (w *filler) newPatchers() chan *patcher {
-	most := int64(1)
-	for _, s := range w.Patches {
-		if s != nil {
-			most = max(most, s.Size+referenced(s))
-		}
-	}
-	n := max(1, min(workers(), int(patchesMemory/most)))
-	all := make(chan *patcher, n)
-	for range n {
-		all <- &patcher{filler: w, applier: patch.NewApplier()}
-	}
-	return all
+type patcher struct {
+	*deltas.Patcher
+	out []byte
 }
 
-func referenced(s *deltas.Segment) (size int64) {
+func (w *filler) newPatchers() *patchers {
+	p := &patchers{filler: w, memory: semaphore.NewWeighted(patchesMemory)}
+	p.free = make(chan *patcher, min(patchersMost, runtime.GOMAXPROCS(0)))
+	for range cap(p.free) {
+		p.free <- p.fresh()
+	}
+	return p
+}
+
+func (p *patchers) fresh() *patcher {
+	return &patcher{Patcher: deltas.NewPatcher(p.Active, p.Image.Root.Salt)}
+}
+
+// needed is about the bytes that it takes to make a segment.
+func needed(s *deltas.Segment) int64 {
+	need := s.Size
 	for _, r := range s.References {
-		size += r.Size
+		need += r.Size
 	}
-	return size
+	if s.Method == patch.Unpacked {
+		need *= 3
+	}
+	return min(need, patchesMemory)
 }
 
-// make makes and verifies a chunk; it is good until the next call. The error wraps
-// ErrContent: whether it was the payload or the active slot that is not as it should
-// be, the chunk's digest does not tell.
-func (p *patcher) make(n int, payload []byte) ([]byte, error) {
-	odd := func(err error) error { return fmt.Errorf("chunk %d: %w: %w", n, ErrContent, err) }
+// one makes, verifies and writes a chunk. That it is not what it should be is odd:
+// whether it was the payload or the active slot, the chunk's digest does not tell.
+func (p *patchers) one(ctx context.Context, n int, payload []byte) (odd, err error) {
 	s := p.Patches[n]
-	p.reference = sized(p.reference, referenced(s))
-	at := int64(0)
-	for _, r := range s.References {
-		if got, err := p.Active.ReadAt(p.reference[at:at+r.Size], r.Offset); int64(got) < r.Size {
-			return nil, odd(fmt.Errorf("reading %d bytes of the active slot at %d: %w", r.Size, r.Offset, err))
+	need := needed(s)
+	if err := p.memory.Acquire(ctx, need); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	defer p.memory.Release(need)
+	worker := <-p.free
+	defer func() {
+		if need > patcherKept {
+			worker = p.fresh()
 		}
-		at += r.Size
+		p.free <- worker
+	}()
+	if int64(cap(worker.out)) < s.Size {
+		worker.out = make([]byte, s.Size)
 	}
-	p.out = sized(p.out, s.Size)
-	if err := p.applier.Apply(p.out, s.Method, p.reference, payload); err != nil {
-		return nil, odd(err)
+	data := worker.out[:s.Size]
+	if _, err := worker.Patch(data, s, payload); err != nil {
+		return fmt.Errorf("%w: %w", ErrContent, err), nil
 	}
-	p.hashes = verity.LeafHashes(p.hashes[:0], p.Image.Root.Salt, p.out)
-	if !p.Image.matches(n, p.hashes) {
-		return nil, fmt.Errorf("chunk %d, patched: %w", n, ErrContent)
-	}
-	return p.out, nil
-}
-
-// sized is buffer with size bytes, a new one if it is too small.
-func sized(buffer []byte, size int64) []byte {
-	if int64(cap(buffer)) < size {
-		return make([]byte, size)
-	}
-	return buffer[:size]
+	return nil, p.put(data, n, n+1, &p.done.Patched)
 }

@@ -33,6 +33,7 @@ type Release struct {
 	State     manifests.State
 	Release   manifests.Release
 	Transport manifests.Transport
+	More      [][]byte // other artifacts to publish
 }
 
 // Spec says what a release is to be.

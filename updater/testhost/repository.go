@@ -89,6 +89,9 @@ func (r *Repository) Publish(t testing.TB, release *Release) {
 	r.Write(t, manifests.ArtifactPath(transport.Index.Digest), release.Index())
 	r.Write(t, manifests.ArtifactPath(transport.UKI.Digest), release.UKI)
 	r.Write(t, manifests.ArtifactPath(manifests.DigestOf(release.StateText(t))), release.StateText(t))
+	for _, content := range release.More {
+		r.Write(t, manifests.ArtifactPath(manifests.DigestOf(content)), content)
+	}
 	v := release.Release.Version
 	r.SetTarget(t, manifests.ReleaseTarget(Product, manifests.AMD64, v), text)
 	r.SetTarget(t, manifests.TransportTarget(Product, manifests.AMD64, v), marshal(t, transport))
