@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/proa-os/proa/fetch/registry"
 	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/manifests/filemap"
 	"github.com/proa-os/proa/repository"
 	"github.com/proa-os/proa/repository/ociregistry"
 	"github.com/proa-os/proa/signing"
@@ -259,4 +261,51 @@ func TestAHostileRegistryInstallsNothing(t *testing.T) {
 	if booted := w.host.Boot(t); booted.Release != next {
 		t.Errorf("booted %s", booted.Release.Release.Version)
 	}
+}
+
+func TestADeltaOnAStickIsEnoughForItsBase(t *testing.T) {
+	w := newWorld(t, 1)
+	w.server.Close()
+	w.host.File(t)
+	image := testhost.Content("1.0.0", 150*4096)
+	publish := func(version manifests.Version) *testhost.Release {
+		release := testhost.FromImage(t, testhost.Spec{Version: version}, image)
+		files := filemap.Map{{Offset: 4096, Size: int64(len(image)) - 4096, Path: "file"}}.Append(nil)
+		release.Release.Artifacts = append(release.Release.Artifacts,
+			manifests.Artifact{Name: manifests.RootMapFile, Size: int64(len(files)), Digest: manifests.DigestOf(files)})
+		slices.SortFunc(release.Release.Artifacts, func(a, b manifests.Artifact) int { return strings.Compare(a.Name, b.Name) })
+		dir := filepath.Join(t.TempDir(), "release")
+		release.WriteFolder(t, dir)
+		check(t, os.WriteFile(filepath.Join(dir, manifests.RootMapFile), files, 0o644))
+		_, err := repository.Publish(t.Context(), repository.PublishConfig{Config: w.config, ReleaseDir: dir, Channel: "stable", Deltas: 1})
+		check(t, err)
+		w.host.Know(release)
+		return release
+	}
+	publish("1.0.0")
+	image = bytes.Clone(image)
+	for at := 5000; at < len(image); at += 20_000 {
+		image[at] ^= 1
+	}
+	next := publish("1.1.0")
+	path := filepath.Join(t.TempDir(), "delta.tar")
+	exported, err := repository.Export(t.Context(), repository.ExportConfig{Dir: w.config.Dir, Path: path, Channel: "stable", Base: "1.0.0", DeltaOnly: true})
+	check(t, err)
+	if exported.Size > int64(len(image))/4 {
+		t.Errorf("%d bytes for an image of %d", exported.Size, len(image))
+	}
+	stranger := &world{host: testhost.NewSized(t, w.host.URL, trust(t, w.config), testhost.NewRelease(t, testhost.Spec{Version: "0.9.0"}), 1)}
+	stranger.host.File(t)
+	stranger.wantAgent(t, exitNetwork, "hint: something is missing", "update", "--from", path)
+	w.wantAgent(t, 0, "installed 1.1.0 in slot b", "update", "--from", path)
+	if booted := w.host.Boot(t); booted.Release != next {
+		t.Errorf("booted %s", booted.Release.Release.Version)
+	}
+}
+
+func trust(t *testing.T, config repository.Config) []byte {
+	t.Helper()
+	root, err := os.ReadFile(filepath.Join(config.Dir, "metadata", "root.json"))
+	check(t, err)
+	return root
 }
