@@ -88,11 +88,11 @@ func TestAStickIsBelievedNoMoreThanAServer(t *testing.T) {
 	stranger.export(t, filepath.Join(dir, "stranger.tar"))
 
 	aged := *w
-	aged.config.Lifetimes = signing.Lifetimes{signing.RoleTimestamp: time.Second}
+	aged.config.Lifetimes = signing.Lifetimes{signing.RoleTimestamp: 24 * time.Hour}
+	aged.config.Now = func() time.Time { return time.Now().Add(-48 * time.Hour) }
 	_, err := repository.Refresh(t.Context(), aged.config)
 	check(t, err)
 	aged.export(t, filepath.Join(dir, "aged.tar"))
-	time.Sleep(1100 * time.Millisecond) // it is about a clock
 
 	write := func(name string, content []byte) {
 		check(t, os.WriteFile(filepath.Join(dir, name), content, 0o644))
