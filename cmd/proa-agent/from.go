@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/proa-os/proa/cmd/internal/cli"
-	"github.com/proa-os/proa/fetch"
 	"github.com/proa-os/proa/fetch/stick"
 	"github.com/proa-os/proa/signing"
 	"github.com/proa-os/proa/updater"
@@ -50,7 +49,9 @@ func explainFrom(ctx context.Context, path string, err error) error {
 		explained = cli.Hint(err, "set the clock of this host")
 	case errors.Is(err, signing.ErrRollback):
 		explained = cli.Hint(err, "this host has seen a newer state of the repository; "+again)
-	case errors.Is(err, fetch.ErrContent), errors.Is(err, signing.ErrMismatch):
+	case errors.Is(err, signing.ErrSignature), errors.Is(err, signing.ErrRootChain):
+		return explained
+	case errors.As(err, new(*updater.UntrustedError)):
 		explained = cli.Hint(err, "it is damaged or changed: nothing of that was installed, export it again")
 	case errors.As(err, new(*updater.NetworkError)):
 		explained = cli.Hint(err, "something is missing or cannot be read there: was it copied in full, and made for this version?")
