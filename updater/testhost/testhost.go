@@ -163,8 +163,8 @@ func (h *Host) Updater(t testing.TB, fs hostfs.FS) *updater.Updater {
 func (h *Host) Install(t testing.TB, slot partitions.Slot, r *Release) {
 	t.Helper()
 	h.Know(r)
-	leaves := verity.LeafHashes(nil, salt, r.Image)
-	tree, err := verity.NewTree(leaves, salt)
+	leaves := verity.LeafHashes(nil, r.Root.Salt, r.Image)
+	tree, err := verity.NewTree(leaves, r.Root.Salt)
 	check(t, err)
 	disk, err := os.OpenFile(h.Path("disk.raw"), os.O_RDWR, 0)
 	check(t, err)
