@@ -129,7 +129,7 @@ func TestServerThatStallsIsGivenUpAndTheNextUpdateGoesOn(t *testing.T) {
 			settings, err := updater.LoadSettings(h.Path("agent.yaml"))
 			check(t, err)
 			u, err := updater.New(updater.Config{Host: h.Host(), Settings: settings,
-				Patience: fetch.Patience{Window: 100 * time.Millisecond, Attempts: 2, Pause: time.Millisecond}})
+				Patience: fetch.Patience{Window: time.Second, Attempts: 2, Pause: time.Millisecond}})
 			check(t, err)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()

@@ -28,12 +28,15 @@ type Repository struct {
 
 	mu     sync.Mutex
 	served map[string]int64
+	busy   int        // requests under way
+	rests  *sync.Cond // when there are none any more
 }
 
 // NewRepository makes an empty one and serves it until the test ends.
 func NewRepository(t testing.TB) *Repository {
 	t.Helper()
 	r := &Repository{Dir: t.TempDir(), served: map[string]int64{}}
+	r.rests = sync.NewCond(&r.mu)
 	folder := t.TempDir()
 	for _, role := range signing.Roles() {
 		_, err := signing.CreateKeyFile(filepath.Join(folder, signing.KeyFileName(role, 1)))
@@ -115,19 +118,32 @@ func (r *Repository) Root(t testing.TB) []byte {
 
 // ServeHTTP implements http.Handler.
 func (r *Repository) ServeHTTP(w http.ResponseWriter, request *http.Request) {
+	r.mu.Lock()
+	r.busy++
+	r.mu.Unlock()
 	counted := &counter{ResponseWriter: w}
+	defer func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.served[strings.TrimPrefix(request.URL.Path, "/")] += counted.n
+		if r.busy--; r.busy == 0 {
+			r.rests.Broadcast()
+		}
+	}()
 	if r.Intercept == nil || !r.Intercept(counted, request) {
 		http.FileServer(http.Dir(r.Dir)).ServeHTTP(counted, request)
 	}
-	r.mu.Lock()
-	r.served[strings.TrimPrefix(request.URL.Path, "/")] += counted.n
-	r.mu.Unlock()
 }
 
-// Served is the bytes sent of one file since the last call for it.
+// Served is the bytes sent of one file since the last call for it. It waits for the
+// end of requests: who has all bytes, or has gone away, may be ahead of those who
+// count them.
 func (r *Repository) Served(name string) int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for r.busy > 0 {
+		r.rests.Wait()
+	}
 	n := r.served[name]
 	delete(r.served, name)
 	return n
