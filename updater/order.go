@@ -33,7 +33,7 @@ func OrderOfWrites() []Write {
 			"the lock is taken, and the slot that does not run is opened; it must be neither the running nor the committed one",
 			"a", nil},
 		{1, "fetching the kernel image",
-			"trusted metadata was stored file by file; the kernel image is downloaded to `/var/lib/proa/agent` and must name the release's root hash",
+			"trusted metadata was stored file by file; the kernel image is put together in `/var/lib/proa/agent`, but for what the new root image will have of it, and must name the release's root hash",
 			"a", (*installation).fetchUKI},
 		// Booted after the journal is about this release, the trial of another one
 		// would be judged by nobody.
@@ -47,7 +47,7 @@ func OrderOfWrites() []Write {
 			"journal: writing",
 			"a", (*installation).noteWriting},
 		{5, "writing the root image",
-			"the chunks of the root image that the slot does not hold are fetched; each is checked in the buffer that is then written. Every 64 MiB: sync, journal, and what was synced is read back from the disk",
+			"the chunks of the root image that the slot does not hold are copied from the slot that runs, patched, or fetched; each is checked in the buffer that is then written. Every 64 MiB: sync, journal, and what was synced is read back from the disk",
 			"a", (*installation).writeRoot},
 		{6, "writing the hash tree",
 			"the hash tree is completed; its top block, by which a slot is found, is written last",
@@ -56,7 +56,7 @@ func OrderOfWrites() []Write {
 			"the root hash of what was read back must be the signed one; journal: verified",
 			"a", (*installation).verify},
 		{8, "copying the kernel image",
-			"the kernel image is copied to the boot partition as `proa-b.new`, synced, and read back",
+			"the kernel image is completed, proven by its digest, copied to the boot partition as `proa-b.new`, synced, and read back",
 			"a", (*installation).copyUKI},
 		{9, "naming the kernel image",
 			"it is renamed to `proa-b.efi`, synced, and read back. `update --stage` ends here",
