@@ -247,7 +247,7 @@ func TestANeighbourIsAskedFirstAndNeedsNoTrust(t *testing.T) {
 				settings, err := updater.LoadSettings(f.host.Path("agent.yaml"))
 				check(t, err)
 				u, err := updater.New(updater.Config{Host: f.host.Host(), Settings: settings,
-					Patience: fetch.Patience{Window: 200 * time.Millisecond, Attempts: 2, Pause: time.Millisecond}})
+					Patience: fetch.Patience{Window: time.Second, Attempts: 2, Pause: time.Millisecond}})
 				check(t, err)
 				done, err := u.Update(t.Context(), updater.UpdateOptions{})
 				check(t, err)

@@ -36,7 +36,7 @@ func serve(t testing.TB, s *Set, kind Kind, handler http.HandlerFunc) *int {
 		handler(w, r)
 	}))
 	t.Cleanup(server.Close)
-	client, err := fetch.New(fetch.Config{Base: server.URL, Patience: fetch.Patience{Window: 100 * time.Millisecond, Attempts: 1}})
+	client, err := fetch.New(fetch.Config{Base: server.URL, Patience: fetch.Patience{Window: time.Second, Attempts: 1}})
 	check(t, err)
 	s.Add(kind, server.URL, client)
 	return &asked
