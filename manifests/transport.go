@@ -53,8 +53,9 @@ type Delta struct {
 }
 
 const (
-	ukiPartsMost = 64
-	deltasMost   = 64
+	deltasMost = 64
+	// UKIPartsMost is how many parts of a kernel image a Transport lists.
+	UKIPartsMost = 64
 	// IndexSizeMost bounds the bytes of a chunk index, which a host has in memory.
 	IndexSizeMost = 8 << 20
 	// DeltaHeaderMost bounds the bytes of a delta's header, which a host has in
@@ -116,8 +117,8 @@ func (u UKI) check() error {
 	if err := u.FetchFile.check("uki"); err != nil {
 		return err
 	}
-	if len(u.Parts) > ukiPartsMost {
-		return fmt.Errorf("uki in %d parts: want at most %d", len(u.Parts), ukiPartsMost)
+	if len(u.Parts) > UKIPartsMost {
+		return fmt.Errorf("uki in %d parts: want at most %d", len(u.Parts), UKIPartsMost)
 	}
 	left := u.Size
 	for i, p := range u.Parts {

@@ -1,6 +1,7 @@
 package repository
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -21,11 +22,11 @@ func TestCutsAreWhereFilesBeginAndEnd(t *testing.T) {
 		"no files known":           {nil, 2*pieceMost + 4*k, []int64{pieceMost, pieceMost, 4 * k}},
 		"metadata in small pieces": {filemap.Map{file(4*k, 100*k)}, 144 * k, []int64{4 * k, 100 * k, metadataPiece, metadataPiece, 40*k - 2*metadataPiece}},
 		"a long file in pieces":    {filemap.Map{file(0, 2*pieceMost+1)}, 2*pieceMost + 8*k, []int64{pieceMost, pieceMost, 4 * k, 4 * k}},
-		"small files in groups":    {filemap.Map{file(0, 10), file(4*k, 20*k), file(24*k, 39*k), file(64*k, 1)}, 68 * k, []int64{64 * k, 4 * k}},
-		"a long file in no group":  {filemap.Map{file(0, 10), file(4*k, 65*k), file(72*k, 1)}, 76 * k, []int64{4 * k, 68 * k, 4 * k}},
+		"small files in groups":    {filemap.Map{file(0, 10), file(4*k, 20*k), file(24*k, 103*k), file(128*k, 1)}, 132 * k, []int64{128 * k, 4 * k}},
+		"a long file in no group":  {filemap.Map{file(0, 10), file(4*k, 129*k), file(136*k, 1)}, 140 * k, []int64{4 * k, 132 * k, 4 * k}},
 		"a gap ends a group":       {filemap.Map{file(0, 10), file(8*k, 10)}, 12 * k, []int64{4 * k, 4 * k, 4 * k}},
 	} {
-		if got := cut(test.files, test.size); !slices.Equal(got, test.want) {
+		if got := cut(test.files, test.size, nil); !slices.Equal(got, test.want) {
 			t.Errorf("%s: %v, want %v", name, got, test.want)
 		}
 	}
@@ -47,7 +48,7 @@ func TestChunksTileTheImageAndRespectFiles(t *testing.T) {
 		size := at + 4096*(1+random.Int64N(20))
 		begins := map[int64]bool{}
 		offset := int64(0)
-		for _, s := range cut(files, size) {
+		for _, s := range cut(files, size, nil) {
 			if s <= 0 || s%4096 != 0 || s > pieceMost {
 				t.Fatalf("a chunk of %d bytes", s)
 			}
@@ -78,7 +79,43 @@ func TestVeryManyFilesMakeLargerGroups(t *testing.T) {
 		files = append(files, filemap.Extent{Offset: n * 4096, Size: 9 * 4096})
 	}
 	end := (files[len(files)-1].Offset + 9*4096)
-	if n := len(cut(files, end)); n > chunkindex.ChunksMost || n < chunkindex.ChunksMost/8 {
+	if n := len(cut(files, end, nil)); n > chunkindex.ChunksMost || n < chunkindex.ChunksMost/8 {
 		t.Errorf("%d chunks", n)
+	}
+}
+
+// A host that has one of two older images finds all of a chunk there or nothing.
+func TestChunksAreWholeOrAbsentInOlderImages(t *testing.T) {
+	hashes := func(blocks ...byte) leafHashes {
+		var l leafHashes
+		for _, b := range blocks {
+			l = append(l, bytes.Repeat([]byte{b}, 32)...)
+		}
+		return l
+	}
+	image := hashes(1, 2, 3, 90, 91, 4, 5, 92, 1, 7, 8)
+	places := [][]int{
+		image.placesIn(hashes(1, 2, 3, 4, 5, 0, 6, 7, 8)),
+		image.placesIn(hashes(9, 1, 2, 3, 91, 4, 5)),
+	}
+	if want := []int{0, 1, 2, -1, -1, 3, 4, -1, 0, 7, 8}; !slices.Equal(places[0], want) {
+		t.Errorf("places %v, want %v", places[0], want)
+	}
+	var got []int64
+	for _, s := range cut(filemap.Map{{Offset: 0, Size: 11 * 4096}}, 11*4096, places) {
+		got = append(got, s/4096)
+	}
+	// 123, 90 in none, 91 in the second, 45, 92 in none, 1 from elsewhere, 78.
+	if want := []int64{3, 1, 1, 2, 1, 1, 2}; !slices.Equal(got, want) {
+		t.Errorf("chunks of %v blocks, want %v", got, want)
+	}
+}
+
+func TestPlacesGoOnBehindTheBlockBefore(t *testing.T) {
+	block := func(b byte) []byte { return bytes.Repeat([]byte{b}, 32) }
+	old := leafHashes(slices.Concat(block(0), block(5), block(0), block(0), block(6)))
+	image := leafHashes(slices.Concat(block(5), block(0), block(0), block(6), block(0), block(9)))
+	if got, want := image.placesIn(old), []int{1, 2, 3, 4, 0, -1}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }

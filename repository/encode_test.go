@@ -22,7 +22,7 @@ import (
 func encodeBytes(t testing.TB, image []byte) ([]byte, encoded) {
 	t.Helper()
 	var out bytes.Buffer
-	got := must[encoded](t)(encodeRoot(context.Background(), bytes.NewReader(image), cut(nil, int64(len(image))), salt[:], &out))
+	got := must[encoded](t)(encodeRoot(context.Background(), bytes.NewReader(image), cut(nil, int64(len(image)), nil), salt[:], &out))
 	return out.Bytes(), got
 }
 
@@ -114,14 +114,14 @@ func TestEncodingDoesNotDependOnTheNumberOfCPUs(t *testing.T) {
 func TestEncodingStopsAtAnErrorOnEitherSide(t *testing.T) {
 	image := fakeImage(1, 4*pieceMost)
 	broken := errors.New("broken")
-	_, err := encodeRoot(context.Background(), io.MultiReader(bytes.NewReader(image[:pieceMost+5]), failing{broken}), cut(nil, int64(len(image))), salt[:], io.Discard)
+	_, err := encodeRoot(context.Background(), io.MultiReader(bytes.NewReader(image[:pieceMost+5]), failing{broken}), cut(nil, int64(len(image)), nil), salt[:], io.Discard)
 	if !errors.Is(err, broken) {
 		t.Errorf("reading: %v", err)
 	}
-	if _, err := encodeRoot(context.Background(), bytes.NewReader(image[:pieceMost]), cut(nil, int64(len(image))), salt[:], io.Discard); !errors.Is(err, io.EOF) {
+	if _, err := encodeRoot(context.Background(), bytes.NewReader(image[:pieceMost]), cut(nil, int64(len(image)), nil), salt[:], io.Discard); !errors.Is(err, io.EOF) {
 		t.Errorf("an image that ends early: %v", err)
 	}
-	if _, err := encodeRoot(context.Background(), bytes.NewReader(image), cut(nil, int64(len(image))), salt[:], failing{broken}); !errors.Is(err, broken) {
+	if _, err := encodeRoot(context.Background(), bytes.NewReader(image), cut(nil, int64(len(image)), nil), salt[:], failing{broken}); !errors.Is(err, broken) {
 		t.Errorf("writing: %v", err)
 	}
 }

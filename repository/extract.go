@@ -29,7 +29,7 @@ type ExtractConfig struct {
 // Extract writes the root image of a release that is published to w, decoded.
 // It is what the repository's metadata says, or an error comes back, after
 // which what was written is of no use. Extract needs no keys and takes no lock.
-func Extract(ctx context.Context, cfg ExtractConfig, w io.Writer) (release manifests.Release, err error) {
+func Extract(ctx context.Context, cfg ExtractConfig, w io.Writer) (manifests.Release, error) {
 	meta, err := readMetadata(cfg.Dir)
 	if err != nil {
 		return manifests.Release{}, err
@@ -39,21 +39,7 @@ func Extract(ctx context.Context, cfg ExtractConfig, w io.Writer) (release manif
 	if err != nil {
 		return manifests.Release{}, err
 	}
-	if release, err = r.release(found); err != nil {
-		return manifests.Release{}, err
-	}
-	text, err := r.target(manifests.TransportTarget(found.product, found.arch, found.version))
-	if err != nil {
-		return manifests.Release{}, err
-	}
-	transport, err := manifests.ParseTransport(text)
-	if err == nil {
-		err = transport.CheckAgainst(release, found.digest)
-	}
-	if err != nil {
-		return manifests.Release{}, err
-	}
-	return release, r.decodeRoot(ctx, release, transport, w)
+	return r.unpack(ctx, found, w)
 }
 
 // index reads the chunk index of a release's root image.

@@ -28,7 +28,23 @@ type Entry struct {
 	Built         time.Time         `json:"built"`     // the build's epoch
 	RootSize      int64             `json:"rootSize"`  // bytes of the root image
 	FetchSize     int64             `json:"fetchSize"` // bytes that hosts fetch at most
+	IndexSize     int64             `json:"indexSize"` // bytes of the chunk index
+	Deltas        []DeltaEntry      `json:"deltas"`    // newest base first
 	Channels      []string          `json:"channels"`  // that point to it, sorted
+}
+
+// DeltaEntry is one delta.
+type DeltaEntry struct {
+	From manifests.Version `json:"from"`
+	Size int64             `json:"size"` // bytes
+}
+
+func deltaEntries(t manifests.Transport) []DeltaEntry {
+	entries := []DeltaEntry{}
+	for _, d := range t.Deltas {
+		entries = append(entries, DeltaEntry{d.Version, d.Size})
+	}
+	return entries
 }
 
 // Metadata is the state of one role.
@@ -91,6 +107,8 @@ func (r *repository) entry(found listed) (Entry, error) {
 		Built:         time.Unix(release.Epoch, 0).UTC(),
 		RootSize:      int64(release.Root.Blocks) * manifests.BlockSize,
 		FetchSize:     transport.Root.Size + transport.Index.Size + transport.UKI.Size,
+		IndexSize:     transport.Index.Size,
+		Deltas:        deltaEntries(transport),
 		Channels:      []string{},
 	}, nil
 }
@@ -203,6 +221,7 @@ func Promote(ctx context.Context, cfg PromoteConfig) (Published, error) {
 		Release: found.digest,
 		Channel: cfg.To,
 		Root:    transport.Root,
+		Deltas:  deltaEntries(transport),
 		Changed: changed,
 	}, err
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/regular"
@@ -20,6 +21,7 @@ type PublishConfig struct {
 	ReleaseDir     string // the output folder of a build; required
 	Channel        string // to move to the release; required
 	AllowDowngrade bool   // let the channel go to an older version
+	Deltas         int    // how many older releases, the newest, to make deltas from; optional
 }
 
 // Published is what became of a release.
@@ -30,6 +32,7 @@ type Published struct {
 	Release manifests.Digest    `json:"release"`
 	Channel string              `json:"channel"`
 	Root    manifests.FetchFile `json:"root"`    // as hosts fetch it
+	Deltas  []DeltaEntry        `json:"deltas"`  // newest base first
 	Changed bool                `json:"changed"` // false when all of it was published before
 }
 
@@ -66,10 +69,20 @@ func Publish(ctx context.Context, cfg PublishConfig) (Published, error) {
 		}
 	}
 	transport, complete := r.published(ctx, release, folder.digest)
+	made := transport.Deltas
+	older := r.older(release, max(historyLeast, cfg.Deltas))
 	if !complete {
-		if transport, err = folder.store(ctx, r.Dir, r.Progress); err != nil {
+		history, err := r.history(ctx, release, older)
+		if err != nil {
 			return Published{}, err
 		}
+		if transport, err = folder.store(ctx, r.Dir, history, r.Progress); err != nil {
+			return Published{}, err
+		}
+		transport.Deltas = append(transport.Deltas, made...)
+	}
+	if err := r.addDeltas(ctx, folder, &transport, older[:min(len(older), cfg.Deltas)]); err != nil {
+		return Published{}, err
 	}
 	transportText, err := document(transport)
 	if err != nil {
@@ -87,6 +100,7 @@ func Publish(ctx context.Context, cfg PublishConfig) (Published, error) {
 		Release: folder.digest,
 		Channel: cfg.Channel,
 		Root:    transport.Root,
+		Deltas:  deltaEntries(transport),
 		Changed: changed,
 	}, err
 }
@@ -149,7 +163,9 @@ func (r *repository) moveChannel(release manifests.Release, digest manifests.Dig
 }
 
 // published is the transport of a release that is already there in full: it is
-// signed, and its artifacts hold what it says.
+// signed, and its artifacts hold what it says. Deltas are not part of that: those
+// that are damaged are left out, and the others are good for a release that is not
+// complete, too.
 func (r *repository) published(ctx context.Context, release manifests.Release, digest manifests.Digest) (manifests.Transport, bool) {
 	text, err := r.target(manifests.TransportTarget(release.Product, release.Arch, release.Version))
 	if err != nil {
@@ -159,6 +175,9 @@ func (r *repository) published(ctx context.Context, release manifests.Release, d
 	if err != nil || transport.CheckAgainst(release, digest) != nil {
 		return manifests.Transport{}, false
 	}
+	transport.Deltas = slices.DeleteFunc(transport.Deltas, func(d manifests.Delta) bool {
+		return r.checkArtifact(ctx, d.FetchFile) != nil
+	})
 	stored := []manifests.FetchFile{transport.Root, transport.Index}
 	for _, a := range release.Artifacts {
 		if isStoredWhole(a.Name) {
@@ -167,7 +186,7 @@ func (r *repository) published(ctx context.Context, release manifests.Release, d
 	}
 	for _, file := range stored {
 		if r.checkArtifact(ctx, file) != nil {
-			return manifests.Transport{}, false
+			return transport, false
 		}
 	}
 	return transport, true

@@ -15,6 +15,7 @@ import (
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/manifests/chunkindex"
 	"github.com/proa-os/proa/manifests/filemap"
+	"github.com/proa-os/proa/partitions/verity"
 	"github.com/proa-os/proa/progress"
 	"github.com/proa-os/proa/regular"
 )
@@ -99,7 +100,7 @@ func (r *contextReader) Read(p []byte) (int, error) {
 
 // store checks every artifact and puts what hosts fetch into the repository's
 // artifacts folder. The transport describes what it stored.
-func (r *releaseFolder) store(ctx context.Context, repository string, reporter progress.Reporter) (manifests.Transport, error) {
+func (r *releaseFolder) store(ctx context.Context, repository string, history []leafHashes, reporter progress.Reporter) (manifests.Transport, error) {
 	transport := manifests.Transport{Schema: 2, Release: r.digest, Deltas: []manifests.Delta{}}
 	for _, a := range r.release.Artifacts {
 		err := func() (err error) {
@@ -114,11 +115,12 @@ func (r *releaseFolder) store(ctx context.Context, repository string, reporter p
 			defer func() { step.Done(err) }()
 			switch {
 			case a.Name == manifests.RootFile:
-				transport.Root, transport.Index, err = r.storeRoot(ctx, a, repository, step)
+				transport.Root, transport.Index, err = r.storeRoot(ctx, a, repository, history, step)
 			case isStoredWhole(a.Name):
 				var file manifests.FetchFile
-				if file, err = r.storeWhole(ctx, a, repository, step); a.Name == manifests.UKIFile {
-					transport.UKI = manifests.UKI{FetchFile: file, Parts: []manifests.UKIPart{{Size: file.Size, Digest: file.Digest, Root: -1}}}
+				if file, err = r.storeWhole(ctx, a, repository, step); err == nil && a.Name == manifests.UKIFile {
+					transport.UKI.FetchFile = file
+					transport.UKI.Parts, err = r.ukiParts(ctx, a)
 				}
 			default:
 				err = r.copy(ctx, a, io.Discard, step)
@@ -152,18 +154,17 @@ func (r *releaseFolder) storeWhole(ctx context.Context, a manifests.Artifact, re
 // storeRoot encodes the root image and makes its index. It demands that the
 // image's dm-verity root hash is the one that the release names: no host could
 // run another.
-func (r *releaseFolder) storeRoot(ctx context.Context, a manifests.Artifact, repository string, step progress.Step) (root, index manifests.FetchFile, err error) {
+func (r *releaseFolder) storeRoot(ctx context.Context, a manifests.Artifact, repository string, history []leafHashes, step progress.Step) (root, index manifests.FetchFile, err error) {
 	none := manifests.FetchFile{}
 	image, err := r.open(a)
 	if err != nil {
 		return none, none, err
 	}
 	defer image.Close()
-	files, err := r.files(ctx, a.Size)
+	sizes, err := r.cut(ctx, image, a.Size, history)
 	if err != nil {
 		return none, none, err
 	}
-	sizes := cut(files, a.Size)
 	if len(sizes) > chunkindex.ChunksMost {
 		return none, none, fmt.Errorf("%s has %d chunks: an index has at most %d", image.Name(), len(sizes), chunkindex.ChunksMost)
 	}
@@ -188,6 +189,25 @@ func (r *releaseFolder) storeRoot(ctx context.Context, a manifests.Artifact, rep
 	}
 	index, err = storeBytes(got.index.Append(nil), repository)
 	return got.file, index, err
+}
+
+// cut compares the root image with older ones and cuts it.
+func (r *releaseFolder) cut(ctx context.Context, image io.ReaderAt, size int64, history []leafHashes) ([]int64, error) {
+	files, err := r.files(ctx, size)
+	if err != nil {
+		return nil, err
+	}
+	var places [][]int
+	if len(history) > 0 {
+		leaves, err := verity.HashImage(ctx, image, r.release.Root.Blocks, r.release.Root.Salt, 0, nil)
+		if err != nil {
+			return nil, err
+		}
+		for _, old := range history {
+			places = append(places, leafHashes(leaves).placesIn(old))
+		}
+	}
+	return cut(files, size, places), nil
 }
 
 // files says where files lie in the root image of size bytes; nil when the

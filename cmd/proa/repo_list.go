@@ -26,9 +26,10 @@ func newRepoListCommand() *cobra.Command {
 				return cli.PrintJSON(cmd.OutOrStdout(), contents)
 			}
 			out := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
-			fmt.Fprintln(out, "PRODUCT\tARCH\tVERSION\tFETCH\tCHANNELS")
+			fmt.Fprintln(out, "PRODUCT\tARCH\tVERSION\tFETCH\tINDEX\tDELTAS\tCHANNELS")
 			for _, r := range contents.Releases {
-				fmt.Fprintf(out, "%s\t%s\t%s\t%.1f MB\t%s\n", r.Product, r.Arch, r.Version, float64(r.FetchSize)/1e6, strings.Join(r.Channels, " "))
+				fmt.Fprintf(out, "%s\t%s\t%s\t%.1f MB\t%.1f kB\t%s\t%s\n", r.Product, r.Arch, r.Version, float64(r.FetchSize)/1e6,
+					float64(r.IndexSize)/1e3, deltaTexts(r.Deltas), strings.Join(r.Channels, " "))
 			}
 			if err := out.Flush(); err != nil {
 				return err
@@ -41,4 +42,13 @@ func newRepoListCommand() *cobra.Command {
 	}
 	flags.addRepo(cmd)
 	return cmd
+}
+
+// deltaTexts says from which versions there are deltas, and how large they are.
+func deltaTexts(deltas []repository.DeltaEntry) string {
+	var texts []string
+	for _, d := range deltas {
+		texts = append(texts, fmt.Sprintf("%s: %.2f MB", d.From, float64(d.Size)/1e6))
+	}
+	return strings.Join(texts, ", ")
 }

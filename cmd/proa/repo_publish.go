@@ -11,10 +11,14 @@ import (
 	"github.com/proa-os/proa/repository"
 )
 
+// deltasMost is how many deltas can be asked for.
+const deltasMost = 32
+
 func newRepoPublishCommand() *cobra.Command {
 	var flags repoFlags
 	var channel string
 	var downgrade bool
+	var deltas int
 	cmd := &cobra.Command{
 		Use:   "publish OUT --channel CHANNEL",
 		Short: "Publish a release and move a channel to it",
@@ -22,8 +26,13 @@ func newRepoPublishCommand() *cobra.Command {
 channel to it. All of OUT is checked against its release.json first, unless the
 release is published in full already. Hosts see the release, whole, at the very
 end; when the command is interrupted they see what they saw before, and running
-it again completes it.`,
-		Example: "  proa repo publish out/1.0.0 --channel beta",
+it again completes it.
+
+The image is compared with the newest releases before it, so that their hosts
+fetch only what is new. --deltas makes an update from each of the last few smaller
+still; it takes time, and about the size of a root image on the disk. It can be
+given later, for a release that is published.`,
+		Example: "  proa repo publish out/1.0.0 --channel beta\n  proa repo publish out/1.1.0 --channel stable --deltas 3",
 		Args:    cli.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if channel == "" {
@@ -31,6 +40,9 @@ it again completes it.`,
 			}
 			if err := manifests.CheckName("channel", channel); err != nil {
 				return cli.Usage(cmd, err)
+			}
+			if deltas < 0 || deltas > deltasMost {
+				return cli.Usage(cmd, fmt.Errorf("--deltas %d: want 0 to %d", deltas, deltasMost))
 			}
 			config, err := flags.config(cmd)
 			if err != nil {
@@ -41,6 +53,7 @@ it again completes it.`,
 				ReleaseDir:     args[0],
 				Channel:        channel,
 				AllowDowngrade: downgrade,
+				Deltas:         deltas,
 			})
 			if err != nil {
 				return repoHint(fmt.Errorf("publishing %s: %w", args[0], err))
@@ -51,6 +64,7 @@ it again completes it.`,
 	flags.addRepo(cmd)
 	flags.addKeys(cmd)
 	cmd.Flags().StringVar(&channel, "channel", "", "channel to move to the release")
+	cmd.Flags().IntVar(&deltas, "deltas", 0, "make deltas from the last `N` releases before it")
 	cmd.Flags().BoolVar(&downgrade, "allow-downgrade", false, "let the channel go to an older version")
 	return cmd
 }
@@ -65,5 +79,10 @@ func printPublished(cmd *cobra.Command, p repository.Published) error {
 	}
 	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %s %s is on channel %s%s\nrelease: %s\nroot image to fetch: %d bytes\n",
 		p.Product, p.Version, p.Arch, p.Channel, already, p.Release, p.Root.Size)
+	for _, d := range p.Deltas {
+		if err == nil {
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "delta from %s: %d bytes\n", d.From, d.Size)
+		}
+	}
 	return err
 }
