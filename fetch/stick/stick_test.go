@@ -251,7 +251,7 @@ func TestHostileTarFilesAreRefused(t *testing.T) {
 	damaged := bytes.Clone(whole)
 	damaged[5] ^= 1
 	huge := archive(t, stamp, tar.Header{Name: "x", Size: 600, Mode: 0o644, Format: tar.FormatGNU})
-	for size, want := range map[string]string{"77777777777": "copied in full", "\x80\x00\x00\x00\x7f\xff\xff\xff\xff\xff\xff\xff": "over 2^62", "-1": "octal"} {
+	for size, want := range map[string]string{"77777777777": "has 8589934591 bytes at", "\x80\x00\x00\x00\x7f\xff\xff\xff\xff\xff\xff\xff": "over 2^62", "-1": "octal"} {
 		refused(t, "size "+size, patched(huge, 1024, 124, size), want)
 	}
 	refused(t, "a sum that is wrong", damaged, "checksum")
