@@ -5,10 +5,10 @@ SHELL := /bin/bash
 
 PROGRAMS := cmd/proa cmd/proa-agent cmd/proa-init
 
-.PHONY: help setup build demo test torture fuzz lint bench clean
+.PHONY: help setup build demo test torture fuzz lint bench bench-updates clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Install what build, test and demo need (Debian packages, Go modules)
 	@testdata/setup
@@ -38,6 +38,11 @@ lint: ## Check formatting, vet, and that nothing is left untidy
 
 bench: setup build ## Measure speed, memory and sizes against the reference tools
 	go run ./bench
+
+# PAIRS="security config" measures some, and leaves the documents alone.
+bench-updates: setup build ## Measure what updates cost, against the tools of others (an hour or so)
+	@testdata/setup casync xdelta3 ostree bsdiff
+	go run ./bench/updates $(if $(PAIRS),$(PAIRS),-docs docs/explanation)
 
 clean: ## Remove what the other targets made
 	rm -rf bin .build

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/proa-os/proa/bench/workbench"
+)
+
+// trial is one pair on the bench: releases old and new, and their trees.
+type trial struct {
+	pair
+	bench  workbench.Bench
+	size   int64              // of the new root image, bytes
+	copies []workbench.Sample // of dd, which writes as much
+	index  int64              // bytes of our chunk index
+	plan   time.Duration      // what our plan takes
+}
+
+// figure is what one method costs on one pair. What is not known is 0.
+type figure struct {
+	method   method
+	bytes    int64 // that travel for the root: contents, index, metadata of the method
+	kernel   int64 // for the kernel image, which only ours brings
+	metadata int64 // of what is signed, and says what the release is; ours alone
+	making   time.Duration
+	applying time.Duration
+	peak     int64 // bytes of memory of who applies
+}
+
+// method is a way to bring a release to a host.
+type method struct {
+	name string
+	any  bool // what it publishes serves a host with any older release
+	note string
+}
+
+var (
+	ostreeDelta   = method{name: "ostree static delta"}
+	ostreeObjects = method{name: "ostree objects", any: true, note: "objects that the old commit has not, compressed one by one, as a pull without a delta fetches them"}
+	xdelta        = method{name: "xdelta3", note: "`-9 -S lzma -B` of the image's size"}
+	zstdPatch     = method{name: "zstd --patch-from", note: "`-19 --long=31`"}
+	casync        = method{name: "casync", any: true, note: "chunks of 64 KiB on average, the index and the chunks that the old image has not"}
+	wholeImage    = method{name: "whole image, zstd -19", any: true}
+)
+
+// step measures some methods.
+type step struct {
+	name string
+	run  func(*trial, context.Context) ([]figure, error)
+}
+
+var steps = []step{
+	{"proa", (*trial).proa},
+	{"ostree", (*trial).ostree},
+	{"xdelta3", (*trial).xdelta},
+	{"zstd", (*trial).zstdPatch},
+	{"bsdiff", (*trial).bsdiff},
+	{"casync", (*trial).casync},
+	{"blocks", (*trial).blocks},
+	{"whole", (*trial).whole},
+}
+
+func stepNames() string {
+	names := make([]string, len(steps))
+	for i, s := range steps {
+		names[i] = s.name
+	}
+	return strings.Join(names, ",")
+}
+
+// chooseSteps gives the steps of some names, and all when there are none.
+func chooseSteps(names string) ([]step, error) {
+	if names == "" {
+		return steps, nil
+	}
+	var chosen []step
+	for _, name := range strings.Split(names, ",") {
+		at := slices.IndexFunc(steps, func(s step) bool { return s.name == name })
+		if at < 0 {
+			return nil, fmt.Errorf("no method %q: want some of %s", name, stepNames())
+		}
+		chosen = append(chosen, steps[at])
+	}
+	return chosen, nil
+}
+
+// measure runs steps, one after the other.
+func (t *trial) measure(ctx context.Context, steps []step) (outcome, error) {
+	done := outcome{pair: t.pair, size: t.size}
+	for _, s := range steps {
+		fmt.Fprintf(os.Stderr, "bench: %s: %s\n", t.name, s.name)
+		figures, err := s.run(t, ctx)
+		if err != nil {
+			return outcome{}, fmt.Errorf("%s: %w", s.name, err)
+		}
+		done.figures = append(done.figures, figures...)
+	}
+	done.index, done.plan = t.index, t.plan
+	if len(t.copies) > 0 {
+		done.copy = workbench.Median(t.copies)
+	}
+	var err error
+	done.load, err = load()
+	return done, err
+}
+
+// load is how many processes wanted a processor in the last quarter of an hour.
+func load() (float64, error) {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return 0, err
+	}
+	var load [3]float64
+	_, err = fmt.Sscan(string(text), &load[0], &load[1], &load[2])
+	return load[2], err
+}
+
+// rounds is how often what is short is run.
+const rounds = 3
+
+// file measures a method that makes one file: what it takes to make it, and to
+// make the new image out of it, which has to be the same and safe on the disk.
+func (t *trial) file(ctx context.Context, m method, making, name, applying string) ([]figure, error) {
+	f := figure{method: m}
+	made, err := t.bench.Command(ctx, making)
+	if err != nil {
+		return nil, err
+	}
+	if f.bytes, err = fileSize(t.bench.Path(name)); err != nil {
+		return nil, err
+	}
+	f.making = made.Took
+	if f.applying, f.peak, err = t.apply(ctx, applying); err != nil {
+		return nil, err
+	}
+	return []figure{f}, os.Remove(t.bench.Path(name))
+}
+
+// apply measures a command that makes the new image: applied.
+func (t *trial) apply(ctx context.Context, command string) (time.Duration, int64, error) {
+	s, err := t.bench.Command(ctx, "rm -f applied && "+command+" && sync applied")
+	if err != nil {
+		return 0, 0, err
+	}
+	_, err = t.bench.Command(ctx, "cmp applied new/root.erofs && rm applied")
+	return s.Took, s.Peak, err
+}
+
+func (t *trial) xdelta(ctx context.Context) ([]figure, error) {
+	source := fmt.Sprintf("-B %d -s old/root.erofs", 1<<30)
+	return t.file(ctx, xdelta, "xdelta3 -e -9 -S lzma "+source+" new/root.erofs patch", "patch", "xdelta3 -d "+source+" patch applied")
+}
+
+func (t *trial) zstdPatch(ctx context.Context) ([]figure, error) {
+	return t.file(ctx, zstdPatch, "zstd -q -19 --long=31 --patch-from=old/root.erofs new/root.erofs -o patch", "patch",
+		"zstd -q -d --long=31 --patch-from=old/root.erofs patch -o applied")
+}
+
+func (t *trial) whole(ctx context.Context) ([]figure, error) {
+	return t.file(ctx, wholeImage, "zstd -q -19 -T0 new/root.erofs -o packed", "packed", "zstd -q -d packed -o applied")
+}
+
+// casync has a store of chunks for each image: a host needs those that are in
+// the new one's alone.
+func (t *trial) casync(ctx context.Context) ([]figure, error) {
+	if _, err := t.bench.Command(ctx, "casync make --store=old.castr old.caibx old/root.erofs"); err != nil {
+		return nil, err
+	}
+	made, err := t.bench.Command(ctx, "casync make --store=new.castr new.caibx new/root.erofs")
+	if err != nil {
+		return nil, err
+	}
+	bytes, err := fileSize(t.bench.Path("new.caibx"))
+	if err != nil {
+		return nil, err
+	}
+	missing, err := t.missing("new.castr", "old.castr")
+	if err != nil {
+		return nil, err
+	}
+	f := figure{method: casync, bytes: bytes + missing, making: made.Took}
+	f.applying, f.peak, err = t.apply(ctx, "casync extract --store=new.castr --seed=old/root.erofs new.caibx applied")
+	if err != nil {
+		return nil, err
+	}
+	_, err = t.bench.Command(ctx, "rm -rf old.castr new.castr")
+	return []figure{f}, err
+}
+
+// missing is the bytes of the files of one folder that another has not.
+func (t *trial) missing(of, from string) (int64, error) {
+	total := int64(0)
+	root := t.bench.Path(of)
+	err := filepath.WalkDir(root, func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		name, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		if _, err := os.Stat(t.bench.Path(from, name)); err == nil {
+			return nil
+		}
+		size, err := fileSize(path)
+		total += size
+		return err
+	})
+	return total, err
+}
