@@ -39,13 +39,18 @@ func (k *Coder) Read(out, reference, payload []byte) error {
 func (k *Coder) code(c *coder, s *Script, reference, out, want []byte) error {
 	k.scripts.reset()
 	k.words.reset()
-	k.literals.reset()
 	if err := k.scripts.code(c, s, len(reference), len(out)); err != nil {
 		return err
 	}
 	k.moves.reset(s)
+	literals := 0
+	for _, o := range s.Ops {
+		literals += o.Literal
+	}
+	k.literals.reset(literals)
 	at, next := 0, 0
 	for _, o := range s.Ops {
+		k.literals.echo.length = 0
 		for end := at + o.Literal; at < end; at++ {
 			if c.over() {
 				return errors.New("payload ends early")

@@ -1,7 +1,7 @@
 package coding
 
 const (
-	knownBits = 16
+	knownBits = 14
 	scales    = 3
 )
 

@@ -3,16 +3,14 @@ package coding
 // mixer weighs several probabilities of one bit (logistic mixing). Probabilities
 // are of 4096 in the logistic domain: ln(p/(1-p)) in 1/256.
 type mixer struct {
-	weights [orders + 1]int32 // of 65536
-	inputs  [orders + 1]int32
+	weights [inputs]int32 // of 65536
+	inputs  [inputs]int32
 	p       int32 // of 4096
 }
 
-const mixerRate = 10
-
 func (m *mixer) reset() {
 	for i := range m.weights {
-		m.weights[i] = 1 << 16 * 4 / 10
+		m.weights[i] = 1 << 16 * 3 / 10
 	}
 }
 
@@ -27,7 +25,7 @@ func (m *mixer) mix() uint32 {
 }
 
 func (m *mixer) learn(bit int) {
-	miss := (int32(bit)<<12 - m.p) * mixerRate
+	miss := int32(bit)<<12 - m.p
 	for i := range m.weights {
 		m.weights[i] += (m.inputs[i]*miss + 1<<9) >> 10
 	}
@@ -55,5 +53,3 @@ var stretched = func() (t [4096]int16) {
 	}
 	return t
 }()
-
-func stretch(p uint16) int32 { return int32(stretched[p>>4]) }

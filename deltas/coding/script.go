@@ -25,10 +25,10 @@ type Op struct {
 // Bounds of a script.
 const (
 	pairsMost = 1 << 12
-	perOp     = 8 // bytes of output, at least, on average
+	perOp     = 32 // bytes of output, at least, on average
 )
 
-func opsMost(out int) int { return out/perOp + 16 }
+func opsMost(out int) int { return out/perOp + 64 }
 
 // Fits tells whether a script for an output of that size is within the bounds.
 func (s *Script) Fits(out int) bool {
