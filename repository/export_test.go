@@ -195,8 +195,11 @@ func TestOnlyAnExportIsReplaced(t *testing.T) {
 	must[Exported](t)(w.export(filepath.Join(dir, "mixed"), nil))
 	write("mixed/photo.jpg", "photo")
 	check(t, os.Mkdir(filepath.Join(dir, "folder.tar"), 0o755))
+	mirror := filepath.Join(dir, "mirror") // of a repository, without its lock
+	check(t, os.CopyFS(mirror, os.DirFS(w.Dir)))
+	check(t, os.Remove(filepath.Join(mirror, lockFile)))
 	before := snapshotOf(t, dir)
-	for _, path := range []string{w.Dir, archive, write("text.tar", "text"), write("file", "text"), filepath.Join(dir, "holiday"), filepath.Join(dir, "mixed"), filepath.Join(dir, "folder.tar")} {
+	for _, path := range []string{w.Dir, mirror, archive, write("text.tar", "text"), write("file", "text"), filepath.Join(dir, "holiday"), filepath.Join(dir, "mixed"), filepath.Join(dir, "folder.tar")} {
 		before := snapshotOf(t, w.Dir)
 		if _, err := w.export(path, nil); err == nil {
 			t.Errorf("%s: replaced", path)
