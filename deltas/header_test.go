@@ -19,11 +19,11 @@ const block = 4096
 // example is a header with a copy, two patched segments with and without
 // references, and a copy again, and the size of its file.
 func example() (*Delta, int64) {
-	d := &Delta{From: Image{RootHash: [32]byte{1}, Blocks: 2000}, To: Image{RootHash: [32]byte{2}}}
+	d := &Delta{From: Image{RootHash: [32]byte{1}, Blocks: 5000}, To: Image{RootHash: [32]byte{2}}}
 	d.Segments = []Segment{
 		{Offset: 0, Size: 10 * block, Copy: 20 * block},
 		{Offset: 10 * block, Size: 3 * block, Copy: -1, Method: 7, Digest: [16]byte{3},
-			References: []Range{{1990 * block, 10 * block}, {0, 2 * block}}, Payload: Range{Size: 12}},
+			References: []Range{{4990 * block, 10 * block}, {0, 2 * block}}, Payload: Range{Size: 12}},
 		{Offset: 13 * block, Size: patch.OutputMost, Copy: -1, Method: 200, Digest: [16]byte{4}, Payload: Range{Size: 100_000}},
 		{Offset: 13*block + patch.OutputMost, Size: 87 * block, Copy: 13 * block},
 	}
@@ -140,6 +140,7 @@ func TestAHeaderThatBreaksARuleIsRefused(t *testing.T) {
 	patched := func(columns ...uint64) []byte {
 		return frame(good, append(body(from, to, 2, 1<<1|1, (to-1)<<1, 0, 1), body(columns...)...))
 	}
+	behind := patched(append([]uint64{0, 5}, make([]uint64, 17)...)...) // a digest has 16 bytes
 	for _, c := range []struct {
 		name, want string
 		header     []byte
@@ -149,7 +150,7 @@ func TestAHeaderThatBreaksARuleIsRefused(t *testing.T) {
 		{"another magic", "does not begin", append([]byte("PROADLT2"), header[8:]...), size},
 		{"another old image", "from root hash", changed(func(d *Delta) { d.From.RootHash[5]++ }), size},
 		{"another new image", "to ", changed(func(d *Delta) { d.To.RootHash[5]++ }), size},
-		{"another old length", "image of 2001 blocks", changed(func(d *Delta) { d.From.Blocks++ }), size},
+		{"another old length", "image of 5001 blocks", changed(func(d *Delta) { d.From.Blocks++ }), size},
 		{"another new length", "blocks: want", changed(func(d *Delta) { d.To.Blocks++ }), size},
 		{"a byte behind", "whole zstd frame", append(bytes.Clone(header), 0), size + 1},
 		{"a frame behind", "whole zstd frame", append(bytes.Clone(header), header[prefixSize:]...), size},
@@ -175,6 +176,7 @@ func TestAHeaderThatBreaksARuleIsRefused(t *testing.T) {
 		{"references that are too long", "within the old image", patched(2, 0, 1, patch.ReferenceMost/block, patch.ReferenceMost/block, 5), size},
 		{"a payload that is too long", "larger than", patched(0, uint64(PayloadMost(block))+1), size},
 		{"a digest that ends early", "ends early", patched(0, 5), int64(len(patched(0, 5))) + 5},
+		{"a byte behind the last column", "behind the last column", behind, int64(len(behind)) + 5},
 		{"a number in a longer form", "ends early", frame(good, append(body(from, to, 1), 0x80, 0x00)), size},
 		{"a bomb", "not a zstd frame", frame(good, make([]byte, bodyMost+1)), size},
 		{"zeros without end", "", frame(good, make([]byte, bodyMost)), size},
@@ -208,7 +210,7 @@ func FuzzParseHeader(f *testing.F) {
 	d, size := example()
 	f.Add(d.appendBody(nil), size)
 	prefix := d.AppendHeader(nil)[:prefixSize]
-	f.Add(body(2000, 1124, 1, 1124<<1, 0), int64(100))
+	f.Add(body(5000, 1124, 1, 1124<<1, 0), int64(100))
 	f.Fuzz(func(t *testing.T, body []byte, size int64) {
 		checkParsed(t, frame(d, body), d, size)
 		checkParsed(t, append(bytes.Clone(prefix), body...), d, size)
