@@ -184,7 +184,7 @@ func (i *installation) noteStaged(context.Context) error {
 
 // fetched is fields of an event.
 func (i *installation) fetched() []string {
-	return []string{events.Bytes, strconv.FormatInt(i.done.Downloaded, 10), events.Reused, strconv.FormatInt(i.done.Reused, 10)}
+	return []string{events.Bytes, strconv.FormatInt(i.done.Downloaded, 10), events.Reused, strconv.FormatInt(i.done.Reused+i.done.Copied, 10)}
 }
 
 // noteArmed is step 10.

@@ -22,9 +22,14 @@ type offer struct {
 	Root      verity.Root
 }
 
-// download is about the bytes to fetch for all of it: the root image has a
-// seek table that no host fetches.
-func (o offer) download() int64 {
+// download is the bytes to fetch at the most, by the delta from what runs, if
+// there is one: what this host has already is known to Plan alone.
+func (o offer) download(running []byte) int64 {
+	for _, d := range o.Transport.Deltas {
+		if sameRoot(d.Base, running) {
+			return o.Transport.UKI.Size + d.Size
+		}
+	}
 	return o.Transport.UKI.Size + o.Transport.Index.Size + o.Transport.Root.Size
 }
 

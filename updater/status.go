@@ -255,7 +255,7 @@ func (s *session) check(ctx context.Context) (Available, error) {
 	found := Available{
 		Version:  o.Release.Version,
 		Release:  o.Digest,
-		Download: o.download(),
+		Download: o.download(s.facts.Root.Hash[:]),
 		Size:     o.Root.Size(),
 	}
 	found.News, err = s.isNews(o)

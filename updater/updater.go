@@ -2,7 +2,7 @@
 // channel offers, writes it into the slot that does not run, arms a trial,
 // judges the trial, and commits it or goes back.
 //
-// An Updater is made with New. Check, Update, Cancel, Unblock, Commit, Rollback,
+// An Updater is made with New. Check, Plan, Update, Cancel, Unblock, Commit, Rollback,
 // Recover, Repair, Judge, Watch, Deadline and Status are what the agent's commands call.
 // Every one that writes takes the host's lock and first recovers from whatever
 // was cut before. OrderOfWrites is an update, step by step; package lifecycle is

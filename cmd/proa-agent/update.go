@@ -113,8 +113,8 @@ func printUpdated(cmd *cobra.Command, done updater.Updated, reboot bool) error {
 		return nil
 	}
 	fmt.Fprintf(out, "installed %s in slot %s: downloaded %s", done.Version, done.Slot, bytesText(done.Downloaded))
-	if done.Reused > 0 {
-		fmt.Fprintf(out, ", %s of the image was there already", bytesText(done.Reused))
+	if here := done.Reused + done.Copied; here > 0 {
+		fmt.Fprintf(out, ", %s of the image was there already", bytesText(here))
 	}
 	fmt.Fprintln(out)
 	switch {
