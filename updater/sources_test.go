@@ -285,9 +285,11 @@ func TestAFolderWithTheReleaseSparesTheNetwork(t *testing.T) {
 	}
 }
 
-// missing is the bytes of payloads for what the slot to write does not hold.
+// missing is the bytes of the delta that bring what the slot to write does not hold:
+// payloads, and gaps between them that are not worth another request.
 func (f *fleet) missing(t testing.TB, h *testhost.Host) (size int64) {
 	t.Helper()
+	const bridge = 16 << 10
 	disk, err := os.ReadFile(h.Path("disk.raw"))
 	check(t, err)
 	slot := disk[h.Offset(partitions.RoleRootB):]
@@ -295,10 +297,16 @@ func (f *fleet) missing(t testing.TB, h *testhost.Host) (size int64) {
 	header, err := deltas.ParseHeader(f.next.More[0][:d.Header.Size],
 		deltas.Image{RootHash: f.old.Root.Hash, Blocks: f.old.Root.Blocks}, deltas.Image{RootHash: f.next.Root.Hash, Blocks: f.next.Root.Blocks}, d.Size)
 	check(t, err)
+	end := int64(0) // of the last missing payload
 	for _, s := range header.Segments {
-		if !bytes.Equal(slot[s.Offset:s.Offset+s.Size], f.next.Image[s.Offset:s.Offset+s.Size]) {
-			size += s.Payload.Size
+		if s.Payload.Size == 0 || bytes.Equal(slot[s.Offset:s.Offset+s.Size], f.next.Image[s.Offset:s.Offset+s.Size]) {
+			continue
 		}
+		if gap := s.Payload.Offset - end; end > 0 && gap <= bridge {
+			size += gap
+		}
+		size += s.Payload.Size
+		end = s.Payload.Offset + s.Payload.Size
 	}
 	return size
 }
