@@ -60,8 +60,8 @@ func filling(r *testhost.Release, frames []byte) slots.Filling {
 // origin has a file, one span at a time.
 type origin struct {
 	content []byte
-	err     error // what comes after each failed look
-	lying   bool
+	err     error // that it fails with
+	lies    int   // how many of the first spans are wrong
 	served  atomic.Int64
 	failed  atomic.Int64
 }
@@ -75,7 +75,7 @@ func (o *origin) Each(ctx context.Context, spans []fetch.Span, _ int, take func(
 			return o.err
 		}
 		piece := bytes.Clone(o.content[s.From:min(s.To, int64(len(o.content)))])
-		if o.lying {
+		if n < o.lies {
 			piece[len(piece)/2] ^= 1
 		}
 		o.served.Add(int64(len(piece)))
