@@ -66,6 +66,9 @@ func TestOfAKernelImageOnlyWhatIsNowhereElseIsFetched(t *testing.T) {
 		"no kernel image to take from": {old: kernel, next: kernel, disturb: func(f *fleet) {
 			check(t, os.Truncate(f.host.Path("esp/EFI/Linux/proa-a.efi"), 700))
 		}},
+		"a part that nobody has": {old: other, next: kernel, whole: true, disturb: func(f *fleet) {
+			f.next.Transport.UKI.Parts[3].Digest = f.old.Transport.UKI.Digest
+		}},
 		"parts that make another file": {old: kernel, next: kernel, whole: true, disturb: func(f *fleet) {
 			parts := f.next.Transport.UKI.Parts
 			parts[1], parts[2] = parts[2], parts[1]

@@ -54,6 +54,8 @@ func (w *filler) fetchAll(ctx context.Context, chunks []int) error {
 	case w.Partial:
 		w.leave(chunks, why)
 		return nil
+	case why == nil:
+		return fmt.Errorf("%d chunks did not come", len(chunks))
 	}
 	return why
 }
