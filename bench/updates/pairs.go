@@ -153,6 +153,17 @@ func (w *workshop) release(ctx context.Context, name, version, previous string) 
 	return folder, err
 }
 
+// published gives a folder with keys, and a repository that has one release.
+func (w *workshop) published(ctx context.Context, release string) (string, error) {
+	folder := w.bench.Path("published", filepath.Base(release))
+	if _, err := os.Stat(folder); err == nil {
+		return folder, nil
+	}
+	_, err := w.bench.Command(ctx, fmt.Sprintf(`mkdir -p published/making && cd published/making && proa key new -o keys && proa repo init repository --keys keys &&
+proa repo publish -q --keys keys --channel stable %s --repo repository && cd .. && mv making %s`, release, folder))
+	return folder, err
+}
+
 // prepare makes the releases of a pair, and their files for the peers.
 func (w *workshop) prepare(ctx context.Context, p pair) (*trial, error) {
 	t := &trial{pair: p, bench: w.bench}
@@ -168,7 +179,11 @@ func (w *workshop) prepare(ctx context.Context, p pair) (*trial, error) {
 	if err != nil {
 		return nil, err
 	}
-	for name, folder := range map[string]string{"old": old, "new": fresh} {
+	published, err := w.published(ctx, old)
+	if err != nil {
+		return nil, err
+	}
+	for name, folder := range map[string]string{"old": old, "new": fresh, "published": published} {
 		if err := os.Symlink(folder, t.bench.Path(name)); err != nil {
 			return nil, err
 		}

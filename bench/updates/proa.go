@@ -5,64 +5,51 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/proa-os/proa/bench/workbench"
 	"github.com/proa-os/proa/manifests"
 )
 
 var (
-	proaDelta = method{name: "proa, delta", note: "`proa repo publish --deltas 1` less what it takes without deltas; `proa-agent update` over HTTP on the loopback, metadata and kernel image included"}
-	proaIndex = method{name: "proa, index", any: true}
+	proaDelta = method{name: "proa, delta", note: "made by `proa repo publish --deltas 1` of what is published, signing included"}
+	proaIndex = method{name: "proa, index", any: true, note: "made by `proa repo publish`, with all of the image encoded and signed"}
 )
 
-// proa publishes the new release twice, with a delta and without, and updates a
-// host from either.
+// proa publishes the new release, and a delta after that, and updates a host
+// from what is there each time.
 func (t *trial) proa(ctx context.Context) ([]figure, error) {
-	if _, err := t.bench.Command(ctx, "proa key new -o keys"); err != nil {
+	if _, err := t.bench.Command(ctx, "cp -r published/repository repository"); err != nil {
 		return nil, err
-	}
-	const publish = "proa repo publish -q --keys keys --channel stable "
-	var making [2]time.Duration
-	for deltas, repository := range repositories {
-		if _, err := t.bench.Command(ctx, "proa repo init "+repository+" --keys keys && "+publish+"--deltas 0 old --repo "+repository); err != nil {
-			return nil, err
-		}
-		made, err := t.bench.Command(ctx, fmt.Sprintf("%s--deltas %d new --repo %s", publish, deltas, repository))
-		if err != nil {
-			return nil, err
-		}
-		making[deltas] = made.Took
 	}
 	var figures []figure
 	for deltas, m := range []method{proaIndex, proaDelta} {
-		f, err := t.update(ctx, m, repositories[deltas])
+		made, err := t.bench.Command(ctx, fmt.Sprintf("proa repo publish -q --keys published/keys --channel stable --deltas %d new --repo repository", deltas))
 		if err != nil {
 			return nil, err
 		}
-		f.making = making[deltas]
+		f, err := t.update(ctx, m)
+		if err != nil {
+			return nil, err
+		}
+		f.making = made.Took
 		figures = append(figures, f)
 	}
-	figures[1].making -= making[0]
-	_, err := t.bench.Command(ctx, "rm -rf host keys "+repositories[0]+" "+repositories[1])
+	_, err := t.bench.Command(ctx, "rm -rf host repository")
 	return figures, err
 }
 
-// repositories are that without deltas, and that with one.
-var repositories = [2]string{"repository.index", "repository.delta"}
-
-// update updates a host from a repository some times, each from its beginning.
-func (t *trial) update(ctx context.Context, m method, repository string) (figure, error) {
-	served, err := serve(t.bench.Path(repository))
+// update updates a host from the repository some times, each from its beginning.
+func (t *trial) update(ctx context.Context, m method) (figure, error) {
+	served, err := serve(t.bench.Path("repository"))
 	if err != nil {
 		return figure{}, err
 	}
 	defer served.Close()
-	transport, err := t.transport(repository)
+	transport, err := t.transport()
 	if err != nil {
 		return figure{}, err
 	}
-	host := workbench.Host{Release: "old", Repository: repository, URL: served.URL()}
+	host := workbench.Host{Release: "old", Repository: "repository", URL: served.URL()}
 	if err := host.Make(ctx, &t.bench); err != nil {
 		return figure{}, err
 	}
@@ -101,20 +88,31 @@ func (t *trial) update(ctx context.Context, m method, repository string) (figure
 }
 
 // transport reads how the new release travels.
-func (t *trial) transport(repository string) (manifests.Transport, error) {
-	pattern := t.bench.Path(repository, "targets", "releases", "bench", "amd64", "1.1.0", "*transport.json")
+func (t *trial) transport() (manifests.Transport, error) {
+	pattern := t.bench.Path("repository", "targets", "releases", "bench", "amd64", "1.1.0", "*transport.json")
 	paths, err := filepath.Glob(pattern)
 	if err != nil {
 		return manifests.Transport{}, err
 	}
-	if len(paths) != 1 {
-		return manifests.Transport{}, fmt.Errorf("%s: %d files: want one", pattern, len(paths))
+	// That of before the delta may still be there, without it.
+	var newest manifests.Transport
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return manifests.Transport{}, err
+		}
+		t, err := manifests.ParseTransport(data)
+		if err != nil {
+			return manifests.Transport{}, fmt.Errorf("%s: %w", path, err)
+		}
+		if newest.Schema == 0 || len(t.Deltas) > len(newest.Deltas) {
+			newest = t
+		}
 	}
-	data, err := os.ReadFile(paths[0])
-	if err != nil {
-		return manifests.Transport{}, err
+	if newest.Schema == 0 {
+		return manifests.Transport{}, fmt.Errorf("%s: no such file", pattern)
 	}
-	return manifests.ParseTransport(data)
+	return newest, nil
 }
 
 // slotOffset finds where the other slot is on the host's disk.
