@@ -30,7 +30,7 @@ var rooms = map[string][]string{
 	"machine":    {},
 	"cmd":        {"manifests", "deltas", "partitions", "signing", "repository", "builder", "updater", "fetch", "durable", "regular", "progress"},
 	"demo":       {"machine"},
-	"bench":      {"machine", "manifests", "deltas"},
+	"bench":      {"machine", "manifests"},
 	"e2e":        {"manifests", "partitions", "machine"},
 	"torture":    {}, // what judges shares no code with what it judges; its tests drive machines
 }
