@@ -12,7 +12,7 @@ import (
 var (
 	bsdiffImage = method{name: "bsdiff, image"}
 	bsdiffFiles = method{name: "bsdiff, files", note: "each changed file against that of the same path, where `/lib/modules/OLD` is that of `/lib/modules/NEW`; " +
-		"new files in a tar archive, `zstd -19`. Folders, owners and modes are not in it"}
+		"patches and new files in one tar archive, `zstd -19`. Folders, names, owners, modes and what is gone are not in it: no tool makes a tree of it"}
 )
 
 // bsdiffMemory is how many times the larger of two files bsdiff has in memory.
@@ -38,15 +38,12 @@ func (t *trial) bsdiff(ctx context.Context) ([]figure, error) {
 	}
 	var making, applying strings.Builder
 	making.WriteString("set -e\nmkdir patches\n")
-	applying.WriteString("set -e\nmkdir applied.tree\n")
+	applying.WriteString("set -e\nmkdir unpacked applied.tree\nzstd -q -d <patch | tar --no-same-owner -C unpacked -xf -\n")
 	for i, c := range changed {
 		fmt.Fprintf(&making, "bsdiff %s %s patches/%d\n", quote("old.tree/"+c.old), quote("new.tree/"+c.new), i)
-		fmt.Fprintf(&applying, "bspatch %s applied.tree/%d patches/%[2]d\n", quote("old.tree/"+c.old), i)
+		fmt.Fprintf(&applying, "bspatch %s applied.tree/%d unpacked/%[2]d\n", quote("old.tree/"+c.old), i)
 	}
-	if len(added) > 0 {
-		making.WriteString("tar -C new.tree --verbatim-files-from -cf - -T added | zstd -q -19 >patches/added\n")
-		applying.WriteString("zstd -q -d <patches/added | tar --no-same-owner -C applied.tree -xf -\n")
-	}
+	making.WriteString("tar -cf - -C patches . -C ../new.tree --verbatim-files-from -T added | zstd -q -19 >patch\n")
 	applying.WriteString("sync\n")
 	for name, content := range map[string]string{"making": making.String(), "applying": applying.String(), "added": strings.Join(added, "\n")} {
 		if err := os.WriteFile(t.bench.Path(name), []byte(content), 0o644); err != nil {
@@ -63,10 +60,10 @@ func (t *trial) bsdiff(ctx context.Context) ([]figure, error) {
 		return nil, err
 	}
 	f.making, f.applying, f.peak = made.Took, applied.Took, applied.Peak
-	if f.bytes, err = t.missing("patches", "none"); err != nil {
+	if f.bytes, err = fileSize(t.bench.Path("patch")); err != nil {
 		return nil, err
 	}
-	_, err = t.bench.Command(ctx, "rm -rf patches applied.tree")
+	_, err = t.bench.Command(ctx, "rm -rf patches patch unpacked applied.tree")
 	return []figure{f}, err
 }
 

@@ -26,8 +26,11 @@ func (o outcome) verdicts() []verdict {
 	}
 	delta, hasDelta := o.best(proaDelta)
 	index, hasIndex := o.best(proaIndex)
-	if peer, found := o.best(ostreeDelta, xdelta, zstdPatch, bsdiffImage, bsdiffFiles); found && hasDelta {
-		add(ratio("delta, bytes : "+peer.method.name, float64(delta.bytes), float64(peer.bytes), 0.85))
+	// Patches of files are no update yet, so they are not the best of the others.
+	for _, peers := range [][]method{{ostreeDelta, xdelta, zstdPatch, bsdiffImage}, {bsdiffFiles}} {
+		if peer, found := o.best(peers...); found && hasDelta {
+			add(ratio("delta, bytes : "+peer.method.name, float64(delta.bytes), float64(peer.bytes), 0.85))
+		}
 	}
 	for _, peer := range []struct {
 		method
