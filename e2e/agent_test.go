@@ -47,7 +47,10 @@ type updated struct {
 	Result     string `json:"result"`
 	Version    string `json:"version"`
 	Slot       string `json:"slot"`
+	Path       string `json:"path"`
 	Downloaded int64  `json:"downloaded"`
+	Copied     int64  `json:"copied"`
+	Patched    int64  `json:"patched"`
 	Reused     int64  `json:"reused"`
 }
 
@@ -84,7 +87,8 @@ func (h *host) update(wantExit int, flags ...string) updated {
 	if err := json.Unmarshal([]byte(r.Stdout), &u); err != nil {
 		h.t.Fatalf("%s: %v: %s", args, err, r.Stdout)
 	}
-	h.t.Logf("update: %.1f s, %s %s, %d bytes downloaded, %d reused", time.Since(started).Seconds(), u.Result, u.Version, u.Downloaded, u.Reused)
+	h.t.Logf("update: %.1f s, %s %s by %s, %d bytes downloaded, %d copied, %d patched, %d reused",
+		time.Since(started).Seconds(), u.Result, u.Version, u.Path, u.Downloaded, u.Copied, u.Patched, u.Reused)
 	return u
 }
 

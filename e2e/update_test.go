@@ -15,8 +15,13 @@ func TestAGoodUpdateLeadsAfterItsTrial(t *testing.T) {
 		t.Errorf("status of a fresh machine: %+v", s)
 	}
 	h.follow("good")
-	if u := h.update(exitOK); u.Result != "armed" || u.Version != "1.1.0" || u.Slot != "b" {
+	u := h.update(exitOK)
+	if u.Result != "armed" || u.Version != "1.1.0" || u.Slot != "b" {
 		t.Errorf("update: %+v", u)
+	}
+	// Nobody has more of a small change to fetch than it and the metadata.
+	if u.Path != "delta" || u.Patched == 0 || u.Downloaded > 64<<10 {
+		t.Errorf("update over a delta: %+v", u)
 	}
 	if s := h.status(exitOK); s.Pending == nil || s.Pending.Version != "1.1.0" || s.Committed != "a" {
 		t.Errorf("status of an armed machine: %+v", s)
