@@ -136,7 +136,7 @@ func (d *demo) verifyRelease(ctx context.Context) error {
 }
 
 func (d *demo) publish(ctx context.Context, version string) error {
-	_, err := d.proa(ctx, "repo", "publish", "out/"+version, "--repo", "repo", "--keys", "keys", "--channel", "stable")
+	_, err := d.proa(ctx, "repo", "publish", "out/"+version, "--repo", "repo", "--keys", "keys", "--channel", "stable", "--deltas", "1")
 	return err
 }
 
