@@ -53,7 +53,8 @@ type Delta struct {
 }
 
 const (
-	deltasMost = 64
+	// DeltasMost is how many deltas a Transport lists.
+	DeltasMost = 64
 	// UKIPartsMost is how many parts of a kernel image a Transport lists.
 	UKIPartsMost = 64
 	// IndexSizeMost bounds the bytes of a chunk index, which a host has in memory.
@@ -99,8 +100,8 @@ func (t Transport) check() error {
 	if err := t.UKI.check(); err != nil {
 		return err
 	}
-	if len(t.Deltas) > deltasMost {
-		return fmt.Errorf("%d deltas: want at most %d", len(t.Deltas), deltasMost)
+	if len(t.Deltas) > DeltasMost {
+		return fmt.Errorf("%d deltas: want at most %d", len(t.Deltas), DeltasMost)
 	}
 	for i, d := range t.Deltas {
 		if err := d.check(); err != nil {
