@@ -6,20 +6,21 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/proa-os/proa/deltas/coding"
 	"github.com/proa-os/proa/deltas/patch"
 )
 
 func TestADamagedPayloadStaysWithinTheOutput(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	p := pairs(r, 3, 20000)
-	method, payload, err := Make(p)
+	reference, want := whole(p)
+	sc, coder := script(p, reference), new(coding.Coder)
+	coder.Choose(&sc, reference, want)
+	payload, err := coder.Write(sc, reference, want)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if method != patch.Corrected {
-		t.Fatalf("method %d", method)
-	}
-	reference, want := whole(p)
+	const method = patch.Corrected
 	a := patch.NewApplier()
 	out := make([]byte, len(want)+8)
 	for n := range 300 {
@@ -79,5 +80,18 @@ func TestCallsBetweenFunctionsThatMovedCostNothing(t *testing.T) {
 	// 2800 calls, 8 gaps: without moved operands this is some 2 KB.
 	if len(payload) > 300 {
 		t.Errorf("payload of %d bytes", len(payload))
+	}
+}
+
+func TestWhatIsNewAltogetherIsDecodedAtOnce(t *testing.T) {
+	text := bytes.Repeat([]byte("what is new altogether is much for a host to correct; "), 2000)
+	r := rand.New(rand.NewPCG(5, 6))
+	for i := range text {
+		if r.IntN(4) == 0 {
+			text[i] = byte('a' + r.IntN(26))
+		}
+	}
+	if method, _, err := Make([]Pair{{New: text}}); err != nil || method != patch.Zstd {
+		t.Errorf("method %d, %v: want zstd", method, err)
 	}
 }

@@ -46,6 +46,23 @@ func Make(pairs []Pair) (patch.Method, []byte, error) {
 	return other, as, nil
 }
 
+// What corrected payloads cost a host, as measured, and what they must save for it:
+// in the time that it works on them, more than a slow line brings.
+const (
+	literalSeconds = 1.5e-6    // for a byte that is not copied
+	outputSeconds  = 1.0 / 3e7 // for each byte
+	slowLine       = 128 << 10 // bytes per second
+)
+
+// mustSave is how many bytes a script has to save over what is decoded at once.
+func mustSave(s coding.Script, out int) int {
+	literals := 0
+	for _, o := range s.Ops {
+		literals += o.Literal
+	}
+	return int((float64(literals)*literalSeconds + float64(out)*outputSeconds) * slowLine)
+}
+
 // plain is Make for pairs of any size, whose Olds and News are these together.
 func plain(pairs []Pair, reference, out []byte) (patch.Method, []byte, error) {
 	compressed, err := compress(reference, out)
@@ -53,7 +70,8 @@ func plain(pairs []Pair, reference, out []byte) (patch.Method, []byte, error) {
 		return 0, nil, err
 	}
 	s := script(pairs, reference)
-	if !s.Fits(len(out)) {
+	least := mustSave(s, len(out))
+	if !s.Fits(len(out)) || len(compressed) <= least {
 		return patch.Zstd, compressed, nil
 	}
 	coder := new(coding.Coder)
@@ -62,7 +80,7 @@ func plain(pairs []Pair, reference, out []byte) (patch.Method, []byte, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	if len(compressed) <= len(corrected) {
+	if len(compressed) <= len(corrected)+least {
 		return patch.Zstd, compressed, nil
 	}
 	return patch.Corrected, corrected, nil
