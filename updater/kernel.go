@@ -44,7 +44,7 @@ func (i *installation) fetchUKI(ctx context.Context) error {
 			return i.metered(func() error { return i.assembleUKI(ctx, step) })
 		})
 		if err != nil && ctx.Err() == nil {
-			err = i.fetchWholeUKI(ctx)
+			err = i.fetchWholeUKI(ctx, err)
 		}
 		if err != nil {
 			return err
@@ -58,9 +58,10 @@ func (i *installation) fetchUKI(ctx context.Context) error {
 	return i.checkUKI(f)
 }
 
-// fetchWholeUKI downloads all of the kernel image from the repository.
-func (i *installation) fetchWholeUKI(ctx context.Context) error {
+// fetchWholeUKI downloads all of the kernel image from the repository, and notes why.
+func (i *installation) fetchWholeUKI(ctx context.Context, why error) error {
 	want := i.offer.Transport.UKI.FetchFile
+	i.note("the kernel image was fetched whole: %v", why)
 	i.holes = nil
 	return i.metered(func() error {
 		return contentError(i.fetch.File(ctx, manifests.ArtifactPath(want.Digest), want, i.downloadPath()))
@@ -117,8 +118,8 @@ func (i *installation) checkSpace(size int64) error {
 	return nil
 }
 
-// copyUKI is step 8: completed, and under a name that the loader passes over, checked in the
-// buffer that is written, and again as it is on the medium.
+// copyUKI is step 8: completed, and under a name that the loader passes over, checked
+// in the buffer that is written, and again as it is on the medium.
 func (i *installation) copyUKI(ctx context.Context) (err error) {
 	if err := i.completeUKI(ctx); err != nil {
 		return err
@@ -132,6 +133,9 @@ func (i *installation) copyUKI(ctx context.Context) (err error) {
 		return err
 	}
 	defer from.Close()
+	if err := i.checkUKI(from); err != nil { // it may not be the file that was looked at
+		return err
+	}
 	to, err := i.FS.Create(name)
 	if err != nil {
 		return err

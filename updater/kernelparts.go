@@ -133,6 +133,7 @@ func takePart(to io.WriterAt, from io.ReaderAt, offset int64, part kernelPart) e
 
 // fetchParts fetches parts from the first source that gives them.
 func (i *installation) fetchParts(ctx context.Context, to io.WriterAt, parts []kernelPart, step interface{ Add(int64) }) error {
+	var why error
 	for _, file := range i.quarters.sources.Files(i.offer.Transport.UKI.FetchFile) {
 		if len(parts) == 0 {
 			return nil
@@ -162,6 +163,7 @@ func (i *installation) fetchParts(ctx context.Context, to io.WriterAt, parts []k
 			return context.Cause(ctx)
 		}
 		if err != nil {
+			why = err
 			file.Failed(err)
 		}
 		var rest []kernelPart
@@ -173,7 +175,7 @@ func (i *installation) fetchParts(ctx context.Context, to io.WriterAt, parts []k
 		parts = rest
 	}
 	if len(parts) > 0 {
-		return errors.New("kernel image: not all of its parts are to be had")
+		return fmt.Errorf("not all of its parts are to be had: %w", cause(why))
 	}
 	return nil
 }
@@ -182,17 +184,19 @@ func (i *installation) fetchParts(ctx context.Context, to io.WriterAt, parts []k
 // written. Should anything of that not be so, the kernel image is fetched whole.
 func (i *installation) completeUKI(ctx context.Context) error {
 	want := i.offer.Transport.UKI.FetchFile
+	why := errors.New("its parts do not make it")
 	if len(i.holes) > 0 {
-		if err := i.fillHoles(ctx); err != nil && ctx.Err() != nil {
+		if err := i.fillHoles(ctx); ctx.Err() != nil {
 			return context.Cause(ctx)
+		} else if err != nil {
+			why = err
 		}
 	}
 	same, err := fileHas(i.FS, i.downloadPath(), want)
 	if err != nil || same {
 		return err
 	}
-	i.note("the kernel image was fetched whole: what was put together of its parts was not it")
-	return i.fetchWholeUKI(ctx)
+	return i.fetchWholeUKI(ctx, why)
 }
 
 func (i *installation) fillHoles(ctx context.Context) error {

@@ -2,7 +2,9 @@ package updater_test
 
 import (
 	"bytes"
+	"errors"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/proa-os/proa/manifests"
@@ -10,6 +12,7 @@ import (
 	"github.com/proa-os/proa/partitions/cmdline"
 	"github.com/proa-os/proa/partitions/ukifile"
 	"github.com/proa-os/proa/partitions/verity"
+	"github.com/proa-os/proa/updater"
 	"github.com/proa-os/proa/updater/testhost"
 )
 
@@ -58,7 +61,8 @@ func TestOfAKernelImageOnlyWhatIsNowhereElseIsFetched(t *testing.T) {
 	for name, test := range map[string]struct {
 		old, next []byte
 		disturb   func(f *fleet)
-		whole     bool
+		whole     bool // nearly all of it is fetched
+		noted     bool // because its parts do not make it
 	}{
 		"the kernel that runs":         {old: kernel, next: kernel},
 		"a kernel of the new root":     {old: other, next: kernel},
@@ -69,7 +73,7 @@ func TestOfAKernelImageOnlyWhatIsNowhereElseIsFetched(t *testing.T) {
 		"a part that nobody has": {old: other, next: kernel, whole: true, disturb: func(f *fleet) {
 			f.next.Transport.UKI.Parts[3].Digest = f.old.Transport.UKI.Digest
 		}},
-		"parts that make another file": {old: kernel, next: kernel, whole: true, disturb: func(f *fleet) {
+		"parts that make another file": {old: kernel, next: kernel, whole: true, noted: true, disturb: func(f *fleet) {
 			parts := f.next.Transport.UKI.Parts
 			parts[1], parts[2] = parts[2], parts[1]
 		}},
@@ -82,7 +86,10 @@ func TestOfAKernelImageOnlyWhatIsNowhereElseIsFetched(t *testing.T) {
 			}
 			uki := manifests.ArtifactPath(f.next.Transport.UKI.Digest)
 			f.repository.Served(uki)
-			f.update(t)
+			done := f.update(t)
+			if noted := strings.Contains(strings.Join(done.Notes, "; "), "the kernel image was fetched whole"); noted != test.noted {
+				t.Errorf("notes %q", done.Notes)
+			}
 			served := f.repository.Served(uki)
 			if whole := served >= size; whole != test.whole {
 				t.Errorf("%d bytes of %d were fetched", served, len(f.next.UKI))
@@ -113,4 +120,27 @@ func TestPartsOfAKernelImageThatWereFetchedBeforeACutStay(t *testing.T) {
 	if served := f.repository.Served(uki); served == 0 || served >= size {
 		t.Errorf("%d bytes were fetched", served)
 	}
+}
+
+// What was looked at before must be what is installed: here parts that were put
+// together are of a kernel image that boots the release, and that one is of another.
+func TestAKernelImageThatIsFetchedWholeAfterAllIsLookedAtToo(t *testing.T) {
+	kernel := testhost.Content("kernel", 100<<10)
+	f := kernelFleet(t, kernel, kernel)
+	parts, good := f.next.Transport.UKI.Parts, f.next.UKI
+	f.next.UKI = testhost.NewUKI("quiet "+cmdline.Boot{Root: f.old.Root}.String(), kernel)
+	uki := &f.next.Release.Artifacts[2]
+	uki.Size, uki.Digest = int64(len(f.next.UKI)), manifests.DigestOf(f.next.UKI)
+	f.next.Transport.UKI = manifests.UKI{FetchFile: manifests.FetchFile{Size: uki.Size, Digest: uki.Digest}, Parts: parts}
+	f.repository.Publish(t, f.next)
+	check(t, os.WriteFile(f.host.Path("state/uki.download"), good, 0o600))
+	_, err := f.host.Updater(t, nil).Update(t.Context(), updater.UpdateOptions{})
+	var refusal *updater.Refusal
+	if !errors.As(err, &refusal) || !strings.Contains(err.Error(), "its kernel image boots root hash") {
+		t.Errorf("error %v, want it refused", err)
+	}
+	if _, err := os.Stat(f.host.Path("esp/EFI/Linux/proa-b.efi")); err == nil {
+		t.Error("it was installed")
+	}
+	f.boot(t, partitions.SlotA)
 }
