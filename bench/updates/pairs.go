@@ -166,7 +166,7 @@ proa repo publish -q --keys keys --channel stable %s --repo repository && cd .. 
 
 // prepare makes the releases of a pair, and their files for the peers.
 func (w *workshop) prepare(ctx context.Context, p pair) (*trial, error) {
-	t := &trial{pair: p, bench: w.bench}
+	t := &trial{pair: p, bench: w.bench, workshop: w}
 	t.bench.Folder = w.bench.Path(p.name)
 	if err := os.MkdirAll(t.bench.Folder, 0o755); err != nil {
 		return nil, err
@@ -179,15 +179,12 @@ func (w *workshop) prepare(ctx context.Context, p pair) (*trial, error) {
 	if err != nil {
 		return nil, err
 	}
-	published, err := w.published(ctx, old)
-	if err != nil {
-		return nil, err
-	}
-	for name, folder := range map[string]string{"old": old, "new": fresh, "published": published} {
+	for name, folder := range map[string]string{"old": old, "new": fresh} {
 		if err := os.Symlink(folder, t.bench.Path(name)); err != nil {
 			return nil, err
 		}
 	}
+	t.base = old
 	if t.size, err = fileSize(t.bench.Path("new", "root.erofs")); err != nil {
 		return nil, err
 	}

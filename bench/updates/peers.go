@@ -15,11 +15,13 @@ import (
 // trial is one pair on the bench: releases old and new, and their trees.
 type trial struct {
 	pair
-	bench  workbench.Bench
-	size   int64              // of the new root image, bytes
-	copies []workbench.Sample // of dd, which writes as much
-	index  int64              // bytes of our chunk index
-	plan   time.Duration      // what our plan takes
+	bench    workbench.Bench
+	workshop *workshop
+	base     string             // folder of the old release
+	size     int64              // of the new root image, bytes
+	copies   []workbench.Sample // of dd, which writes as much
+	index    int64              // bytes of our chunk index
+	plan     time.Duration      // what our plan takes
 }
 
 // figure is what one method costs on one pair. What is not known is 0.

@@ -18,12 +18,16 @@ var (
 // proa publishes the new release, and a delta after that, and updates a host
 // from what is there each time.
 func (t *trial) proa(ctx context.Context) ([]figure, error) {
-	if _, err := t.bench.Command(ctx, "cp -r published/repository repository"); err != nil {
+	published, err := t.workshop.published(ctx, t.base)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := t.bench.Command(ctx, "cp -r "+published+"/repository repository"); err != nil {
 		return nil, err
 	}
 	var figures []figure
 	for deltas, m := range []method{proaIndex, proaDelta} {
-		made, err := t.bench.Command(ctx, fmt.Sprintf("proa repo publish -q --keys published/keys --channel stable --deltas %d new --repo repository", deltas))
+		made, err := t.bench.Command(ctx, fmt.Sprintf("proa repo publish -q --keys %s/keys --channel stable --deltas %d new --repo repository", published, deltas))
 		if err != nil {
 			return nil, err
 		}
@@ -34,7 +38,7 @@ func (t *trial) proa(ctx context.Context) ([]figure, error) {
 		f.making = made.Took
 		figures = append(figures, f)
 	}
-	_, err := t.bench.Command(ctx, "rm -rf host repository")
+	_, err = t.bench.Command(ctx, "rm -rf host repository")
 	return figures, err
 }
 
