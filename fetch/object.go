@@ -18,8 +18,9 @@ var ErrChanged = errors.New("file changed during the download")
 type Span struct{ From, To int64 }
 
 // bridge is the longest gap in bytes between two spans that one request brings
-// along: less than what another request costs.
-const bridge = 16 << 10
+// along. Another request takes some 700 bytes of headers and a round trip, and those
+// who charge for transfer charge as much for it as for about 4 KiB.
+const bridge = 4 << 10
 
 // Object is one file of the repository for the length of one run. Its streams
 // share what the server has shown of it: by its ETag they notice that it is

@@ -76,7 +76,7 @@ func (f *fleet) installed(t testing.TB) updater.Updated {
 }
 
 // bridged is the most bytes that requests for a few chunks bring along.
-const bridged = 20 * 16 << 10
+const bridged = 20 * 4 << 10
 
 func TestByIndexOnlyChunksThatTheRunningSlotHasNowhereAreFetched(t *testing.T) {
 	f := newNeighbourly(t, false)
@@ -289,7 +289,7 @@ func TestAFolderWithTheReleaseSparesTheNetwork(t *testing.T) {
 // payloads, and gaps between them that are not worth another request.
 func (f *fleet) missing(t testing.TB, h *testhost.Host) (size int64) {
 	t.Helper()
-	const bridge = 16 << 10
+	const bridge = 4 << 10
 	disk, err := os.ReadFile(h.Path("disk.raw"))
 	check(t, err)
 	slot := disk[h.Offset(partitions.RoleRootB):]
