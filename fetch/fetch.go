@@ -123,8 +123,11 @@ func (c Config) request(ctx context.Context, url string) (*http.Request, error) 
 	return request, nil
 }
 
+// name is the URL for people: without a password.
+func (c *Client) name(path string) string { return c.base.JoinPath(path).Redacted() }
+
 func (c *Client) failure(ctx context.Context, path string, err error) error {
-	return failure(ctx, c.url(path), err)
+	return failure(ctx, c.name(path), err)
 }
 
 // failure is err as the package's users see it; a cancelled context stays

@@ -253,3 +253,27 @@ func FuzzParseContentRange(f *testing.F) {
 		}
 	})
 }
+
+func TestNoErrorShowsThePasswordOfTheRepository(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "wrong") {
+			w.Write([]byte("bytes"))
+			return
+		}
+		http.NotFound(w, r)
+	}))
+	defer server.Close()
+	for _, base := range []string{server.URL, "http://127.0.0.1:1"} {
+		c, err := New(Config{Base: strings.Replace(base, "http://", "http://user:secret@", 1), Patience: Patience{Attempts: 1}})
+		check(t, err)
+		for _, name := range []string{"wrong", "missing"} {
+			file := c.File(t.Context(), name, manifests.FetchFile{Size: 5}, filepath.Join(t.TempDir(), "file"))
+			_, part := io.ReadAll(c.Range(t.Context(), "missing", 5, 0, 5))
+			for _, err := range []error{file, part} {
+				if err == nil || strings.Contains(err.Error(), "secret") {
+					t.Errorf("%s of %s: %v", name, base, err)
+				}
+			}
+		}
+	}
+}

@@ -26,7 +26,7 @@ func (c *Client) File(ctx context.Context, path string, want manifests.FetchFile
 		os.Remove(target)
 		if err := attempts.Again(ctx, err); err != nil {
 			if errors.Is(err, ErrContent) && ctx.Err() == nil {
-				return fmt.Errorf("fetching %s: %w", c.url(path), ErrContent)
+				return fmt.Errorf("fetching %s: %w", c.name(path), ErrContent)
 			}
 			return c.failure(ctx, path, err)
 		}

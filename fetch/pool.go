@@ -12,11 +12,13 @@ import (
 // Transport is a connection pool that keeps connections to a host, and has
 // limits.
 func Transport(patience Patience, connections int) *http.Transport {
+	window := patience.withDefaults().Window
+	connecting := min(window, 10*time.Second)
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-		TLSHandshakeTimeout:    10 * time.Second,
-		ResponseHeaderTimeout:  patience.withDefaults().Window,
+		DialContext:            (&net.Dialer{Timeout: connecting}).DialContext,
+		TLSHandshakeTimeout:    connecting,
+		ResponseHeaderTimeout:  window,
 		IdleConnTimeout:        30 * time.Second,
 		MaxIdleConnsPerHost:    connections,
 		MaxResponseHeaderBytes: 64 << 10,

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"sync/atomic"
 
 	"github.com/proa-os/proa/fetch"
@@ -49,8 +50,9 @@ func (s *Set) Add(kind Kind, name string, client *fetch.Client) {
 	*s = append(*s, &Source{Kind: kind, Name: name, client: client, before: client.Received()})
 }
 
-// What failures of a source weigh, and what drops it: a few parts that are wrong,
-// or two times that it did not answer, each of which has cost more.
+// What failures of a source weigh, and what drops it: a few parts that are wrong, or
+// two times that it did not answer, each of which has cost more. One to which there is
+// no connection is dropped at once: there may be many such neighbours.
 const (
 	wrongWeighs  = 1
 	absentWeighs = 2
@@ -159,6 +161,9 @@ func (f *File) Failed(err error) {
 	var network *fetch.Error
 	if errors.As(err, &network) {
 		weight = absentWeighs
+	}
+	if at := (*net.OpError)(nil); errors.As(err, &at) && at.Op == "dial" {
+		weight = weightMost
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		f.failures.Store(weightMost)

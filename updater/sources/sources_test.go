@@ -136,3 +136,17 @@ func TestTheRepositorysErrorIsTheOneThatCounts(t *testing.T) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
+
+// A neighbour that is off costs the time of an attempt to connect, which is long.
+func TestANeighbourThatIsOffIsAskedOnce(t *testing.T) {
+	var set Set
+	client, err := fetch.New(fetch.Config{Base: "http://127.0.0.1:1", Patience: fetch.Patience{Attempts: 1}})
+	check(t, err)
+	set.Add(Neighbour, "http://127.0.0.1:1", client)
+	serve(t, &set, Repository, good)
+	_, err = set.Bytes(t.Context(), file, 100, part)
+	check(t, err)
+	if notes := set.Notes(); len(notes) != 1 || !strings.Contains(notes[0], "was given up") {
+		t.Errorf("notes %q after it was asked once", notes)
+	}
+}
