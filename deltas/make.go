@@ -20,6 +20,9 @@ import (
 	"github.com/proa-os/proa/progress"
 )
 
+// ErrTooManyParts is of images that differ in more places than a header can list.
+var ErrTooManyParts = errors.New("the images differ in too many places")
+
 // Source is a root image as a publisher has it.
 type Source struct {
 	Image io.ReaderAt
@@ -31,7 +34,7 @@ type Source struct {
 type Making struct {
 	Old, New Source
 	Path     string        // of the file, which must not exist
-	Workers  int           // patches made at once, each in about 100 MiB; 0: one for each CPU, at most 4
+	Workers  int           // patches made at once, each in about 100 MiB; 0: one for each CPU, at most 2
 	Step     progress.Step // gets the bytes of the new image; may be nil
 }
 
@@ -50,7 +53,7 @@ type Made struct {
 func Make(ctx context.Context, m Making) (*Made, error) {
 	k := &maker{Making: m}
 	if k.Workers <= 0 {
-		k.Workers = min(runtime.GOMAXPROCS(0), 4)
+		k.Workers = min(runtime.GOMAXPROCS(0), 2)
 	}
 	if k.Step == nil {
 		k.Step = progress.Silent().Step("", 0)

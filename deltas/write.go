@@ -38,7 +38,7 @@ func (k *maker) write(ctx context.Context) error {
 	k.made.HeaderDigest = sha256.Sum256(header)
 	k.made.Size = k.made.HeaderSize + k.end
 	if _, err := ParseHeader(header, k.delta.From, k.delta.To, k.made.Size); err != nil {
-		return fmt.Errorf("images that differ in too many places: %w", err)
+		return fmt.Errorf("%w: %w", ErrTooManyParts, err)
 	}
 	file, err := durable.Create(folderOf(k.Path))
 	if err != nil {

@@ -34,14 +34,21 @@ const (
 // the files, since it compresses better so.
 //
 // The groups of an image with very many files are larger, so that an index can
-// list them.
+// list them; where that is not enough, the last of the older images do not count.
 func cut(files filemap.Map, size int64, places [][]int) []int64 {
 	for c := (cutter{files: files, groupMost: groupMost, metadataPiece: metadataPiece}); ; {
 		c.cut(size, places)
-		if len(c.sizes) <= chunkindex.ChunksMost || c.groupMost >= pieceMost {
+		switch {
+		case len(c.sizes) <= chunkindex.ChunksMost:
+			return c.sizes
+		case c.groupMost < pieceMost:
+			c = cutter{files: files, groupMost: c.groupMost * 2, metadataPiece: min(c.metadataPiece*2, pieceMost)}
+		case len(places) > 0:
+			places = places[:len(places)-1]
+			c.sizes = nil
+		default:
 			return c.sizes
 		}
-		c = cutter{files: files, groupMost: c.groupMost * 2, metadataPiece: min(c.metadataPiece*2, pieceMost)}
 	}
 }
 

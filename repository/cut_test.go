@@ -111,6 +111,20 @@ func TestChunksAreWholeOrAbsentInOlderImages(t *testing.T) {
 	}
 }
 
+// Where an older image has been shuffled, all of its blocks would be chunks.
+func TestOlderImagesThatMakeTooManyChunksDoNotCount(t *testing.T) {
+	const blocks = chunkindex.ChunksMost + 100
+	whole, shuffled := make([]int, blocks), make([]int, blocks)
+	for n := range blocks {
+		whole[n], shuffled[n] = n, blocks-n
+	}
+	whole[blocks-1] = -1
+	sizes := cut(nil, blocks*4096, [][]int{whole, shuffled})
+	if n := len(sizes); n > blocks/256+2 || sizes[n-1] != 4096 {
+		t.Errorf("%d chunks, the last of %d bytes: want pieces, and the last block alone", n, sizes[n-1])
+	}
+}
+
 func TestPlacesGoOnBehindTheBlockBefore(t *testing.T) {
 	block := func(b byte) []byte { return bytes.Repeat([]byte{b}, 32) }
 	old := leafHashes(slices.Concat(block(0), block(5), block(0), block(0), block(6)))

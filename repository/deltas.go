@@ -32,10 +32,11 @@ type deltaMaker struct {
 }
 
 // addDeltas makes the deltas from older releases that the transport lacks, and
-// adds them. Releases that are damaged are passed over, and so are deltas that
-// would be no less to fetch than what their hosts lack of the image, with its
-// index.
-func (r *repository) addDeltas(ctx context.Context, folder *releaseFolder, transport *manifests.Transport, older []listed) (err error) {
+// adds them. It leaves out, and says so, those from releases that are unusable,
+// and those that would be no less to fetch than what their hosts lack of the
+// image, with its index.
+func (r *repository) addDeltas(ctx context.Context, folder *releaseFolder, transport *manifests.Transport, older []listed) (leftOut []LeftOut, err error) {
+	leftOut = []LeftOut{}
 	var missing []listed
 	for _, l := range older {
 		if !slices.ContainsFunc(transport.Deltas, func(d manifests.Delta) bool { return d.Version == l.version }) {
@@ -43,24 +44,29 @@ func (r *repository) addDeltas(ctx context.Context, folder *releaseFolder, trans
 		}
 	}
 	if len(missing) == 0 {
-		return nil
+		return leftOut, nil
 	}
 	m := &deltaMaker{repository: r, folder: folder, transport: transport}
 	if m.work, err = durable.TempFolder(filepath.Join(r.Dir, artifactsFolder)); err != nil {
-		return err
+		return nil, err
 	}
 	defer os.RemoveAll(m.work)
 	if err := m.open(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	defer m.image.Close()
 	for _, l := range missing {
-		if err := m.add(ctx, l); err != nil {
-			return fmt.Errorf("delta from version %s: %w", l.version, err)
+		why, err := m.add(ctx, l)
+		if err != nil {
+			return nil, fmt.Errorf("delta from version %s: %w", l.version, err)
+		}
+		if why != "" {
+			leftOut = append(leftOut, LeftOut{l.version, why})
 		}
 	}
 	slices.SortFunc(transport.Deltas, func(a, b manifests.Delta) int { return b.Version.Compare(a.Version) })
-	return nil
+	transport.Deltas = transport.Deltas[:min(len(transport.Deltas), manifests.DeltasMost)]
+	return leftOut, nil
 }
 
 // open reads what all deltas need of the new release.
@@ -86,26 +92,27 @@ func (m *deltaMaker) open(ctx context.Context) error {
 	return err
 }
 
-// add makes the delta from one release. One older image is on the disk at a time.
-func (m *deltaMaker) add(ctx context.Context, l listed) (err error) {
+// add makes the delta from one release, or says why there is none. One older
+// image is on the disk at a time.
+func (m *deltaMaker) add(ctx context.Context, l listed) (leftOut string, err error) {
 	path := filepath.Join(m.work, "old")
 	image, err := os.Create(path)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer os.Remove(path)
 	defer image.Close()
 	hashes := &leafHasher{salt: m.folder.release.Root.Salt}
-	old, err := m.unpack(ctx, l, io.MultiWriter(image, hashes))
-	if errors.Is(err, ErrBroken) || errors.Is(err, fs.ErrNotExist) {
-		return nil
+	old, err := m.unpackBase(ctx, l, hashes.salt, io.MultiWriter(image, hashes))
+	if isUnusable(err) {
+		return err.Error(), nil
 	}
 	if err != nil {
-		return err
+		return "", err
 	}
 	files, err := m.storedFiles(old)
 	if err != nil {
-		return err
+		return "", err
 	}
 	step := m.Progress.Step("make delta from "+string(l.version), int64(m.folder.release.Root.Blocks)*manifests.BlockSize)
 	defer func() { step.Done(err) }()
@@ -116,14 +123,17 @@ func (m *deltaMaker) add(ctx context.Context, l listed) (err error) {
 		Path: file,
 		Step: step,
 	})
-	if err != nil {
-		return err
+	if errors.Is(err, deltas.ErrTooManyParts) {
+		return err.Error(), nil
 	}
-	if made.Size >= m.chunksToFetch(hashes.leaves) || made.HeaderSize > manifests.DeltaHeaderMost {
-		return os.Remove(file)
+	if err != nil {
+		return "", err
+	}
+	if without := m.chunksToFetch(hashes.leaves); made.Size >= without {
+		return fmt.Sprintf("it would have %d bytes, and without it a host fetches %d", made.Size, without), os.Remove(file)
 	}
 	if err := adopt(file, m.Dir, made.Digest); err != nil {
-		return err
+		return "", err
 	}
 	m.transport.Deltas = append(m.transport.Deltas, manifests.Delta{
 		Base:      old.Root.Hash,
@@ -131,7 +141,7 @@ func (m *deltaMaker) add(ctx context.Context, l listed) (err error) {
 		FetchFile: manifests.FetchFile{Size: made.Size, Digest: made.Digest},
 		Header:    manifests.FetchFile{Size: made.HeaderSize, Digest: made.HeaderDigest},
 	})
-	return nil
+	return "", nil
 }
 
 // storedFiles says where files lie in the root image of a release that is
@@ -178,9 +188,6 @@ func together(places []int) bool {
 func adopt(path, repository string, d manifests.Digest) error {
 	to := filepath.Join(repository, filepath.FromSlash(manifests.ArtifactPath(d)))
 	if err := durable.MakeFolder(filepath.Dir(to)); err != nil {
-		return err
-	}
-	if err := os.Chmod(path, 0o644); err != nil {
 		return err
 	}
 	if err := os.Rename(path, to); err != nil {

@@ -33,13 +33,13 @@ func transportOf(t testing.TB, cfg Config, version manifests.Version) (manifests
 // of 1.2.0, each of which changes some bytes of the one before.
 func threeReleases(t testing.TB) (cfg Config, images map[manifests.Version][]byte, next string) {
 	cfg = makeRepository(t)
-	image := fakeImage(1, 1<<20)
+	image := fakeImage(1, 256<<10)
 	images = map[manifests.Version][]byte{"1.0.0": bytes.Clone(image)}
 	publish(t, cfg, makeRelease(t, "demo", "1.0.0", image), "stable")
-	image[300<<10] ^= 1
+	image[100<<10] ^= 1
 	images["1.1.0"] = bytes.Clone(image)
 	publish(t, cfg, makeRelease(t, "demo", "1.1.0", image), "stable")
-	image[700<<10] ^= 1
+	image[180<<10] ^= 1
 	images["1.2.0"] = image
 	return cfg, images, makeRelease(t, "demo", "1.2.0", image)
 }
@@ -125,7 +125,7 @@ func TestDeltasComeToAReleaseThatIsPublishedAlready(t *testing.T) {
 
 func TestDeltaThatSavesNothingIsNotPublished(t *testing.T) {
 	cfg := makeRepository(t)
-	image := fakeImage(1, 1<<20)
+	image := fakeImage(1, 256<<10)
 	publish(t, cfg, makeRelease(t, "demo", "1.0.0", image), "stable")
 	published := publishWith(t, cfg, makeRelease(t, "demo", "1.1.0", image), 1)
 	_, transport := transportOf(t, cfg, "1.1.0")
@@ -136,7 +136,7 @@ func TestDeltaThatSavesNothingIsNotPublished(t *testing.T) {
 
 func TestDeltasAreOfTheSameProductAndOfOlderVersions(t *testing.T) {
 	cfg := makeRepository(t)
-	image := fakeImage(1, 1<<20)
+	image := fakeImage(1, 256<<10)
 	for _, r := range [][2]string{{"other", "1.0.0"}, {"demo", "3.0.0"}} {
 		publish(t, cfg, makeRelease(t, r[0], r[1], image), "beta")
 	}
@@ -215,7 +215,7 @@ func TestImageIsCutWhereItDiffersFromOlderOnes(t *testing.T) {
 
 func TestPartsOfTheKernelImageAreFoundInTheRootImage(t *testing.T) {
 	cfg := makeRepository(t)
-	image := fakeImage(1, 1<<20)
+	image := fakeImage(1, 256<<10)
 	kernel := image[40<<10:][:100_000]
 	uki := testhost.NewUKI("quiet", kernel)
 	dir := makeRelease(t, "demo", "1.0.0", image)

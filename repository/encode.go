@@ -15,6 +15,11 @@ import (
 	"github.com/proa-os/proa/partitions/verity"
 )
 
+// encodersMost bounds the memory of encodeRoot: each takes about 50 MiB.
+const encodersMost = 4
+
+func encoders(chunks int) int { return max(1, min(runtime.GOMAXPROCS(0), encodersMost, chunks)) }
+
 // encoded is what encodeRoot found out about the image on its way.
 type encoded struct {
 	file   manifests.FetchFile // of what was written
@@ -25,8 +30,8 @@ type encoded struct {
 
 // encodeRoot writes the image, of the given salt and cut into chunks of the given
 // sizes, to out as independent zstd frames, one for each chunk, and a seek table.
-// It encodes on all CPUs; the output depends on its arguments alone. Memory is
-// about 50 MiB for each CPU.
+// It encodes on all CPUs, at most encodersMost; the output depends on its arguments
+// alone.
 func encodeRoot(ctx context.Context, image io.Reader, sizes []int64, salt []byte, out io.Writer) (encoded, error) {
 	// Frames have no checksums: chunks have digests.
 	encoder, err := zstd.NewWriter(nil,
@@ -34,7 +39,7 @@ func encodeRoot(ctx context.Context, image io.Reader, sizes []int64, salt []byte
 		zstd.WithWindowSize(pieceMost),
 		zstd.WithSingleSegment(true),
 		zstd.WithEncoderCRC(false),
-		zstd.WithEncoderConcurrency(runtime.GOMAXPROCS(0)))
+		zstd.WithEncoderConcurrency(encoders(len(sizes))))
 	if err != nil {
 		return encoded{}, err
 	}
@@ -87,7 +92,7 @@ type chunkBuffers struct {
 // a long one holds up those behind it. Reading and writing are in order and on the
 // caller's goroutine.
 func (e *rootEncoder) run(ctx context.Context, image io.Reader, sizes []int64) error {
-	workers := runtime.GOMAXPROCS(0)
+	workers := encoders(len(sizes))
 	turn := make(chan struct{}, workers)
 	var queue []*chunkBuffers
 	defer func() {

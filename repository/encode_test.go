@@ -19,6 +19,15 @@ import (
 	"github.com/proa-os/proa/partitions/verity"
 )
 
+// sparseImage is size bytes that are encoded quickly: zeros for the most part.
+func sparseImage(seed uint64, size int) []byte {
+	image := make([]byte, size)
+	for at := 0; at < size; at += pieceMost / 2 {
+		copy(image[at:], fakeImage(seed+uint64(at), 8192))
+	}
+	return image
+}
+
 func encodeBytes(t testing.TB, image []byte) ([]byte, encoded) {
 	t.Helper()
 	var out bytes.Buffer
@@ -29,8 +38,8 @@ func encodeBytes(t testing.TB, image []byte) ([]byte, encoded) {
 var salt = sha256.Sum256([]byte("salt"))
 
 func TestEncodedRootIsWhatZstdDecodes(t *testing.T) {
-	for _, size := range []int{8192, pieceMost - 4096, pieceMost, pieceMost + 4096, 3*pieceMost + 8192} {
-		image := fakeImage(uint64(size), size)
+	for _, size := range []int{8192, pieceMost - 4096, pieceMost, 2*pieceMost + 8192} {
+		image := sparseImage(uint64(size), size)
 		file, got := encodeBytes(t, image)
 		if !bytes.Equal(zstdDecode(t, file), image) {
 			t.Errorf("%d bytes: zstd decodes other content", size)
@@ -52,12 +61,12 @@ func TestEncodedRootIsWhatZstdDecodes(t *testing.T) {
 }
 
 func TestEachChunkDecodesAndProvesItselfAlone(t *testing.T) {
-	sizes := []int64{4096, pieceMost, 8192, 5 * 4096, pieceMost - 4096, 3 * pieceMost}
+	sizes := []int64{4096, pieceMost, 8192, 5 * 4096, pieceMost - 4096}
 	size := int64(0)
 	for _, s := range sizes {
 		size += s
 	}
-	image := fakeImage(1, int(size))
+	image := sparseImage(1, int(size))
 	var out bytes.Buffer
 	got := must[encoded](t)(encodeRoot(context.Background(), bytes.NewReader(image), sizes, salt[:], &out))
 	file := out.Bytes()
@@ -101,7 +110,7 @@ func TestEachChunkDecodesAndProvesItselfAlone(t *testing.T) {
 }
 
 func TestEncodingDoesNotDependOnTheNumberOfCPUs(t *testing.T) {
-	image := fakeImage(5, 5*pieceMost)
+	image := sparseImage(5, 2*pieceMost+4096)
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	one, _ := encodeBytes(t, image)
 	runtime.GOMAXPROCS(4)
@@ -112,7 +121,7 @@ func TestEncodingDoesNotDependOnTheNumberOfCPUs(t *testing.T) {
 }
 
 func TestEncodingStopsAtAnErrorOnEitherSide(t *testing.T) {
-	image := fakeImage(1, 4*pieceMost)
+	image := sparseImage(1, 4*pieceMost)
 	broken := errors.New("broken")
 	_, err := encodeRoot(context.Background(), io.MultiReader(bytes.NewReader(image[:pieceMost+5]), failing{broken}), cut(nil, int64(len(image)), nil), salt[:], io.Discard)
 	if !errors.Is(err, broken) {

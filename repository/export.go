@@ -124,6 +124,9 @@ func packExport(cfg ExportConfig) (*Pack, error) {
 		}
 	}
 	if (cfg.Base != "" || cfg.DeltaOnly) && len(release.Deltas) == 0 {
+		if cfg.Base == "" {
+			return nil, fmt.Errorf("any version to %s: %w", version, ErrNoDelta)
+		}
 		return nil, fmt.Errorf("version %s to %s: %w", cfg.Base, version, ErrNoDelta)
 	}
 	p.addArtifacts(*release, []string{manifests.StateFile}, !cfg.DeltaOnly)
@@ -282,14 +285,23 @@ func replaceFolder(folder, path string) error {
 	if errors.Is(err, unix.ENOENT) {
 		err = os.Rename(folder, path)
 	} else if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) {
-		old := folder + "-old"
-		if err = os.Rename(path, old); err == nil {
-			defer os.RemoveAll(old)
-			err = os.Rename(folder, path)
-		}
+		err = swapFolders(folder, path)
 	}
 	if err != nil {
 		return fmt.Errorf("putting %s into its place: %w", path, err)
 	}
 	return durable.SyncFolder(filepath.Dir(path))
+}
+
+// swapFolders exchanges two names in three steps, and undoes the first when the
+// second does not work.
+func swapFolders(folder, path string) error {
+	aside := folder + "-old"
+	if err := os.Rename(path, aside); err != nil {
+		return err
+	}
+	if err := os.Rename(folder, path); err != nil {
+		return errors.Join(err, os.Rename(aside, path))
+	}
+	return os.Rename(aside, folder)
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -286,33 +285,11 @@ func TestWhatNoHostCouldUseIsNotExported(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "x.tar")
 		if _, err := w.export(path, test.change); !errors.Is(err, test.want) {
 			t.Errorf("%s: %v", name, err)
+		} else if strings.Contains(err.Error(), "version  ") {
+			t.Errorf("%s: %v: it names nothing", name, err)
 		}
 		if _, err := os.Lstat(path); err == nil {
 			t.Errorf("%s: there is an export", name)
-		}
-	}
-}
-
-func TestAWholePackHasEveryReleaseOrThoseThatAreNamed(t *testing.T) {
-	w := makeExportWorld(t)
-	all := must[*Pack](t)(PackWhole(t.Context(), w.Dir, start))
-	one := must[*Pack](t)(PackWhole(t.Context(), w.Dir, start, "1.1.0"))
-	for name, pack := range map[string]*Pack{"3 [boat 1.1.0 boat 1.0.0 ship 2.0.0]": all, "1 [boat 1.1.0]": one} {
-		var got []string
-		for _, r := range pack.Releases {
-			got = append(got, r.Product+" "+string(r.Version))
-		}
-		if text := fmt.Sprint(len(got), " ", got); text != name {
-			t.Errorf("packed %s, want %s", text, name)
-		}
-	}
-	if _, err := PackWhole(t.Context(), w.Dir, start, "9.9.9"); !errors.Is(err, ErrNoRelease) {
-		t.Errorf("an unknown version: %v", err)
-	}
-	// Whatever is left of older metadata is of no use to a host.
-	for _, f := range all.Files {
-		if strings.HasSuffix(f.Name, ".targets.json") && f.Name != fmt.Sprintf("metadata/%d.targets.json", all.meta.Version(signing.RoleTargets)) {
-			t.Errorf("has %s", f.Name)
 		}
 	}
 }

@@ -97,9 +97,15 @@ func (r *repository) decodeRoot(ctx context.Context, release manifests.Release, 
 		}
 		encoded, decoded = slices.Grow(encoded[:0], int(chunk.Encoded)), slices.Grow(decoded[:0], int(chunk.Size))
 		if _, err := io.ReadFull(in, encoded[:chunk.Encoded]); err != nil {
+			if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+				err = fmt.Errorf("%w: %w", ErrBroken, err)
+			}
 			return fmt.Errorf("reading %s: %w", in.Name(), err)
 		}
 		data, err := decoder.DecodeAll(encoded[:chunk.Encoded], decoded[:0:chunk.Size])
+		if err == nil && int64(len(data)) != chunk.Size {
+			err = fmt.Errorf("%d bytes, want %d", len(data), chunk.Size)
+		}
 		if err != nil {
 			return fmt.Errorf("%s, chunk %d: %w: %w", in.Name(), i, ErrBroken, err)
 		}

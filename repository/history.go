@@ -1,18 +1,40 @@
 package repository
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions/verity"
+	"github.com/proa-os/proa/signing"
 )
 
-// historyLeast is how many older releases an image is compared with before it is
-// cut, however few deltas are wanted: each takes a few seconds.
-const historyLeast = 3
+// How many older releases an image is compared with before it is cut, however few
+// or many deltas are wanted: each takes a few seconds, and 1/128 of its size in
+// memory.
+const (
+	historyLeast = 3
+	historyMost  = 8
+)
+
+// errOtherSalt is of a release that shares no leaf hash with the new one: its
+// hosts know of none of their blocks that it is one of the new image.
+var errOtherSalt = errors.New("its hash tree has another salt")
+
+// isUnusable reports whether err says that a release which is published is of no
+// use as a base, and nothing else is wrong.
+func isUnusable(err error) bool {
+	for _, e := range []error{errOtherSalt, ErrBroken, fs.ErrNotExist, signing.ErrMismatch, signing.ErrNotFound} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
 
 // older is the newest releases of the same product and architecture below the
 // given one, at most n, newest first.
@@ -26,15 +48,19 @@ func (r *repository) older(release manifests.Release, n int) []listed {
 	return found
 }
 
-// history is the leaf hashes, under the release's salt, of the root images of
-// older releases. One that is damaged is left out: it tells of nothing that a host
-// could have.
+// compared is the older releases that an image is compared with.
+func (r *repository) compared(release manifests.Release, deltas int) []listed {
+	return r.older(release, max(historyLeast, min(deltas, historyMost)))
+}
+
+// history is the leaf hashes of the root images of older releases. One that is
+// unusable is left out: it tells of nothing that a host could find again.
 func (r *repository) history(ctx context.Context, release manifests.Release, older []listed) ([]leafHashes, error) {
 	var all []leafHashes
 	for _, l := range older {
 		hashes := &leafHasher{salt: release.Root.Salt}
-		switch _, err := r.unpack(ctx, l, hashes); {
-		case errors.Is(err, ErrBroken) || errors.Is(err, fs.ErrNotExist):
+		switch _, err := r.unpackBase(ctx, l, release.Root.Salt, hashes); {
+		case isUnusable(err):
 			continue
 		case err != nil:
 			return nil, err
@@ -42,6 +68,18 @@ func (r *repository) history(ctx context.Context, release manifests.Release, old
 		all = append(all, hashes.leaves)
 	}
 	return all, nil
+}
+
+// unpackBase is unpack for a release that must have the given salt.
+func (r *repository) unpackBase(ctx context.Context, l listed, salt []byte, w io.Writer) (manifests.Release, error) {
+	release, err := r.release(l)
+	if err != nil {
+		return manifests.Release{}, err
+	}
+	if !bytes.Equal(release.Root.Salt, salt) {
+		return manifests.Release{}, errOtherSalt
+	}
+	return r.unpack(ctx, l, w)
 }
 
 // unpack writes the root image of a release that is published to w.
@@ -67,7 +105,10 @@ func (r *repository) transport(l listed, release manifests.Release) (manifests.T
 	if err == nil {
 		err = transport.CheckAgainst(release, l.digest)
 	}
-	return transport, err
+	if err != nil {
+		return manifests.Transport{}, fmt.Errorf("%w: %w", ErrBroken, err)
+	}
+	return transport, nil
 }
 
 // leafHashes is the leaf hashes of an image's blocks, one after the other.

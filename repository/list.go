@@ -147,7 +147,11 @@ func (r *repository) release(found listed) (manifests.Release, error) {
 	if err != nil {
 		return manifests.Release{}, err
 	}
-	return manifests.ParseRelease(text)
+	release, err := manifests.ParseRelease(text)
+	if err != nil {
+		return manifests.Release{}, fmt.Errorf("%w: %w", ErrBroken, err)
+	}
+	return release, nil
 }
 
 func (r *repository) channels() ([]manifests.Channel, error) {
@@ -222,6 +226,7 @@ func Promote(ctx context.Context, cfg PromoteConfig) (Published, error) {
 		Channel: cfg.To,
 		Root:    transport.Root,
 		Deltas:  deltaEntries(transport),
+		LeftOut: []LeftOut{},
 		Changed: changed,
 	}, err
 }

@@ -21,7 +21,7 @@ type PublishConfig struct {
 	ReleaseDir     string // the output folder of a build; required
 	Channel        string // to move to the release; required
 	AllowDowngrade bool   // let the channel go to an older version
-	Deltas         int    // how many older releases, the newest, to make deltas from; optional
+	Deltas         int    // how many older releases, the newest, to make deltas from; at most manifests.DeltasMost; optional
 }
 
 // Published is what became of a release.
@@ -33,7 +33,14 @@ type Published struct {
 	Channel string              `json:"channel"`
 	Root    manifests.FetchFile `json:"root"`    // as hosts fetch it
 	Deltas  []DeltaEntry        `json:"deltas"`  // newest base first
+	LeftOut []LeftOut           `json:"leftOut"` // of the deltas that were asked for; newest base first
 	Changed bool                `json:"changed"` // false when all of it was published before
+}
+
+// LeftOut is a delta that was not published.
+type LeftOut struct {
+	From manifests.Version `json:"from"`
+	Why  string            `json:"why"` // for people
 }
 
 // Publish adds a release and moves a channel to it. Publishing the same
@@ -44,6 +51,9 @@ type Published struct {
 func Publish(ctx context.Context, cfg PublishConfig) (Published, error) {
 	if err := manifests.CheckName("channel", cfg.Channel); err != nil {
 		return Published{}, err
+	}
+	if cfg.Deltas < 0 || cfg.Deltas > manifests.DeltasMost {
+		return Published{}, fmt.Errorf("%d deltas: want 0 to %d", cfg.Deltas, manifests.DeltasMost)
 	}
 	folder, err := readReleaseFolder(cfg.ReleaseDir)
 	if err != nil {
@@ -70,9 +80,8 @@ func Publish(ctx context.Context, cfg PublishConfig) (Published, error) {
 	}
 	transport, complete := r.published(ctx, release, folder.digest)
 	made := transport.Deltas
-	older := r.older(release, max(historyLeast, cfg.Deltas))
 	if !complete {
-		history, err := r.history(ctx, release, older)
+		history, err := r.history(ctx, release, r.compared(release, cfg.Deltas))
 		if err != nil {
 			return Published{}, err
 		}
@@ -81,11 +90,16 @@ func Publish(ctx context.Context, cfg PublishConfig) (Published, error) {
 		}
 		transport.Deltas = append(transport.Deltas, made...)
 	}
-	if err := r.addDeltas(ctx, folder, &transport, older[:min(len(older), cfg.Deltas)]); err != nil {
+	leftOut, err := r.addDeltas(ctx, folder, &transport, r.older(release, cfg.Deltas))
+	if err != nil {
 		return Published{}, err
 	}
 	transportText, err := document(transport)
 	if err != nil {
+		return Published{}, err
+	}
+	// Hosts are stricter than the encoder.
+	if _, err := manifests.ParseTransport(transportText); err != nil {
 		return Published{}, err
 	}
 	changed, err := r.update(ctx, map[string][]byte{
@@ -101,6 +115,7 @@ func Publish(ctx context.Context, cfg PublishConfig) (Published, error) {
 		Channel: cfg.Channel,
 		Root:    transport.Root,
 		Deltas:  deltaEntries(transport),
+		LeftOut: leftOut,
 		Changed: changed,
 	}, err
 }

@@ -18,7 +18,7 @@ import (
 func TestHostsSeeWhatWasPublishedAndPromoted(t *testing.T) {
 	cfg := makeRepository(t)
 	ctx := context.Background()
-	one, two := fakeImage(1, 10<<20+4096), fakeImage(2, 8<<20)
+	one, two := sparseImage(1, 2<<20+4096), sparseImage(2, 1<<20)
 	publish(t, cfg, makeRelease(t, "demo", "1.0.0", one), "stable")
 	publish(t, cfg, makeRelease(t, "demo", "1.1.0", two), "beta")
 
@@ -42,7 +42,7 @@ func TestHostsSeeWhatWasPublishedAndPromoted(t *testing.T) {
 
 func TestPublishingTheSameReleaseTwiceChangesNothing(t *testing.T) {
 	cfg := makeRepository(t)
-	dir := makeRelease(t, "demo", "1.0.0", fakeImage(1, 1<<20))
+	dir := makeRelease(t, "demo", "1.0.0", fakeImage(1, 256<<10))
 	first := publish(t, cfg, dir, "stable")
 	before := snapshotOf(t, cfg.Dir)
 	again := publish(t, cfg, dir, "stable")
@@ -56,7 +56,7 @@ func TestPublishingTheSameReleaseTwiceChangesNothing(t *testing.T) {
 
 func TestPublishingAgainRestoresADamagedArtifact(t *testing.T) {
 	cfg := makeRepository(t)
-	dir := makeRelease(t, "demo", "1.0.0", fakeImage(1, 1<<20))
+	dir := makeRelease(t, "demo", "1.0.0", fakeImage(1, 256<<10))
 	root := publish(t, cfg, dir, "stable").Root
 	path := filepath.Join(cfg.Dir, manifests.ArtifactPath(root.Digest))
 	content := must[[]byte](t)(os.ReadFile(path))
@@ -72,7 +72,7 @@ func TestPublishingAgainRestoresADamagedArtifact(t *testing.T) {
 
 func TestDocumentsOfAReleaseAreKeptByDigest(t *testing.T) {
 	cfg := makeRepository(t)
-	dir := makeRelease(t, "demo", "1.0.0", fakeImage(1, 1<<20))
+	dir := makeRelease(t, "demo", "1.0.0", fakeImage(1, 256<<10))
 	release := readRelease(t, dir)
 	content := []byte(`{"spdxVersion": "SPDX-2.3"}`)
 	check(t, os.WriteFile(filepath.Join(dir, manifests.SBOMFile), content, 0o644))
@@ -90,7 +90,7 @@ func TestDocumentsOfAReleaseAreKeptByDigest(t *testing.T) {
 
 func TestPublishRefuses(t *testing.T) {
 	ctx := context.Background()
-	image := fakeImage(1, 1<<20)
+	image := fakeImage(1, 256<<10)
 	damage := func(name string, change func([]byte) []byte) func(*testing.T, string) {
 		return func(t *testing.T, dir string) {
 			path := filepath.Join(dir, name)

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
+	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -13,6 +15,10 @@ import (
 
 // deltasMost is how many deltas can be asked for.
 const deltasMost = 32
+
+// publishMemory is what the collector keeps to, in bytes: a publisher leaves much
+// behind.
+const publishMemory = 416 << 20
 
 func newRepoPublishCommand() *cobra.Command {
 	var flags repoFlags
@@ -48,6 +54,9 @@ given later, for a release that is published.`,
 			if err != nil {
 				return err
 			}
+			if os.Getenv("GOMEMLIMIT") == "" {
+				debug.SetMemoryLimit(publishMemory)
+			}
 			published, err := repository.Publish(cmd.Context(), repository.PublishConfig{
 				Config:         config,
 				ReleaseDir:     args[0],
@@ -82,6 +91,11 @@ func printPublished(cmd *cobra.Command, p repository.Published) error {
 	for _, d := range p.Deltas {
 		if err == nil {
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "delta from %s: %d bytes\n", d.From, d.Size)
+		}
+	}
+	for _, d := range p.LeftOut {
+		if err == nil {
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "no delta from %s: %s\n", d.From, d.Why)
 		}
 	}
 	return err
