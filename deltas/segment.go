@@ -9,9 +9,12 @@ import (
 	"github.com/proa-os/proa/partitions/verity"
 )
 
-// Patcher makes the contents of patched segments. It keeps its buffers, of at most
-// patch.ReferenceMost bytes and what package patch needs, and is not for several
-// goroutines at once.
+// referenceKept is the most bytes of a reference that a Patcher keeps for the next: who
+// applies a larger one may be done with it long before there is an output.
+const referenceKept = 1 << 20
+
+// Patcher makes the contents of patched segments. It keeps small buffers, and what
+// package patch needs, and is not for several goroutines at once.
 type Patcher struct {
 	old       io.ReaderAt
 	salt      []byte
@@ -29,10 +32,14 @@ func NewPatcher(old io.ReaderAt, salt []byte) *Patcher {
 // returns the leaf hashes of its blocks, which stay valid until the next call. On
 // success the content has s.Digest, whatever old and the payload hold.
 func (p *Patcher) Patch(out []byte, s *Segment, payload []byte) (leaves []byte, err error) {
-	if p.reference, err = readRanges(p.old, s.References, p.reference[:0]); err != nil {
+	reference, err := readRanges(p.old, s.References, p.reference[:0])
+	if err != nil {
 		return nil, fmt.Errorf("segment at %d: reading the old image: %w", s.Offset, err)
 	}
-	if err := p.applier.Apply(out, s.Method, p.reference, payload); err != nil {
+	if cap(reference) <= referenceKept {
+		p.reference = reference
+	}
+	if err := p.applier.Apply(out, s.Method, reference, payload); err != nil {
 		return nil, fmt.Errorf("segment at %d: %w", s.Offset, err)
 	}
 	p.leaves = verity.LeafHashes(p.leaves[:0], p.salt, out)
@@ -42,8 +49,15 @@ func (p *Patcher) Patch(out []byte, s *Segment, payload []byte) (leaves []byte, 
 	return p.leaves, nil
 }
 
-// readRanges appends the ranges' contents to to.
+// readRanges gives the ranges' contents, in to if that has room.
 func readRanges(r io.ReaderAt, ranges []Range, to []byte) ([]byte, error) {
+	total := int64(0)
+	for _, x := range ranges {
+		total += x.Size
+	}
+	if int64(cap(to)) < total {
+		to = make([]byte, 0, total)
+	}
 	for _, x := range ranges {
 		end := len(to)
 		to = append(to, make([]byte, x.Size)...)

@@ -34,7 +34,7 @@ func (k Kind) at(data []byte, start int, old bool, most int) (Stream, bool) {
 		return Stream{}, false
 	}
 	if !old {
-		if again, err := k.pack(unpacked); err != nil || !bytes.Equal(again, data[start:start+size]) {
+		if again, err := k.pack(nil, unpacked); err != nil || !bytes.Equal(again, data[start:start+size]) {
 			return Stream{}, false
 		}
 	}

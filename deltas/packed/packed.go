@@ -50,6 +50,9 @@ type Stream struct {
 // Unpacked may be 0, and is not looked at. No more than most bytes are appended.
 func Unpack(dst, data []byte, streams []Stream, most int) ([]byte, error) {
 	end := len(dst) + most
+	if n := room(data, streams, most); n > cap(dst)-len(dst) { // at once: what grows is there twice
+		dst = append(make([]byte, 0, len(dst)+n), dst...)
+	}
 	for i, s := range streams {
 		if s.Skip < 0 || s.Skip > len(data) || s.Skip > end-len(dst) {
 			return dst, fmt.Errorf("stream %d: not within the data", i)
@@ -76,10 +79,11 @@ func Pack(out, data []byte, streams []Stream) error {
 			return fmt.Errorf("stream %d: not within the data", i)
 		}
 		to, data = append(to, data[:s.Skip]...), data[s.Skip:]
-		stream, err := s.Kind.pack(data[:s.Unpacked])
+		stream, err := s.Kind.pack(to, data[:s.Unpacked]) // in place, if it fits
 		if err != nil {
 			return fmt.Errorf("stream %d: %w", i, err)
 		}
+		stream = stream[len(to):]
 		if s.Lost < 0 || s.Lost > len(stream) {
 			return fmt.Errorf("stream %d: loses %d bytes of %d", i, s.Lost, len(stream))
 		}
@@ -105,36 +109,86 @@ func (k Kind) unpack(dst, data []byte, most int) ([]byte, int, error) {
 		return dst, 0, fmt.Errorf("kind %d: unknown", k)
 	}
 	in := bytes.NewReader(data) // flate reads not a byte too much of it
-	to := bytes.NewBuffer(dst)
-	n, err := io.Copy(to, io.LimitReader(flate.NewReader(in), int64(most)+1))
+	out, err := appendAll(dst, io.LimitReader(flate.NewReader(in), int64(most)+1))
 	size := len(data) - in.Len() + gzipTrailer
 	switch {
 	case err != nil:
 		return dst, 0, err
-	case n > int64(most):
+	case len(out)-len(dst) > most:
 		return dst, 0, fmt.Errorf("more than %d bytes", most)
 	case size > len(data):
 		return dst, 0, io.ErrUnexpectedEOF
-	case !bytes.Equal(data[size-gzipTrailer:size], sums(to.Bytes()[len(dst):])):
+	case !bytes.Equal(data[size-gzipTrailer:size], sums(out[len(dst):])):
 		return dst, 0, errors.New("not what its sums say")
 	}
-	return to.Bytes(), size, nil
+	return out, size, nil
 }
 
-func (k Kind) pack(data []byte) ([]byte, error) {
-	if k == LZ4 {
-		block := lz4hc.Compress(make([]byte, lz4Size), data)
-		binary.LittleEndian.PutUint32(block, uint32(len(block)-lz4Size))
-		return block, nil
+// appendAll appends all of r, and lets dst grow only when there is more than fits.
+func appendAll(dst []byte, r io.Reader) ([]byte, error) {
+	one := make([]byte, 1)
+	for {
+		free := dst[len(dst):cap(dst)]
+		if len(free) == 0 {
+			free = one
+		}
+		n, err := r.Read(free)
+		dst = append(dst, free[:n]...) // where it is already, or the one
+		if err == io.EOF {
+			return dst, nil
+		}
+		if err != nil {
+			return dst, err
+		}
+	}
+}
+
+// room is the most bytes that data has with what the streams decompress to in their
+// stead, and no more than most.
+func room(data []byte, streams []Stream, most int) int {
+	total := 0
+	for _, s := range streams {
+		if s.Skip < 0 || s.Skip > len(data) {
+			break
+		}
+		data = data[s.Skip:]
+		unpacked, size := s.Kind.room(data, most)
+		total, data = total+s.Skip+unpacked, data[size:]
+	}
+	return min(total+len(data), most)
+}
+
+// room is the most bytes that the stream at the start of data decompresses to, and how
+// many it has itself; both are 0 for what is none.
+func (k Kind) room(data []byte, most int) (unpacked, size int) {
+	if k == LZ4 && len(data) >= lz4Size {
+		size = int(min(int64(binary.LittleEndian.Uint32(data)), int64(len(data)-lz4Size)))
+		return min(255*size, lz4BlockMost, most), lz4Size + size
 	}
 	if k < Gzip4 || k > Gzip9 {
-		return nil, fmt.Errorf("kind %d: unknown", k)
+		return 0, 0
 	}
-	stream, err := gnugzip.Deflate(nil, data, int(k))
+	in := bytes.NewReader(data)
+	n, _ := io.Copy(io.Discard, io.LimitReader(flate.NewReader(in), int64(most)))
+	return int(n), len(data) - in.Len()
+}
+
+// pack appends to dst the stream that data makes.
+func (k Kind) pack(dst, data []byte) ([]byte, error) {
+	at := len(dst)
+	if k == LZ4 {
+		dst = lz4hc.Compress(append(dst, make([]byte, lz4Size)...), data)
+		binary.LittleEndian.PutUint32(dst[at:], uint32(len(dst)-at-lz4Size))
+		return dst, nil
+	}
+	if k < Gzip4 || k > Gzip9 {
+		return dst, fmt.Errorf("kind %d: unknown", k)
+	}
+	dst, err := gnugzip.Deflate(dst, data, int(k))
 	if err != nil {
-		return nil, err
+		return dst, err
 	}
-	return append(stream, sums(data)...), nil
+	return append(dst, sums(data)...), nil
 }
 
 // sums is what ends a member of gzip.

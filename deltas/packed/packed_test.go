@@ -77,7 +77,7 @@ func TestSeveralStreamsKeepTheirOrder(t *testing.T) {
 
 func mustPack(t *testing.T, data []byte) []byte {
 	t.Helper()
-	out, err := Gzip9.pack(data)
+	out, err := Gzip9.pack(nil, data)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,9 @@ const (
 	UnpackedReferenceMost = 12 << 20
 )
 
+// keptMost is the most bytes of an unpacked reference that are kept for the next.
+const keptMost = 1 << 20
+
 func (a *Applier) unpacked(out, reference, payload []byte) error {
 	table, rest, err := packed.ParseTable(payload, UnpackedReferenceMost)
 	if err != nil {
@@ -34,6 +37,9 @@ func (a *Applier) unpacked(out, reference, payload []byte) error {
 	made := a.unpackedOut[:table.Unpacked]
 	if err := a.plain(made, Method(rest[0]), a.unpackedReference, rest[1:]); err != nil {
 		return err
+	}
+	if cap(a.unpackedReference) > keptMost {
+		a.unpackedReference = nil // while there is more to come
 	}
 	if err := packed.Pack(out, made, table.Output); err != nil {
 		return fmt.Errorf("packing the output: %w", err)
