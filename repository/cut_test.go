@@ -111,6 +111,13 @@ func TestChunksAreWholeOrAbsentInOlderImages(t *testing.T) {
 	}
 }
 
+func TestNeighboursThatWereApartAreInChunksOfTheirOwn(t *testing.T) {
+	places := [][]int{{0, 1, 4, 5}}
+	if got := cut(filemap.Map{{Offset: 0, Size: 4 * 4096}}, 4*4096, places); !slices.Equal(got, []int64{8192, 8192}) {
+		t.Errorf("chunks of %v bytes, want two of two blocks", got)
+	}
+}
+
 // Where an older image has been shuffled, all of its blocks would be chunks.
 func TestOlderImagesThatMakeTooManyChunksDoNotCount(t *testing.T) {
 	const blocks = chunkindex.ChunksMost + 100
