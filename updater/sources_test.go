@@ -285,6 +285,19 @@ func TestAFolderWithTheReleaseSparesTheNetwork(t *testing.T) {
 	}
 }
 
+// A stick that was not copied in full is noted, and one that is not there is not.
+func TestAFolderThatIsDamagedIsNoted(t *testing.T) {
+	f := newNeighbourly(t, true)
+	damaged, empty := filepath.Join(t.TempDir(), "stick.tar"), t.TempDir()
+	check(t, os.WriteFile(damaged, make([]byte, 100), 0o600))
+	f.host.Configure(t, "folders: ["+damaged+", "+empty+", /nowhere]\n")
+	planned, err := f.host.Updater(t, nil).Plan(t.Context())
+	check(t, err)
+	if done := f.installed(t); len(done.Notes) != 1 || !slices.Equal(done.Notes, planned.Notes) || !strings.Contains(done.Notes[0], "stick.tar is not used") {
+		t.Errorf("notes %q, planned %q", done.Notes, planned.Notes)
+	}
+}
+
 // missing is the bytes of the delta that bring what the slot to write does not hold:
 // payloads, and gaps between them that are not worth another request.
 func (f *fleet) missing(t testing.TB, h *testhost.Host) (size int64) {

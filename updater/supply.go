@@ -3,8 +3,11 @@ package updater
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/proa-os/proa/deltas"
@@ -44,6 +47,7 @@ type quartermaster struct {
 	active   *slots.Slot // that runs
 	inactive *slots.Slot // to be written
 	before   verity.Root // of what the inactive slot held; no blocks if it is not known
+	notes    []string    // about sources
 }
 
 // newQuartermaster looks at the slots. They may be forgotten afterwards.
@@ -64,11 +68,14 @@ func (s *session) newQuartermaster(o offer, inactive *slots.Slot) (*quartermaste
 }
 
 // openSources makes the list of whom to ask. A folder that is not there, or holds no
-// repository, is passed over: sticks come and go.
+// repository, is passed over: sticks come and go. One that is damaged is noted.
 func (q *quartermaster) openSources() error {
 	for _, folder := range q.Settings.Folders {
 		found, err := stick.Open(folder)
 		if err != nil {
+			if !errors.Is(err, fs.ErrNotExist) {
+				q.notes = append(q.notes, fmt.Sprintf("folder %s is not used: %v", folder, err))
+			}
 			continue
 		}
 		q.closers = append(q.closers, func() { found.Close() })
@@ -94,11 +101,15 @@ func (q *quartermaster) openSources() error {
 
 // find is the cheaper of the two ways, or the one that there is.
 func (q *quartermaster) find(ctx context.Context) (*supply, error) {
-	var notes []string
+	notes := slices.Clone(q.notes)
 	if d, ok := q.delta(); ok && q.deltaIsCheaper(ctx, d) {
 		found, err := q.byDelta(ctx, d)
-		if err == nil || ctx.Err() != nil {
-			return found, err
+		if err == nil {
+			found.notes = notes
+			return found, nil
+		}
+		if ctx.Err() != nil {
+			return nil, err
 		}
 		notes = append(notes, fmt.Sprintf("the delta from %s is not used: %v", d.Version, err))
 	}
