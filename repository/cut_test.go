@@ -116,6 +116,14 @@ func TestNeighboursThatWereApartAreInChunksOfTheirOwn(t *testing.T) {
 	if got := cut(filemap.Map{{Offset: 0, Size: 4 * 4096}}, 4*4096, places); !slices.Equal(got, []int64{8192, 8192}) {
 		t.Errorf("chunks of %v bytes, want two of two blocks", got)
 	}
+	// What is left of a file is one still.
+	places = [][]int{nil}
+	for n := range 20 {
+		places[0] = append(places[0], n+n/10)
+	}
+	if got := cut(filemap.Map{{Offset: 0, Size: 20 * 4096}}, 20*4096, places); !slices.Equal(got, []int64{40960, 40960}) {
+		t.Errorf("chunks of %v bytes, want the halves of the file", got)
+	}
 }
 
 // Where an older image has been shuffled, all of its blocks would be chunks.

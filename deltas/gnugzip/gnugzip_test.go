@@ -47,7 +47,7 @@ func contents(t *testing.T) map[string][]byte {
 	for i := range words {
 		words[i] = append(random(1+r.IntN(9), 26), ' ')
 	}
-	for _, n := range []int{5000, 100_000, 1_000_000} {
+	for _, n := range []int{5000, 100_000, 300_000} {
 		var text []byte
 		for len(text) < n {
 			text = append(text, words[int(r.ExpFloat64()*200)%len(words)]...)
