@@ -48,7 +48,7 @@ var (
 	xdelta        = method{name: "xdelta3", note: "`-9 -S lzma -B` of the image's size"}
 	zstdPatch     = method{name: "zstd --patch-from", note: "`-19 --long=31`"}
 	casync        = method{name: "casync", any: true, note: "chunks of 64 KiB on average, the index and the chunks that the old image has not"}
-	wholeImage    = method{name: "whole image, zstd -19", any: true}
+	wholeImage    = method{name: "whole image, zstd -9", any: true}
 )
 
 // step measures some methods.
@@ -165,7 +165,7 @@ func (t *trial) zstdPatch(ctx context.Context) ([]figure, error) {
 }
 
 func (t *trial) whole(ctx context.Context) ([]figure, error) {
-	return t.file(ctx, wholeImage, "zstd -q -19 -T0 new/root.erofs -o packed", "packed", "zstd -q -d packed -o applied")
+	return t.file(ctx, wholeImage, "zstd -q -9 -T0 new/root.erofs -o packed", "packed", "zstd -q -d packed -o applied")
 }
 
 // casync has a store of chunks for each image: a host needs those that are in

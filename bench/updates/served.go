@@ -16,6 +16,7 @@ import (
 type served struct {
 	listener net.Listener
 	server   *http.Server
+	answers  sync.WaitGroup
 
 	mu    sync.Mutex
 	bytes map[string]int64 // by path in the folder
@@ -29,6 +30,8 @@ func serve(folder string) (*served, error) {
 	s := &served{listener: listener, bytes: map[string]int64{}}
 	files := http.FileServer(http.Dir(folder))
 	s.server = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.answers.Add(1)
+		defer s.answers.Done()
 		files.ServeHTTP(&counted{w, s, strings.TrimPrefix(r.URL.Path, "/")}, r)
 	})}
 	go s.server.Serve(listener)
@@ -48,7 +51,7 @@ func (s *served) Forget() {
 }
 
 // Of says what was served for a release: for its kernel image, for its root image,
-// and all other files, which are metadata.
+// and all other files, which are metadata. Whoever asked has to be done.
 func (s *served) Of(t manifests.Transport) (kernel, root, metadata int64) {
 	roots := map[string]bool{
 		manifests.ArtifactPath(t.Root.Digest):  true,
@@ -57,6 +60,8 @@ func (s *served) Of(t manifests.Transport) (kernel, root, metadata int64) {
 	for _, d := range t.Deltas {
 		roots[manifests.ArtifactPath(d.Digest)] = true
 	}
+	// A client may have all of an answer before it is counted.
+	s.answers.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for path, bytes := range s.bytes {

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -51,6 +52,9 @@ func (b *Bench) Output(ctx context.Context, command string) (Sample, string, err
 	cmd := exec.CommandContext(ctx, "/usr/bin/time", "-f", "%M", "-o", report, "sh", "-c", command)
 	cmd.Dir = b.Folder
 	cmd.Env = append(cmd.Environ(), "PATH="+b.Programs+":/usr/sbin:/sbin:"+pathOf(cmd), "PROA_CACHE="+b.Cache())
+	// What a shell started ends with it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 	var output, problems bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &output, &problems
 	began := time.Now()
