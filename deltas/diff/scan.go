@@ -2,8 +2,10 @@ package diff
 
 import "github.com/proa-os/proa/deltas/coding"
 
-// better is by how many bytes a match must beat going on as before.
-const better = 8
+const (
+	better = 8        // by how many bytes a match must beat going on as before
+	reach  = 16 << 10 // how far before a match its copy is tried: farther, what repeats takes for ever
+)
 
 // scan makes operations for out: copies of the reference that are mostly right,
 // found in the way of bsdiff (Colin Percival, "Naive differences of executable
@@ -93,7 +95,7 @@ func (s *scanner) extend(to int) int {
 
 func (s *scanner) retract(at, source int) int {
 	best, length, score := 0, 0, 0
-	for i := 1; at >= s.done+i && source >= i; i++ {
+	for i := 1; i <= reach && at >= s.done+i && source >= i; i++ {
 		if s.in[source-i] == s.out[at-i] {
 			score++
 		}
