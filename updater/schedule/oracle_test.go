@@ -79,6 +79,10 @@ func compare(t testing.TB, zone string, base time.Time, expressions []string) (a
 		for n, w := range want.moments {
 			for at = e.Next(at); at.Before(w) && afterGap(at.In(e.zone)); at = e.Next(at) {
 			}
+			if !at.Equal(w) && shownTwice(at.In(e.zone), w.In(e.zone)) {
+				at = w
+				continue
+			}
 			if !at.Equal(w) {
 				t.Errorf("%q in %s after %s, moment %d: %s, systemd has %s", e, zone, base.In(local), n, at.UTC(), w)
 				break
@@ -92,6 +96,12 @@ func compare(t testing.TB, zone string, base time.Time, expressions []string) (a
 		}
 	}
 	return accepted
+}
+
+// shownTwice reports whether clocks show the same at both times: systemd goes by the C
+// library's guess of which is meant, and here it is the first.
+func shownTwice(a, b time.Time) bool {
+	return !a.Equal(b) && a.Format(time.DateTime) == b.Format(time.DateTime)
 }
 
 // afterGap reports whether clocks were put forward in the day up to t: systemd 252
