@@ -74,13 +74,13 @@ func run(ctx context.Context, docs, only string, chosen []string) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
+		done.print(os.Stdout)
 		report = append(report, done)
 		// A pair is some gigabytes.
 		if err := os.RemoveAll(t.bench.Folder); err != nil {
 			return err
 		}
 	}
-	report.print(os.Stdout)
 	if docs != "" {
 		if err := report.write(docs); err != nil {
 			return err

@@ -84,14 +84,11 @@ func (o outcome) title() string {
 	return fmt.Sprintf("%s: %s (image of %s, written by dd in %.2f s; load %.1f)", o.name, o.what, megabytes(o.size), o.copy.Seconds(), o.load)
 }
 
-// print writes the report as text.
-func (r report) print(out io.Writer) {
-	for _, o := range r {
-		fmt.Fprintf(out, "\n%s\n", o.title())
-		o.table().print(out)
-	}
-	fmt.Fprintf(out, "\nfigures to reach\n")
-	r.verdicts().print(out)
+// print writes what was measured on a pair as text.
+func (o outcome) print(out io.Writer) {
+	fmt.Fprintf(out, "\n%s\n", o.title())
+	o.table().print(out)
+	report{o}.verdicts().print(out)
 }
 
 func (t table) print(out io.Writer) {
