@@ -6,7 +6,8 @@
 // package patch makes out of some of the old image's and a payload. Each segment
 // stands alone, is bounded in memory, and is proven before it is written: a copy by
 // the old image's hash tree, a patched one by a digest in the header, which is
-// bound to the release by its own.
+// bound to the release by its own. A payload is proven before it is decoded, too:
+// it may come from somebody who wants to cost a host hours.
 //
 // Make is for publishers; hosts use ParseHeader and package patch. The format is
 // described in docs/reference/delta.md.
@@ -14,6 +15,7 @@ package deltas
 
 import (
 	"github.com/proa-os/proa/deltas/patch"
+	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/manifests/chunkindex"
 )
 
@@ -41,8 +43,9 @@ type Segment struct {
 	Copy int64
 
 	// Of a patched segment, whose Size is at most patch.OutputMost:
-	Method     patch.Method
-	References []Range           // of the old image; what Apply gets is their contents, one after the other
-	Payload    Range             // in the delta, bytes of any alignment
-	Digest     chunkindex.Digest // of the verity hashes of the segment's blocks
+	Method        patch.Method
+	References    []Range           // of the old image; what Apply gets is their contents, one after the other
+	Payload       Range             // in the delta, bytes of any alignment
+	PayloadDigest manifests.Digest  // of the payload
+	Digest        chunkindex.Digest // of the verity hashes of the segment's blocks
 }

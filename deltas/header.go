@@ -24,7 +24,7 @@ const (
 func PayloadMost(size int64) int64 { return size + size/128 + 1024 }
 
 const (
-	magic      = "PROADLT1"
+	magic      = "PROADLT2"
 	prefixSize = len(magic) + 2*32
 	blocksMost = 1 << 32 // of one image: what EROFS can address
 )
@@ -88,6 +88,9 @@ func (d *Delta) appendBody(to []byte) []byte {
 	}
 	for _, s := range patched {
 		to = append(to, s.Digest[:]...)
+	}
+	for _, s := range patched {
+		to = append(to, s.PayloadDigest[:]...)
 	}
 	return to
 }
@@ -171,6 +174,9 @@ func (p *parser) parse() {
 	p.payloads(patched)
 	for _, s := range patched {
 		s.Digest = chunkindex.Digest(p.bytes(len(s.Digest)))
+	}
+	for _, s := range patched {
+		s.PayloadDigest = manifests.Digest(p.bytes(len(s.PayloadDigest)))
 	}
 	if len(p.rest) != 0 {
 		p.fail("%d bytes behind the last column", len(p.rest))

@@ -2,6 +2,7 @@ package deltas
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"math/rand/v2"
 	"reflect"
@@ -22,9 +23,9 @@ func example() (*Delta, int64) {
 	d := &Delta{From: Image{RootHash: [32]byte{1}, Blocks: 5000}, To: Image{RootHash: [32]byte{2}}}
 	d.Segments = []Segment{
 		{Offset: 0, Size: 10 * block, Copy: 20 * block},
-		{Offset: 10 * block, Size: 3 * block, Copy: -1, Method: 7, Digest: [16]byte{3},
+		{Offset: 10 * block, Size: 3 * block, Copy: -1, Method: 7, Digest: [16]byte{3}, PayloadDigest: [32]byte{5, 31: 6},
 			References: []Range{{4990 * block, 10 * block}, {0, 2 * block}}, Payload: Range{Size: 12}},
-		{Offset: 13 * block, Size: patch.OutputMost, Copy: -1, Method: 200, Digest: [16]byte{4}, Payload: Range{Size: 100_000}},
+		{Offset: 13 * block, Size: patch.OutputMost, Copy: -1, Method: 200, Digest: [16]byte{4}, PayloadDigest: [32]byte{31: 7}, Payload: Range{Size: 100_000}},
 		{Offset: 13*block + patch.OutputMost, Size: 87 * block, Copy: 13 * block},
 	}
 	d.To.Blocks = 100 + patch.OutputMost/block
@@ -66,6 +67,7 @@ func TestRandomHeadersAreReadBack(t *testing.T) {
 				s.Copy = r.Int64N(from-s.Size/block+1) * block
 			} else {
 				s.Copy, s.Method, s.Digest[15] = -1, patch.Method(r.IntN(256)), byte(r.IntN(256))
+				s.PayloadDigest[r.IntN(32)] = byte(r.IntN(256))
 				s.Payload.Size = r.Int64N(PayloadMost(s.Size) + 1)
 				for range r.IntN(5) {
 					n := 1 + r.Int64N(min(from, 400))
@@ -97,8 +99,11 @@ func TestAChangeOfOneFileInALargeImageIsToldInFewBytes(t *testing.T) {
 	for i := range d.Segments {
 		d.Segments[i].Digest = [16]byte{byte(i), 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
 	}
-	if n := len(d.AppendHeader(nil)); n > 160 {
-		t.Errorf("%d bytes: want at most 160", n)
+	for i := range d.Segments {
+		d.Segments[i].PayloadDigest = sha256.Sum256([]byte{byte(i)})
+	}
+	if n := len(d.AppendHeader(nil)); n > 220 {
+		t.Errorf("%d bytes: want at most 220", n)
 	}
 }
 
@@ -140,14 +145,15 @@ func TestAHeaderThatBreaksARuleIsRefused(t *testing.T) {
 	patched := func(columns ...uint64) []byte {
 		return frame(good, append(body(from, to, 2, 1<<1|1, (to-1)<<1, 0, 1), body(columns...)...))
 	}
-	behind := patched(append([]uint64{0, 5}, make([]uint64, 17)...)...) // a digest has 16 bytes
+	behind := patched(append([]uint64{0, 5}, make([]uint64, 16+32+1)...)...) // of digests
+	early := patched(append([]uint64{0, 5}, make([]uint64, 16+31)...)...)
 	for _, c := range []struct {
 		name, want string
 		header     []byte
 		size       int64
 	}{
 		{"nothing", "does not begin", nil, size},
-		{"another magic", "does not begin", append([]byte("PROADLT2"), header[8:]...), size},
+		{"another magic", "does not begin", append([]byte("PROADLT1"), header[8:]...), size},
 		{"another old image", "from root hash", changed(func(d *Delta) { d.From.RootHash[5]++ }), size},
 		{"another new image", "to ", changed(func(d *Delta) { d.To.RootHash[5]++ }), size},
 		{"another old length", "image of 5001 blocks", changed(func(d *Delta) { d.From.Blocks++ }), size},
@@ -176,6 +182,7 @@ func TestAHeaderThatBreaksARuleIsRefused(t *testing.T) {
 		{"references that are too long", "within the old image", patched(2, 0, 1, patch.ReferenceMost/block, patch.ReferenceMost/block, 5), size},
 		{"a payload that is too long", "larger than", patched(0, uint64(PayloadMost(block))+1), size},
 		{"a digest that ends early", "ends early", patched(0, 5), int64(len(patched(0, 5))) + 5},
+		{"a payload's digest that ends early", "ends early", early, int64(len(early)) + 5},
 		{"a byte behind the last column", "behind the last column", behind, int64(len(behind)) + 5},
 		{"a number in a longer form", "ends early", frame(good, append(body(from, to, 1), 0x80, 0x00)), size},
 		{"a bomb", "not a zstd frame", frame(good, make([]byte, bodyMost+1)), size},

@@ -3,6 +3,7 @@ package deltas
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -219,7 +220,8 @@ func (k *maker) segment(i int, j job) error {
 	if err != nil {
 		return err
 	}
-	if s.Method, s.Payload.Size = method, int64(len(payload)); s.Payload.Size > PayloadMost(s.Size) {
+	s.Method, s.PayloadDigest = method, sha256.Sum256(payload)
+	if s.Payload.Size = int64(len(payload)); s.Payload.Size > PayloadMost(s.Size) {
 		return fmt.Errorf("segment at %d: a payload of %d bytes for %d", s.Offset, len(payload), s.Size)
 	}
 	made := make([]byte, len(data))

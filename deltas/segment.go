@@ -1,6 +1,7 @@
 package deltas
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"io"
 
@@ -30,8 +31,13 @@ func NewPatcher(old io.ReaderAt, salt []byte) *Patcher {
 
 // Patch fills out, of s.Size bytes, with the content of s, which is patched. It
 // returns the leaf hashes of its blocks, which stay valid until the next call. On
-// success the content has s.Digest, whatever old and the payload hold.
+// success the content has s.Digest, whatever old and the payload hold. A payload
+// that has not s.PayloadDigest costs its hash alone: it is foreign, and to find out
+// what a made-up one makes could take minutes.
 func (p *Patcher) Patch(out []byte, s *Segment, payload []byte) (leaves []byte, err error) {
+	if sha256.Sum256(payload) != s.PayloadDigest {
+		return nil, fmt.Errorf("segment at %d: the payload is another one than the header says", s.Offset)
+	}
 	reference, err := readRanges(p.old, s.References, p.reference[:0])
 	if err != nil {
 		return nil, fmt.Errorf("segment at %d: reading the old image: %w", s.Offset, err)

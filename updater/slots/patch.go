@@ -58,8 +58,8 @@ func needed(s *deltas.Segment) int64 {
 	return min(need, patchesMemory)
 }
 
-// one makes, verifies and writes a chunk. That it is not what it should be is odd:
-// whether it was the payload or the active slot, the chunk's digest does not tell.
+// one makes, verifies and writes a chunk. That it is not what it should be is odd,
+// whether it was the payload, whose digest is looked at first, or the active slot.
 func (p *patchers) one(ctx context.Context, n int, payload []byte) (odd, err error) {
 	s := p.Patches[n]
 	need := needed(s)
