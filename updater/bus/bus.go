@@ -201,6 +201,7 @@ func (s *service) export() error {
 
 func (s *service) unexport() {
 	for _, name := range []string{Interface, "org.freedesktop.DBus.Introspectable", propertiesInterface} {
-		s.Conn.Export(nil, Path, name)
+		// Export would make the linker keep every method of every type.
+		s.Conn.ExportMethodTable(nil, Path, name)
 	}
 }

@@ -13,13 +13,17 @@ import (
 // Version is set by the linker: -X …/cmd/internal/cli.Version=1.2.3.
 var Version = "unknown"
 
-// AddVersion gives root the --version flag.
+// AddVersion gives root the --version flag, in cobra's words: a template of our own
+// would make the linker keep every method of every type, two megabytes of the agent.
 func AddVersion(root *cobra.Command) {
-	root.Version = Version
+	root.Version = fmt.Sprintf("%s (%s, %s/%s)", version(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+func version() string {
 	if info, ok := debug.ReadBuildInfo(); ok && Version == "unknown" && info.Main.Version != "" {
-		root.Version = info.Main.Version
+		return info.Main.Version
 	}
-	root.SetVersionTemplate(fmt.Sprintf("{{.Name}} {{.Version}} (%s, %s/%s)\n", runtime.Version(), runtime.GOOS, runtime.GOARCH))
+	return Version
 }
 
 // NewManCommand returns the command that writes a manual page for every
@@ -33,7 +37,7 @@ func NewManCommand() *cobra.Command {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return err
 			}
-			return doc.GenManTree(cmd.Root(), &doc.GenManHeader{Section: "1", Source: cmd.Root().Version}, args[0])
+			return doc.GenManTree(cmd.Root(), &doc.GenManHeader{Section: "1", Source: version()}, args[0])
 		},
 	}
 }
