@@ -85,11 +85,21 @@ func start(ctx context.Context, m *Machine, n int) (*Boot, error) {
 		return nil, err
 	}
 	defer qmpQEMU.Close()
+	inherited := []*os.File{guestQEMU, qmpQEMU}
+	var chip *tpm
+	if m.config.TPM {
+		if chip, err = newTPM(m.tpmFolder()); err != nil {
+			guestHost.Close()
+			qmpHost.Close()
+			return nil, err
+		}
+		inherited = append(inherited, chip.qemu)
+	}
 
 	var complaints bytes.Buffer
 	cmd := exec.CommandContext(ctx, qemu, m.arguments(b)...)
 	cmd.Stdout, cmd.Stderr = &complaints, &complaints
-	cmd.ExtraFiles = []*os.File{guestQEMU, qmpQEMU}
+	cmd.ExtraFiles = inherited
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error {
 		b.cut.Store(true)
@@ -102,7 +112,12 @@ func start(ctx context.Context, m *Machine, n int) (*Boot, error) {
 		// that thread until QEMU is gone.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
+		if err := chip.start(); err != nil {
+			started <- err
+			return
+		}
 		if err := cmd.Start(); err != nil {
+			chip.wait()
 			started <- err
 			return
 		}
@@ -111,9 +126,11 @@ func start(ctx context.Context, m *Machine, n int) (*Boot, error) {
 		monitor := watchQMP(qmpHost)
 		started <- nil
 		err := cmd.Wait()
-		b.end(<-monitor, err, complaints.String())
+		why := <-monitor
+		b.end(why, err, complaints.String()+chip.wait())
 	}()
 	if err := <-started; err != nil {
+		chip.close()
 		guestHost.Close()
 		qmpHost.Close()
 		return nil, err

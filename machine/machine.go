@@ -56,6 +56,9 @@ type Config struct {
 	// of the variable store, in the order in which QEMU completed them: see
 	// Boot.DiskWrites and Boot.VariableWrites.
 	Record bool
+	// TPM gives the machine a software TPM 2.0, whose state is kept with the
+	// machine.
+	TPM bool
 	// Arguments are more arguments for QEMU.
 	Arguments []string
 }
@@ -100,6 +103,11 @@ func New(config Config) (*Machine, error) {
 	}
 	if _, err := findQEMU(); err != nil {
 		return nil, err
+	}
+	if config.TPM {
+		if _, err := findTPM(); err != nil {
+			return nil, err
+		}
 	}
 	if config.Kernel == nil && config.Firmware == (Firmware{}) {
 		found, err := FindFirmware()

@@ -10,6 +10,7 @@ import (
 const (
 	guestFD = 3 // the guest channel
 	qmpFD   = 4 // QEMU's own protocol
+	tpmFD   = 5 // the TPM, if there is one
 )
 
 // arguments are QEMU's. The disk has cache=writeback: what the guest has
@@ -49,6 +50,7 @@ func (m *Machine) arguments(b *Boot) []string {
 			"-drive", "if=pflash,unit=0,format=raw,readonly=on,file="+escape(c.Firmware.Code),
 			"-drive", "if=pflash,unit=1,format=raw,file="+escape(m.Variables()))
 	}
+	args = append(args, c.tpmArguments()...)
 	return append(args, c.Arguments...)
 }
 
