@@ -19,6 +19,7 @@ type Boot struct {
 	EtcLost  bool          // proa.etc=transient: changes in /etc are lost at reboot; overlay keeps them
 	RootWait time.Duration // proa.rootwait=SECONDS: how long to wait for the root's disk
 	Watchdog time.Duration // proa.watchdog=SECONDS: reset a machine that hangs for so long; 0 is off
+	Live     bool          // proa.live: the root is on the medium that was booted, and nothing outlives this boot
 }
 
 // DefaultRootWait is RootWait where the command line does not say.
@@ -40,22 +41,26 @@ func (b Boot) String() string {
 	if b.Watchdog != 0 {
 		line += fmt.Sprintf(" proa.watchdog=%d", int(b.Watchdog.Seconds()))
 	}
+	if b.Live {
+		line += " proa.live"
+	}
 	return line
 }
 
 // Parse reads a whole kernel command line. Parameters of others are passed
 // over; an unknown one that starts with "proa.", a repeated one, a missing or
-// malformed one are errors that name it.
+// malformed one are errors that name it. Those of an installation (proa.install,
+// proa.install.*) are left to the installer.
 func Parse(line string) (Boot, error) {
 	values := map[string]string{}
 	for _, word := range strings.Fields(line) {
 		key, value, _ := strings.Cut(word, "=")
 		name, ours := strings.CutPrefix(key, "proa.")
-		if !ours {
+		if !ours || name == "install" || strings.HasPrefix(name, "install.") {
 			continue
 		}
 		switch name {
-		case "roothash", "salt", "blocks", "etc", "rootwait", "watchdog":
+		case "roothash", "salt", "blocks", "etc", "rootwait", "watchdog", "live":
 		default:
 			return Boot{}, fmt.Errorf("kernel parameter %.80q: proa has no such parameter", key)
 		}
@@ -81,6 +86,11 @@ func Parse(line string) (Boot, error) {
 	default:
 		return Boot{}, fmt.Errorf("kernel parameter proa.etc=%.80q: want overlay or transient", values["etc"])
 	}
+	live, given := values["live"]
+	if live != "" {
+		return Boot{}, fmt.Errorf("kernel parameter proa.live=%.80q: want it without a value", live)
+	}
+	boot.Live = given
 	err = errors.Join(
 		seconds("rootwait", values, &boot.RootWait),
 		seconds("watchdog", values, &boot.Watchdog),

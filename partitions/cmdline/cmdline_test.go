@@ -20,6 +20,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 		func(b *Boot) { b.EtcLost = true },
 		func(b *Boot) { b.RootWait = 5 * time.Second },
 		func(b *Boot) { b.Watchdog = time.Minute },
+		func(b *Boot) { b.Live = true },
 	} {
 		want := sample()
 		change(&want)
@@ -33,6 +34,13 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 	}
 }
 
+func TestTheInstallersWordsAreLeftToIt(t *testing.T) {
+	got, err := Parse(sample().String() + " proa.live proa.install=auto proa.install.wipe=1234 proa.install.config=http://a/b")
+	if err != nil || !got.Live {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
 func TestAWrongCommandLineIsRefusedByName(t *testing.T) {
 	line := sample().String()
 	for _, test := range []struct{ line, want string }{
@@ -41,6 +49,8 @@ func TestAWrongCommandLineIsRefusedByName(t *testing.T) {
 		{line + " proa.blocks=1", "proa.blocks is given twice"},
 		{line + " proa.verity=off", `"proa.verity": proa has no such parameter`},
 		{strings.Replace(line, "overlay", "ram", 1), `proa.etc="ram": want overlay or transient`},
+		{line + " proa.live=no", `proa.live="no": want it without a value`},
+		{line + " proa.installer=auto", `"proa.installer": proa has no such parameter`},
 		{line + " proa.watchdog=-1", `proa.watchdog="-1": want 0 to 3600 seconds`},
 		{line + " proa.rootwait=9999", `proa.rootwait="9999": want 0 to 3600 seconds`},
 		{strings.Replace(line, "blocks=4711", "blocks=0", 1), "blocks"},
