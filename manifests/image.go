@@ -14,10 +14,11 @@ type Image struct {
 
 // Where a root file system keeps what is proa's.
 const (
-	ImagePath       = "usr/lib/proa/image.json"  // an Image
-	StatePath       = "usr/lib/proa/state.json"  // a State
-	VarFormatPath   = "var/lib/proa/format.json" // which format /var has
-	TrustRootPath   = "usr/lib/proa/root.json"   // the TUF root that hosts start to trust from
-	AgentConfigPath = "usr/lib/proa/agent.yaml"  // the agent's configuration as built
+	ImagePath       = "usr/lib/proa/image.json"      // an Image
+	StatePath       = "usr/lib/proa/state.json"      // a State
+	ExtensionsPath  = "usr/lib/proa/extensions.json" // an Extensions; not in every image
+	VarFormatPath   = "var/lib/proa/format.json"     // which format /var has
+	TrustRootPath   = "usr/lib/proa/root.json"       // the TUF root that hosts start to trust from
+	AgentConfigPath = "usr/lib/proa/agent.yaml"      // the agent's configuration as built
 	AgentPath       = "usr/bin/proa-agent"
 )

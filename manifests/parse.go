@@ -55,22 +55,9 @@ func (r Release) check() error {
 		return fmt.Errorf("salt of %d bytes: want 32", len(r.Root.Salt))
 	case r.Root.Blocks < 2 || r.Root.Blocks > blocksMost:
 		return fmt.Errorf("root of %d blocks: want 2 to %d", r.Root.Blocks, int64(blocksMost))
-	case len(r.Artifacts) > artifactsMost:
-		return fmt.Errorf("%d artifacts: want at most %d", len(r.Artifacts), artifactsMost)
 	}
-	for i, a := range r.Artifacts {
-		if err := CheckName("artifact", a.Name); err != nil {
-			return err
-		}
-		if i > 0 && a.Name <= r.Artifacts[i-1].Name {
-			return fmt.Errorf("artifact %q after %q: want each once, sorted by name", a.Name, r.Artifacts[i-1].Name)
-		}
-		if err := (FetchFile{a.Size, a.Digest}).check("artifact " + a.Name); err != nil {
-			return err
-		}
-		if a.Name == ReleaseFile {
-			return fmt.Errorf("artifact %s: a release cannot list itself", a.Name)
-		}
+	if err := checkArtifacts(r.Artifacts); err != nil {
+		return err
 	}
 	for _, name := range []string{RootFile, UKIFile} {
 		if _, ok := r.Artifact(name); !ok {
@@ -79,6 +66,27 @@ func (r Release) check() error {
 	}
 	if root, _ := r.Artifact(RootFile); root.Size != int64(r.Root.Blocks)*BlockSize {
 		return fmt.Errorf("artifact %s of %d bytes: want the %d blocks of the root", RootFile, root.Size, r.Root.Blocks)
+	}
+	return nil
+}
+
+func checkArtifacts(list []Artifact) error {
+	if len(list) > artifactsMost {
+		return fmt.Errorf("%d artifacts: want at most %d", len(list), artifactsMost)
+	}
+	for i, a := range list {
+		if err := CheckName("artifact", a.Name); err != nil {
+			return err
+		}
+		if i > 0 && a.Name <= list[i-1].Name {
+			return fmt.Errorf("artifact %q after %q: want each once, sorted by name", a.Name, list[i-1].Name)
+		}
+		if err := (FetchFile{a.Size, a.Digest}).check("artifact " + a.Name); err != nil {
+			return err
+		}
+		if a.Name == ReleaseFile || a.Name == ExtensionFile {
+			return fmt.Errorf("artifact %s: a release cannot list itself", a.Name)
+		}
 	}
 	return nil
 }
