@@ -1,7 +1,6 @@
 package ukifile
 
 import (
-	"encoding/binary"
 	"fmt"
 	"io"
 	"slices"
@@ -12,22 +11,21 @@ import (
 // between and behind them. The first is 0; the last, size, ends the last part. What a
 // section has in two images is a part of both.
 func Cuts(r io.ReaderAt, size int64) ([]int64, error) {
-	headers, err := sections(r, size)
+	all, err := sections(r, size)
 	if err != nil {
 		return nil, fmt.Errorf("unified kernel image: %w", err)
 	}
 	cuts := []int64{0, size}
-	for ; len(headers) > 0; headers = headers[sectionHeader:] {
+	for _, s := range all {
 		// What pads a section in the file differs with its neighbours.
-		length := int64(min(binary.LittleEndian.Uint32(headers[8:]), binary.LittleEndian.Uint32(headers[16:])))
-		at := int64(binary.LittleEndian.Uint32(headers[20:]))
+		length := min(s.size, s.stored)
 		if length == 0 {
 			continue
 		}
-		if at > size || length > size-at {
-			return nil, fmt.Errorf("unified kernel image: section %.8q of %d bytes at %d: want it inside of %d", headers[:8], length, at, size)
+		if s.at > size || length > size-s.at {
+			return nil, fmt.Errorf("unified kernel image: section %.8q of %d bytes at %d: want it inside of %d", s.name, length, s.at, size)
 		}
-		cuts = append(cuts, at, at+length)
+		cuts = append(cuts, s.at, s.at+length)
 	}
 	slices.Sort(cuts)
 	return slices.Compact(cuts), nil

@@ -1,13 +1,13 @@
 // Package ukifile reads what is to be known of a unified kernel image without
 // running it: the kernel command line, which names the root file system that the
-// image boots (CommandLine), and where its sections lie (Cuts).
+// image boots (CommandLine), where its sections lie (Cuts), what one of them holds
+// (ReadSection), and what a TPM will have measured of it (Measurement).
 //
-// It reads headers and one section and distrusts all of them; it checks no
+// It reads headers and sections and distrusts all of them; it checks no
 // signature. Formats: Microsoft's "PE Format"; UAPI.5, Unified Kernel Image.
 package ukifile
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -38,49 +38,26 @@ func CommandLine(r io.ReaderAt, size int64) (string, error) {
 }
 
 func commandLine(r io.ReaderAt, size int64) (string, error) {
-	headers, err := sections(r, size)
+	all, err := sections(r, size)
 	if err != nil {
 		return "", err
 	}
-	found, text := false, ""
-	for ; len(headers) > 0; headers = headers[sectionHeader:] {
-		name := string(bytes.TrimRight(headers[:8], "\x00"))
-		if name == ".profile" {
-			return "", errors.New("it has several profiles: want one")
-		}
-		if name != cmdlineSection {
-			continue
-		}
-		if found {
-			return "", errors.New("two sections .cmdline: want one")
-		}
-		found = true
-		virtual := int64(binary.LittleEndian.Uint32(headers[8:]))
-		raw := int64(binary.LittleEndian.Uint32(headers[16:]))
-		at := int64(binary.LittleEndian.Uint32(headers[20:]))
-		// The file's part may be padded beyond the section, or be cut short of it.
-		length := min(virtual, raw)
-		if length > cmdlineMost || at+length > size {
-			return "", fmt.Errorf("section .cmdline of %d bytes at %d: want at most %d, inside of %d", length, at, cmdlineMost, size)
-		}
-		content := make([]byte, length)
-		if err := readFull(r, content, at); err != nil {
-			return "", err
-		}
-		text = string(content)
+	if _, err := find(all, ".profile"); err != ErrNoSection {
+		return "", errors.New("it has several profiles: want one")
 	}
-	if !found {
-		return "", errors.New("no section .cmdline")
+	content, err := read(r, size, all, cmdlineSection, cmdlineMost)
+	if err != nil {
+		return "", err
 	}
-	text = strings.TrimSpace(strings.TrimRight(text, "\x00"))
+	text := strings.TrimSpace(strings.TrimRight(string(content), "\x00"))
 	if strings.ContainsRune(text, 0) || !utf8.ValidString(text) {
 		return "", errors.New("section .cmdline is not text")
 	}
 	return text, nil
 }
 
-// sections is the section headers, 40 bytes each.
-func sections(r io.ReaderAt, size int64) ([]byte, error) {
+// headers is the section headers, 40 bytes each.
+func headers(r io.ReaderAt, size int64) ([]byte, error) {
 	dos := make([]byte, 64)
 	if err := readFull(r, dos, 0); err != nil {
 		return nil, err
