@@ -32,6 +32,7 @@ type Config struct {
 	KernelRelease string   // required, as FindKernel gives it
 	Platform      string   // required: one of Platforms
 	Modules       []string // wanted besides the platform's; each must exist
+	Encryption    bool     // whether it opens an encrypted /var with a key from the TPM
 	Init          []byte   // required: proa-init, static, for the image's architecture
 }
 
@@ -62,6 +63,9 @@ func Build(c Config) ([]byte, Report, error) {
 		return nil, Report{}, err
 	}
 	drivers = slices.Clone(drivers)
+	if c.Encryption {
+		drivers = append(drivers, encryption...)
+	}
 	for _, name := range c.Modules {
 		drivers = append(drivers, driver{names: []string{name}, required: true, why: "the recipe wants it"})
 	}
@@ -75,11 +79,11 @@ func Build(c Config) ([]byte, Report, error) {
 	}
 
 	report := Report{BuiltIn: chosen.builtIn, Absent: chosen.absent}
-	archive := newArchive()
+	archive := &Archive{}
 	for _, dir := range []string{"dev", "proc", "sys", "run", "sysroot", modulesPath} {
-		archive.dir(dir)
+		archive.Folder(dir)
 	}
-	archive.file(initPath, 0o755, c.Init)
+	archive.File(initPath, 0o755, c.Init)
 	var list strings.Builder
 	for _, m := range chosen.order {
 		content, err := readModule(c.Files, kernel.folder, m.path)
@@ -87,18 +91,21 @@ func Build(c Config) ([]byte, Report, error) {
 			return nil, Report{}, err
 		}
 		name := modulesPath + "/" + m.name + ".ko"
-		archive.file(name, 0o644, content)
+		archive.File(name, 0o644, content)
 		fmt.Fprintf(&list, "/%s\n", name)
 		report.Modules = append(report.Modules, m.name)
 	}
-	archive.file(listPath, 0o644, []byte(list.String()))
+	archive.File(listPath, 0o644, []byte(list.String()))
 
-	raw := archive.bytes()
-	compressed, err := compress(raw)
+	var raw bytes.Buffer
+	if err := archive.Write(&raw); err != nil {
+		return nil, Report{}, err
+	}
+	compressed, err := compress(raw.Bytes())
 	if err != nil {
 		return nil, Report{}, err
 	}
-	report.Bytes, report.Uncompressed = int64(len(compressed)), int64(len(raw))
+	report.Bytes, report.Uncompressed = int64(len(compressed)), int64(raw.Len())
 	return compressed, report, nil
 }
 

@@ -2,7 +2,9 @@ package initrd
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -72,15 +74,31 @@ func TestCpioUnpacksWhatTheKernelWill(t *testing.T) {
 }
 
 func TestMembersAreSortedSoThatTheOrderOfCallsDoesNotShow(t *testing.T) {
-	a, b := newArchive(), newArchive()
-	a.dir("x")
-	a.file("x/z", 0o644, []byte("z"))
-	a.file("x/a", 0o644, []byte("a"))
-	b.file("x/a", 0o644, []byte("a"))
-	b.file("x/z", 0o644, []byte("z"))
-	b.dir("x")
-	if !bytes.Equal(a.bytes(), b.bytes()) {
-		t.Error("the order of calls changes the archive")
+	var a, b Archive
+	a.Folder("x")
+	a.File("x/z", 0o644, []byte("z"))
+	a.Link("x/a", "z")
+	b.Link("x/a", "z")
+	b.File("x/z", 0o644, []byte("z"))
+	b.Folder("x")
+	var first, second bytes.Buffer
+	if err := errors.Join(a.Write(&first), b.Write(&second)); err != nil || !bytes.Equal(first.Bytes(), second.Bytes()) {
+		t.Errorf("the order of calls changes the archive: %v", err)
+	}
+	cmd := exec.Command("cpio", "--quiet", "-itv")
+	cmd.Stdin = &first
+	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "x/a -> z") {
+		t.Errorf("cpio: %v\n%s", err, out)
+	}
+}
+
+func TestAStreamThatIsTooShortOrTooLongForTheFormatIsRefused(t *testing.T) {
+	for size, want := range map[int64]string{5: "unexpected EOF", 4 << 30: "less than 4 GiB"} {
+		var a Archive
+		a.Stream("x", 0o644, strings.NewReader("four"), size)
+		if err := a.Write(io.Discard); err == nil || !strings.Contains(err.Error(), "packing x: ") || !strings.Contains(err.Error(), want) {
+			t.Errorf("size %d: got %v, want an error with %q", size, err, want)
+		}
 	}
 }
 
