@@ -3,7 +3,7 @@
 // layout that a disk image is made with.
 //
 // The package itself computes and names; its sub-packages read and write:
-// gpt (reading tables), diskimage (making a disk image), esp (the boot
+// gpt (partition tables), diskimage (making a disk image), esp (the boot
 // partition's files), verity (hash trees).
 package partitions
 

@@ -1,9 +1,11 @@
-// Package gpt reads GUID partition tables and distrusts every byte of them: a
-// table that it returns has been checked so far that its offsets may be used
-// to read and write without a further look.
+// Package gpt reads and writes GUID partition tables. It distrusts every byte of
+// those that it reads: a table that it returns has been checked so far that its
+// offsets may be used to read and write without a further look.
 //
-// The format is that of the UEFI Specification 2.10, chapter 5. The package
-// never writes; an update does not change the table of a disk.
+// The format is that of the UEFI Specification 2.10, chapter 5. A table is written
+// when a machine is installed, and once more where its disk has grown; an update
+// does not change it. Whatever is written is cut by no power failure into
+// something that is half there: see Write and Grow.
 package gpt
 
 import (

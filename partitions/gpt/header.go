@@ -43,6 +43,7 @@ type header struct {
 // parsed is one whole copy of the table.
 type parsed struct {
 	header     header
+	raw        []byte // the entries
 	partitions []partitions.Partition
 }
 
@@ -97,7 +98,7 @@ func (d disk) readCopy(at uint64) (parsed, error) {
 	if err != nil {
 		return parsed{}, err
 	}
-	return parsed{header: h, partitions: found}, nil
+	return parsed{header: h, raw: entries, partitions: found}, nil
 }
 
 // parseHeader checks what can be checked within the sector itself.
