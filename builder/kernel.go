@@ -42,6 +42,7 @@ func (b *build) makeInitrd(context.Context) error {
 			KernelRelease: b.kernelRelease,
 			Platform:      string(b.Recipe.Platform),
 			Modules:       b.Recipe.Kernel.Modules,
+			Encryption:    b.Recipe.VarEncryption == manifests.VarTPM2,
 			Init:          b.Init,
 		})
 		step.Done(err)
@@ -93,7 +94,7 @@ func (b *build) assembleUKI(ctx context.Context) error {
 // adds.
 func (b *build) commandLine() (string, error) {
 	const most = 2047 // bytes that Linux keeps, COMMAND_LINE_SIZE less its NUL
-	boot := cmdline.Boot{Root: b.hashes.Root(), EtcLost: b.Recipe.Etc == manifests.EtcTransient}
+	boot := cmdline.Boot{Root: b.hashes.Root(), EtcLost: b.Recipe.Etc == manifests.EtcTransient, VarTPM2: b.Recipe.VarEncryption == manifests.VarTPM2}
 	words := []string{boot.String(), "ro", "panic=10", "systemd.gpt_auto=0", "systemd.verity=0"}
 	line := strings.Join(append(words, b.Recipe.Kernel.CommandLine...), " ")
 	if len(line) > most {

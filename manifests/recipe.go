@@ -13,6 +13,9 @@ import (
 // mostSlot is the largest root partition that makes sense, in bytes.
 const mostSlot = 1 << 40
 
+// SeedMost is the most bytes of what a product's GUIDs are derived from.
+const SeedMost = 256
+
 // RecipeFile is the name under which a recipe is looked for in a folder.
 const RecipeFile = "recipe.yaml"
 
@@ -36,6 +39,7 @@ type Recipe struct {
 	ESP           Size          `yaml:"esp" json:"esp,omitempty" jsonschema:"description=Size of the EFI system partition (default 256MiB)"`
 	Var           Size          `yaml:"var" json:"var,omitempty" jsonschema:"description=Size of the partition for /var (default 1GiB)"`
 	Etc           Etc           `yaml:"etc" json:"etc,omitempty" jsonschema:"enum=overlay,enum=transient,description=Whether changes in /etc are kept on /var or lost at reboot (default overlay)"`
+	VarEncryption VarEncryption `yaml:"varEncryption" json:"varEncryption,omitempty" jsonschema:"enum=none,enum=tpm2,description=Whether /var is encrypted with a key that the machine's TPM seals (default none)"`
 	Migrations    []Migration   `yaml:"migrations" json:"migrations,omitempty" jsonschema:"description=Programs that bring /var from one format to the next once a release leads"`
 	Update        *Update       `yaml:"update" json:"update,omitempty" jsonschema:"description=Where hosts get updates; without it the image carries no proa-agent"`
 	Health        []HealthCheck `yaml:"health" json:"health,omitempty" jsonschema:"description=What must be true of a release on trial before it leads; needs update"`
@@ -106,6 +110,25 @@ func (e *Etc) UnmarshalText(text []byte) error {
 	return fmt.Errorf("%q: want overlay or transient", clip(string(text)))
 }
 
+// VarEncryption is how a machine's /var is encrypted.
+type VarEncryption string
+
+// What a recipe can ask for.
+const (
+	VarPlain VarEncryption = "none"
+	VarTPM2  VarEncryption = "tpm2" // LUKS2, its key sealed by the TPM to what the release's kernel images measure
+)
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (v *VarEncryption) UnmarshalText(text []byte) error {
+	switch given := VarEncryption(text); given {
+	case VarPlain, VarTPM2:
+		*v = given
+		return nil
+	}
+	return fmt.Errorf("%q: want %s or %s", clip(string(text)), VarPlain, VarTPM2)
+}
+
 // Mode is the permissions of a file, at most 07777, written in octal.
 type Mode uint32
 
@@ -128,6 +151,8 @@ func ParseRecipe(name string, data []byte) (Recipe, error) {
 		Etc:      EtcOverlay,
 		ESP:      256 << 20,
 		Var:      1 << 30,
+
+		VarEncryption: VarPlain,
 	}
 	doc := strictyaml.Decode(name, data, &r)
 	r.check(doc.Fault)
@@ -159,17 +184,21 @@ func (r *Recipe) check(fault func(path, format string, args ...any)) {
 		}
 	}
 	const leastESP, leastVar = 64 << 20, 8 << 20 // what FAT32 and ext4 need
+	const luksHeader = 16 << 20                  // what comes before the file system
 	if r.ESP < leastESP {
 		fault("esp", "esp of %s: want at least %s", r.ESP, Size(leastESP))
 	}
 	if r.Var < leastVar {
 		fault("var", "var of %s: want at least %s", r.Var, Size(leastVar))
 	}
+	if r.VarEncryption == VarTPM2 && r.Var < leastVar+luksHeader {
+		fault("var", "var of %s: want at least %s, of which encryption takes %s", r.Var, Size(leastVar+luksHeader), Size(luksHeader))
+	}
 	if r.Slots.Root > mostSlot {
 		fault("slots.root", "slots.root of %s: want at most %s", r.Slots.Root, Size(mostSlot))
 	}
-	if len(r.Seed) > 256 {
-		fault("seed", "seed of %d bytes: want at most 256", len(r.Seed))
+	if len(r.Seed) > SeedMost {
+		fault("seed", "seed of %d bytes: want at most %d", len(r.Seed), SeedMost)
 	}
 	if r.Epoch != nil {
 		if err := CheckEpoch(*r.Epoch); err != nil {

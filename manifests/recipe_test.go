@@ -27,6 +27,8 @@ func TestEveryFaultOfARecipeIsNamed(t *testing.T) {
 		{"size overflows", "var: 99999999999TiB", `size "99999999999TiB"`},
 		{"arch", "arch: [mips]", `r:4:8: arch[0]: architecture "mips": want amd64 or arm64`},
 		{"version", "version: ../1", `r:4:10: version: version "../1"`},
+		{"var encryption", "varEncryption: luks", `r:4:16: varEncryption: "luks": want none or tpm2`},
+		{"room for encryption", "varEncryption: tpm2\nvar: 16MiB", "r:5:6: var of 16MiB: want at least 24MiB, of which encryption takes 16MiB"},
 		{"etc", "etc: ram", `r:4:6: etc: "ram": want overlay or transient`},
 		{"epoch before FAT", "epoch: 0", "r:4:8: epoch 0: want 315532800 (1980)"},
 		{"two kinds in one source", "  - {tar: a, oci: b}", "r:4:5: sources[1]: want exactly one of tar, oci, rpm, deb and dir"},

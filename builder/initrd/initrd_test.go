@@ -124,6 +124,28 @@ func TestDependenciesComeFirst(t *testing.T) {
 	}
 }
 
+func TestTheModulesOfEncryptionComeOnlyWithIt(t *testing.T) {
+	f := kernel()
+	f[folder("modules.dep")] += "kernel/dm-crypt.ko:\nkernel/xts.ko:\nkernel/aes_generic.ko:\nkernel/tpm_crb.ko:\n"
+	for _, name := range []string{"dm-crypt", "xts", "aes_generic", "tpm_crb"} {
+		f[folder("kernel/"+name+".ko")] = contentOf(name)
+	}
+	_, plain := build(t, config(f))
+	encrypted := config(f)
+	encrypted.Encryption = true
+	_, with := build(t, encrypted)
+	for _, name := range []string{"dm_crypt", "xts", "aes_generic", "tpm_crb"} {
+		if slices.Contains(plain.Modules, name) || !slices.Contains(with.Modules, name) {
+			t.Errorf("%s: without encryption %v, with it %v", name, plain.Modules, with.Modules)
+		}
+	}
+	delete(f, folder("kernel/xts.ko"))
+	f[folder("modules.dep")] = strings.ReplaceAll(f[folder("modules.dep")], "kernel/xts.ko:\n", "")
+	if _, _, err := Build(encrypted); err == nil || !strings.Contains(err.Error(), "no module xts") {
+		t.Errorf("a kernel without xts: error %v, want one that names it", err)
+	}
+}
+
 func TestSoftDependenciesOnBothSidesAreTaken(t *testing.T) {
 	f := kernel()
 	f[folder("modules.dep")] += "kernel/drivers/md/dm-after.ko:\n"

@@ -33,7 +33,20 @@ var everywhere = []driver{
 	need("/etc", "overlay"),
 	need("/var", "ext4"),
 	option("the boot loader's variables", "efivarfs"),
+	option("live systems from the network, whose root is a file", "loop"),
 	option("resets a machine that hangs, where the hardware cannot", "softdog"),
+}
+
+// What an encrypted /var needs.
+var encryption = []driver{
+	need("encrypted disks", "dm_crypt"),
+	need("their cipher's mode", "xts"),
+	need("their cipher", "aes_generic", "aes", "libaes"),
+	option("the same with AES instructions", "aesni_intel"),
+	option("the same with ARMv8 instructions", "aes_ce_blk", "aes_neon_bs"),
+	option("TPMs that firmware gives an interface", "tpm_crb"),
+	option("TPMs on a bus of their own", "tpm_tis"),
+	option("the TPMs of Arm's firmware", "tpm_ftpm_tee"),
 }
 
 var virtio = []driver{
@@ -42,6 +55,7 @@ var virtio = []driver{
 	need("virtio disks", "virtio_blk"),
 	option("virtio disks on a SCSI bus", "virtio_scsi"),
 	option("SCSI disks", "sd_mod"),
+	option("optical drives, for live media", "sr_mod"),
 	option("QEMU's watchdog", "i6300esb"),
 }
 

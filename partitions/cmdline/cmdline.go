@@ -17,6 +17,7 @@ import (
 type Boot struct {
 	Root     verity.Root   // proa.roothash=, proa.salt=, proa.blocks=
 	EtcLost  bool          // proa.etc=transient: changes in /etc are lost at reboot; overlay keeps them
+	VarTPM2  bool          // proa.var=tpm2: /var is encrypted, its key sealed by the TPM
 	RootWait time.Duration // proa.rootwait=SECONDS: how long to wait for the root's disk
 	Watchdog time.Duration // proa.watchdog=SECONDS: reset a machine that hangs for so long; 0 is off
 	Live     bool          // proa.live: the root is on the medium that was booted, and nothing outlives this boot
@@ -35,6 +36,9 @@ func (b Boot) String() string {
 		etc = "transient"
 	}
 	line := fmt.Sprintf("proa.roothash=%x proa.salt=%x proa.blocks=%d proa.etc=%s", b.Root.Hash, b.Root.Salt, b.Root.Blocks, etc)
+	if b.VarTPM2 {
+		line += " proa.var=tpm2"
+	}
 	if b.RootWait != 0 && b.RootWait != DefaultRootWait {
 		line += fmt.Sprintf(" proa.rootwait=%d", int(b.RootWait.Seconds()))
 	}
@@ -60,7 +64,7 @@ func Parse(line string) (Boot, error) {
 			continue
 		}
 		switch name {
-		case "roothash", "salt", "blocks", "etc", "rootwait", "watchdog", "live":
+		case "roothash", "salt", "blocks", "etc", "var", "rootwait", "watchdog", "live":
 		default:
 			return Boot{}, fmt.Errorf("kernel parameter %.80q: proa has no such parameter", key)
 		}
@@ -91,6 +95,12 @@ func Parse(line string) (Boot, error) {
 		return Boot{}, fmt.Errorf("kernel parameter proa.live=%.80q: want it without a value", live)
 	}
 	boot.Live = given
+	switch text, given := values["var"]; {
+	case text == "tpm2":
+		boot.VarTPM2 = true
+	case given:
+		return Boot{}, fmt.Errorf("kernel parameter proa.var=%.80q: want tpm2", text)
+	}
 	err = errors.Join(
 		seconds("rootwait", values, &boot.RootWait),
 		seconds("watchdog", values, &boot.Watchdog),

@@ -18,6 +18,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 	for _, change := range []func(*Boot){
 		func(*Boot) {},
 		func(b *Boot) { b.EtcLost = true },
+		func(b *Boot) { b.VarTPM2 = true },
 		func(b *Boot) { b.RootWait = 5 * time.Second },
 		func(b *Boot) { b.Watchdog = time.Minute },
 		func(b *Boot) { b.Live = true },
@@ -28,7 +29,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.String() != want.String() || got.RootWait != want.RootWait {
+		if got.String() != want.String() || got.VarTPM2 != want.VarTPM2 || got.RootWait != want.RootWait {
 			t.Errorf("wrote %q, read %q", want, got)
 		}
 	}
@@ -49,6 +50,8 @@ func TestAWrongCommandLineIsRefusedByName(t *testing.T) {
 		{line + " proa.blocks=1", "proa.blocks is given twice"},
 		{line + " proa.verity=off", `"proa.verity": proa has no such parameter`},
 		{strings.Replace(line, "overlay", "ram", 1), `proa.etc="ram": want overlay or transient`},
+		{line + " proa.var=none", `proa.var="none": want tpm2`},
+		{line + " proa.var", `proa.var="": want tpm2`},
 		{line + " proa.live=no", `proa.live="no": want it without a value`},
 		{line + " proa.installer=auto", `"proa.installer": proa has no such parameter`},
 		{line + " proa.watchdog=-1", `proa.watchdog="-1": want 0 to 3600 seconds`},
