@@ -41,6 +41,9 @@ type Status struct {
 	WatchUntil *time.Time        `json:"watchUntil,omitempty"`
 	Blocked    []journal.Blocked `json:"blocked,omitempty"`
 
+	// FactoryReset is when one was asked for that the next boot does.
+	FactoryReset *time.Time `json:"factoryReset,omitempty"`
+
 	// Degraded is why the machine could not survive as much as it should.
 	Degraded string   `json:"degraded,omitempty"`
 	Problems []string `json:"problems,omitempty"`
@@ -140,16 +143,17 @@ func (s *session) status() Status {
 			RootHash:      s.facts.Root.Hash[:],
 			SecurityEpoch: s.facts.Image.SecurityEpoch,
 		},
-		Committed:   s.boot.Committed,
-		BootControl: s.control.Name(),
-		Phase:       s.record.Phase,
-		Last:        s.record.Last,
-		History:     s.record.History,
-		RetryAfter:  s.retryAfter(),
-		Blocked:     s.record.Blocked,
-		Degraded:    s.degraded(standing),
-		Problems:    s.problems(),
-		Agent:       daemonSays(s.host.Run),
+		Committed:    s.boot.Committed,
+		BootControl:  s.control.Name(),
+		Phase:        s.record.Phase,
+		Last:         s.record.Last,
+		History:      s.record.History,
+		RetryAfter:   s.retryAfter(),
+		Blocked:      s.record.Blocked,
+		FactoryReset: s.factoryReset(),
+		Degraded:     s.degraded(standing),
+		Problems:     s.problems(),
+		Agent:        daemonSays(s.host.Run),
 	}
 	if known := s.release(s.facts.Slot); standing == lifecycle.Settled && known != nil && sameRoot(known.RootHash, status.Running.RootHash) {
 		status.Running.Since = s.record.CommittedSince

@@ -200,6 +200,9 @@ func (u *Updater) Rollback(ctx context.Context) (Verdict, error) {
 	case lifecycle.Visiting:
 		return v, refuse("", "slot %s runs without a trial: a reboot leads to the committed slot %s", s.facts.Slot, s.boot.Committed)
 	}
+	if err := s.mayArm(); err != nil {
+		return v, err
+	}
 	target, err := s.rollbackTarget(ctx)
 	if err != nil {
 		return v, err

@@ -86,6 +86,9 @@ func (u *Updater) update(ctx context.Context, options UpdateOptions) (Updated, e
 	if err := s.mayWriteOther(); err != nil {
 		return done, err
 	}
+	if err := s.mayArm(); err != nil {
+		return done, err
+	}
 	offered, err := s.resolve(ctx)
 	if err != nil {
 		return done, err

@@ -63,6 +63,7 @@ running, 7 repository not reachable, 10 (check only) an update is available.`,
 		newWatchCommand(),
 		newBootControlCommand(),
 		newEtcCommand(),
+		newFactoryResetCommand(),
 		newConfigCommand(),
 		cli.NewManCommand(),
 	)

@@ -65,6 +65,9 @@ func printStatus(w io.Writer, s updater.Status, now time.Time) error {
 		fmt.Fprintf(table, "begun\t%s\tslot %s\t%s\n", orUnknown(i.Version), i.Slot, installingText(s))
 	}
 	table.Flush()
+	if asked := s.FactoryReset; asked != nil {
+		line(w, "pending", "factory reset", "the next boot forgets /var and the changes to /etc; asked for "+minute(*asked))
+	}
 	printAvailable(w, s.Available, s.NotAsked)
 	if last := s.Last; last != nil {
 		line(w, "last", orUnknown(last.Version), lastText(s, last))

@@ -34,8 +34,9 @@ type boot struct {
 	damaged     bool // count boot: the slot is corrupt somewhere
 	fallbacks   int  // open root: boots in a row before this one that gave up their slot
 
-	varKeeps bool // mount var: what is written there outlives this boot
-	etcKeeps bool // mount etc: likewise
+	forgotten bool // mount var: a factory reset was done
+	varKeeps  bool // mount var: what is written there outlives this boot
+	etcKeeps  bool // mount etc: likewise
 }
 
 // run does not return when all goes well.
@@ -123,6 +124,7 @@ func (b *boot) record() error {
 		Disk        string          `json:"disk"`
 		Var         string          `json:"var"`
 		Etc         string          `json:"etc"`
+		Reset       bool            `json:"factoryReset,omitempty"`
 		InitVersion string          `json:"initVersion"`
 	}{
 		Slot:        b.found.slot,
@@ -136,6 +138,7 @@ func (b *boot) record() error {
 		Disk:        b.found.disk.path(),
 		Var:         keeps(b.varKeeps),
 		Etc:         keeps(b.etcKeeps),
+		Reset:       b.forgotten,
 		InitVersion: version,
 	})
 	if err != nil {

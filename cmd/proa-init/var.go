@@ -47,6 +47,9 @@ func (b *boot) mountVarPartition() error {
 	if err != nil {
 		return err
 	}
+	if err := b.grantReset(device); err != nil {
+		return err
+	}
 	content, err := examine(device)
 	if err != nil {
 		return err
