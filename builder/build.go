@@ -202,7 +202,7 @@ func isRelease(entries []fs.DirEntry) bool {
 			found = true
 		case manifests.DiskFile, manifests.RootFile, manifests.RootMapFile, manifests.VerityFile, manifests.UKIFile:
 		default:
-			if !slices.Contains(manifests.Documents(), entry.Name()) {
+			if name := entry.Name(); !slices.Contains(manifests.Documents(), name) && !slices.Contains(manifests.ForInstallers(), name) {
 				return false
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,6 +21,7 @@ import (
 	"github.com/proa-os/proa/builder/examine"
 	"github.com/proa-os/proa/machine/workshop"
 	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/partitions/diskimage"
 	"github.com/proa-os/proa/progress"
 )
@@ -121,6 +123,9 @@ func TestAReleaseSatisfiesTheReferenceTools(t *testing.T) {
 	if out := run(t, "mtype", "-i", esp, "::/loader/loader.conf"); !strings.Contains(out, "default proa-a.efi") {
 		t.Errorf("loader.conf: %s", out)
 	}
+	if loader, err := os.ReadFile(file(manifests.LoaderFile)); err != nil || string(loader) != run(t, "mtype", "-i", esp, "::/EFI/BOOT/BOOTX64.EFI") {
+		t.Errorf("%s is not the loader of the disk: %v", manifests.LoaderFile, err)
+	}
 	run(t, "sbverify", "--list", file(manifests.UKIFile))
 	cmdline := filepath.Join(t.TempDir(), "cmdline")
 	run(t, "objcopy", "-O", "binary", "--only-section=.cmdline", file(manifests.UKIFile), cmdline)
@@ -194,8 +199,33 @@ func TestTheSameInputsGiveTheSameBytes(t *testing.T) {
 	second.Folder = "."
 	mustBuild(t, second)
 
-	for _, name := range []string{manifests.ReleaseFile, manifests.RootFile, manifests.RootMapFile, manifests.VerityFile, manifests.UKIFile, manifests.DiskFile} {
+	for _, name := range []string{manifests.ReleaseFile, manifests.RootFile, manifests.RootMapFile, manifests.VerityFile, manifests.UKIFile, manifests.LoaderFile, manifests.LayoutFile, manifests.DiskFile} {
 		run(t, "cmp", filepath.Join(first.Output, name), filepath.Join(second.Output, name))
+	}
+}
+
+func TestTheLayoutIsThatOfTheDisk(t *testing.T) {
+	c := config(t, "")
+	mustBuild(t, c)
+	text, err := os.ReadFile(filepath.Join(c.Output, manifests.LayoutFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := manifests.ParseLayout(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := partitions.Plan(l.Seed, string(c.Arch), partitions.Sizes{ESP: l.ESP, Root: l.Root, Verity: l.Verity, Var: l.Var})
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk, err := diskimage.Open(filepath.Join(c.Output, manifests.DiskFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer disk.Close()
+	if !slices.Equal(disk.Table.Partitions, want.Partitions) || disk.Table.DiskGUID != want.DiskGUID {
+		t.Errorf("the disk has %+v: the layout makes %+v", disk.Table.Partitions, want.Partitions)
 	}
 }
 

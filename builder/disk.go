@@ -3,6 +3,7 @@ package builder
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -13,14 +14,19 @@ import (
 	"github.com/proa-os/proa/partitions/verity"
 )
 
-// writeDisk lays out a whole disk with the release in slot a.
+// writeDisk lays out a whole disk with the release in slot a, and writes beside it
+// what an installer needs to lay out others.
 func (b *build) writeDisk(ctx context.Context) error {
-	layout, err := partitions.Plan(b.Recipe.Seed, string(b.Arch), b.sizes())
+	sizes := b.sizes()
+	layout, err := partitions.Plan(b.Recipe.Seed, string(b.Arch), sizes)
 	if err != nil {
 		return err
 	}
 	loader, err := b.bootFile("systemd-boot" + b.Arch.EFISuffix() + ".efi")
 	if err != nil {
+		return err
+	}
+	if err := b.writeForInstaller(ctx, sizes, loader); err != nil {
 		return err
 	}
 	root, err := openSource(b.path(manifests.RootFile))
@@ -57,6 +63,22 @@ func (b *build) writeDisk(ctx context.Context) error {
 		return err
 	}
 	b.digest(ctx, manifests.DiskFile)
+	return nil
+}
+
+func (b *build) writeForInstaller(ctx context.Context, sizes partitions.Sizes, loader []byte) error {
+	layout, err := json.MarshalIndent(manifests.Layout{
+		Schema: 1, Seed: b.Recipe.Seed, ESP: sizes.ESP, Root: sizes.Root, Verity: sizes.Verity, Var: sizes.Var,
+	}, "", "  ")
+	if err != nil {
+		return err
+	}
+	for name, content := range map[string][]byte{manifests.LayoutFile: append(layout, '\n'), manifests.LoaderFile: loader} {
+		if err := os.WriteFile(b.path(name), content, 0o644); err != nil {
+			return err
+		}
+		b.digest(ctx, name)
+	}
 	return nil
 }
 

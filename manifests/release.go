@@ -37,6 +37,8 @@ const (
 	RootMapFile = "root.map" // where files lie in RootFile: see the package filemap
 	VerityFile  = "root.verity"
 	UKIFile     = "uki.efi"
+	LoaderFile  = "loader.efi"  // the boot loader that the release's disks have
+	LayoutFile  = "layout.json" // what disks of the product look like: a Layout
 
 	SBOMFile       = "sbom.spdx.json"  // what the root image is made of: SPDX 2.3
 	ProvenanceFile = "provenance.json" // what it was made from: SLSA provenance v1 in a DSSE envelope
@@ -47,3 +49,7 @@ const (
 // Documents are the artifacts that tell of a release; no host needs them to
 // run it. Not every release has each.
 func Documents() []string { return []string{SBOMFile, ProvenanceFile, StateFile, ScriptsFile} }
+
+// ForInstallers are the artifacts that, with the root image and the kernel image, a
+// machine is installed from.
+func ForInstallers() []string { return []string{LoaderFile, LayoutFile} }

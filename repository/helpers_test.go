@@ -92,6 +92,8 @@ func makeRelease(t testing.TB, product, version string, image []byte) string {
 		Epoch:   1_700_000_000,
 		Artifacts: []manifests.Artifact{
 			write(manifests.DiskFile, []byte("a disk of "+version)),
+			write(manifests.LayoutFile, []byte("a layout")),
+			write(manifests.LoaderFile, []byte("a loader")),
 			write(manifests.RootFile, image),
 			{},
 			write(manifests.UKIFile, []byte("a kernel for "+version)),
@@ -99,7 +101,7 @@ func makeRelease(t testing.TB, product, version string, image []byte) string {
 	}
 	hash := veritysetup(t, filepath.Join(dir, manifests.RootFile), filepath.Join(dir, manifests.VerityFile), salt[:])
 	tree := must[[]byte](t)(os.ReadFile(filepath.Join(dir, manifests.VerityFile)))
-	release.Artifacts[2] = write(manifests.VerityFile, tree)
+	release.Artifacts[4] = write(manifests.VerityFile, tree)
 	release.Root = manifests.Root{Hash: hash, Salt: salt[:], Blocks: uint64(len(image) / manifests.BlockSize)}
 	writeRelease(t, dir, release)
 	return dir

@@ -72,7 +72,7 @@ func PackWhole(ctx context.Context, dir string, now time.Time, versions ...manif
 		}
 	}
 	for _, release := range p.Releases {
-		p.addArtifacts(release, manifests.Documents(), true)
+		p.addArtifacts(release, append(manifests.Documents(), manifests.ForInstallers()...), true)
 	}
 	return p, p.CheckAsHost(ctx, nil, now)
 }
@@ -172,13 +172,13 @@ func (p *Pack) add(r *repository, l listed, only string) error {
 	return nil
 }
 
-// addArtifacts adds what a release is fetched from: documents, deltas, and, if it
+// addArtifacts adds what a release is fetched from: further files, deltas, and, if it
 // is to serve every host, the whole root image; then the kernel image.
-func (p *Pack) addArtifacts(packed PackedRelease, documents []string, whole bool) {
+func (p *Pack) addArtifacts(packed PackedRelease, further []string, whole bool) {
 	add := func(f manifests.FetchFile) {
 		p.addFile(PackedFile{Name: manifests.ArtifactPath(f.Digest), Size: f.Size, Digest: f.Digest})
 	}
-	for _, name := range documents {
+	for _, name := range further {
 		if a, ok := packed.release.Artifact(name); ok {
 			add(manifests.FetchFile{Size: a.Size, Digest: a.Digest})
 		}

@@ -77,15 +77,23 @@ func TestDocumentsOfAReleaseAreKeptByDigest(t *testing.T) {
 	content := []byte(`{"spdxVersion": "SPDX-2.3"}`)
 	check(t, os.WriteFile(filepath.Join(dir, manifests.SBOMFile), content, 0o644))
 	document := manifests.FetchFile{Size: int64(len(content)), Digest: manifests.DigestOf(content)}
-	release.Artifacts = slices.Insert(release.Artifacts, 3, manifests.Artifact{Name: manifests.SBOMFile, Size: document.Size, Digest: document.Digest})
+	release.Artifacts = slices.Insert(release.Artifacts, 5, manifests.Artifact{Name: manifests.SBOMFile, Size: document.Size, Digest: document.Digest})
 	writeRelease(t, dir, release)
 	publish(t, cfg, dir, "stable")
 	artifact(t, cfg, document)
+	for _, name := range manifests.ForInstallers() {
+		a, _ := release.Artifact(name)
+		artifact(t, cfg, manifests.FetchFile{Size: a.Size, Digest: a.Digest})
+	}
 
 	path := filepath.Join(cfg.Dir, manifests.ArtifactPath(document.Digest))
 	check(t, os.WriteFile(path, []byte("damaged"), 0o644))
 	publish(t, cfg, dir, "stable")
 	artifact(t, cfg, document)
+	for _, name := range manifests.ForInstallers() {
+		a, _ := release.Artifact(name)
+		artifact(t, cfg, manifests.FetchFile{Size: a.Size, Digest: a.Digest})
+	}
 }
 
 func TestPublishRefuses(t *testing.T) {

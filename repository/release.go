@@ -136,7 +136,8 @@ func (r *releaseFolder) store(ctx context.Context, repository string, history []
 
 // isStoredWhole says which artifacts a repository keeps as they are.
 func isStoredWhole(name string) bool {
-	return name == manifests.UKIFile || name == manifests.RootMapFile || slices.Contains(manifests.Documents(), name)
+	return name == manifests.UKIFile || name == manifests.RootMapFile ||
+		slices.Contains(manifests.Documents(), name) || slices.Contains(manifests.ForInstallers(), name)
 }
 
 func (r *releaseFolder) storeWhole(ctx context.Context, a manifests.Artifact, repository string, step progress.Step) (manifests.FetchFile, error) {
