@@ -24,13 +24,12 @@ ostree commit --repo=served --fsync=false --branch=new --tree=dir=new.tree`)
 		return nil, fmt.Errorf("ostree commit printed %q: want two commits", commits)
 	}
 	old, fresh := names[0], names[1]
-	delta := figure{method: ostreeDelta}
-	made, err := t.bench.Command(ctx, "ostree static-delta generate --repo=served --from="+old+" --to="+fresh)
+	delta := figure{Method: ostreeDelta}
+	delta.Making, err = t.bench.Command(ctx, "ostree static-delta generate --repo=served --from="+old+" --to="+fresh)
 	if err != nil {
 		return nil, err
 	}
-	delta.making = made.Took
-	if delta.bytes, err = t.missing("served/deltas", "before/deltas"); err != nil {
+	if delta.Bytes, err = t.missing("served/deltas", "before/deltas"); err != nil {
 		return nil, err
 	}
 	_, described, err := t.bench.Output(ctx, "ostree static-delta show --repo=served "+old+"-"+fresh)
@@ -41,17 +40,12 @@ ostree commit --repo=served --fsync=false --branch=new --tree=dir=new.tree`)
 	if err != nil {
 		return nil, err
 	}
-	delta.bytes += fallback
-	objects := figure{method: ostreeObjects}
-	if objects.bytes, err = t.missing("served/objects", "before/objects"); err != nil {
+	delta.Bytes += fallback
+	objects := figure{Method: ostreeObjects}
+	if objects.Bytes, err = t.missing("served/objects", "before/objects"); err != nil {
 		return nil, err
 	}
-	applied, err := t.applyOSTree(ctx, old, fresh, fallback > 0)
-	if err != nil {
-		return nil, err
-	}
-	delta.applying, delta.peak = applied.Took, applied.Peak
-	_, err = t.bench.Command(ctx, "rm -rf served before host.ostree old.checkout applied.tree")
+	delta.Applying, err = t.applyOSTree(ctx, old, fresh, fallback > 0)
 	return []figure{delta, objects}, err
 }
 
@@ -82,15 +76,14 @@ func (t *trial) applyOSTree(ctx context.Context, old, fresh string, incomplete b
 	if len(paths) != 1 {
 		return workbench.Sample{}, fmt.Errorf("%d deltas: want one", len(paths))
 	}
-	if _, err := t.bench.Command(ctx, `set -e
+	pulling := "ostree static-delta apply-offline --repo=host.ostree " + filepath.Dir(paths[0])
+	if incomplete {
+		pulling = "ostree pull-local --repo=host.ostree served " + fresh
+	}
+	return t.repeat(ctx, `set -e
+rm -rf host.ostree applied.tree
 ostree init --repo=host.ostree --mode=bare-user
 ostree pull-local --disable-fsync --repo=host.ostree served `+old+`
-sync`); err != nil {
-		return workbench.Sample{}, err
-	}
-	if incomplete {
-		return t.bench.Command(ctx, "ostree pull-local --repo=host.ostree served "+fresh+" && ostree checkout --repo=host.ostree -U -H "+fresh+" applied.tree")
-	}
-	return t.bench.Command(ctx, "ostree static-delta apply-offline --repo=host.ostree "+filepath.Dir(paths[0])+
-		" && ostree checkout --repo=host.ostree -U -H "+fresh+" applied.tree && sync")
+sync -f host.ostree`,
+		pulling+" && ostree checkout --repo=host.ostree -U -H "+fresh+" applied.tree && sync -f applied.tree", "true")
 }

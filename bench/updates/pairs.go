@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/proa-os/proa/bench/workbench"
 )
@@ -18,10 +19,10 @@ type pair struct {
 }
 
 var pairs = []pair{
-	{"security", "a security update of a few packages", "stable", "security"},
-	{"point", "a point release, with the kernel", "stable", "point"},
-	{"kernel", "a kernel alone", "stable", "kernel"},
 	{"config", "one configuration file, from 900 to 1,300 bytes", "point", "settings"},
+	{"security", "a security update of a few packages", "stable", "security"},
+	{"kernel", "a kernel alone", "stable", "kernel"},
+	{"point", "a point release, with the kernel", "stable", "point"},
 	{"jump", "the next release of Debian", "point", "next"},
 }
 
@@ -88,10 +89,15 @@ func configuration(size int) string {
 	return (b.String() + strings.Repeat("#", size))[:size-1] + "\n"
 }
 
+// newVersion is that of a pair's new release.
+const newVersion = "1.1.0"
+
 // workshop makes the releases of pairs.
 type workshop struct {
 	bench    workbench.Bench
 	releases map[string]string // folders of releases by system and version
+	kept     kept
+	limit    time.Duration // of one step
 }
 
 // recipeFolder is where a system's recipe and lock are. They stay from one run to
@@ -175,7 +181,7 @@ func (w *workshop) prepare(ctx context.Context, p pair) (*trial, error) {
 	if err != nil {
 		return nil, err
 	}
-	fresh, err := w.release(ctx, p.new, "1.1.0", old)
+	fresh, err := w.release(ctx, p.new, newVersion, old)
 	if err != nil {
 		return nil, err
 	}
@@ -194,6 +200,14 @@ fsck.erofs --extract=old.tree old/root.erofs
 fsck.erofs --extract=new.tree new/root.erofs
 cat old/root.erofs new/root.erofs >/dev/null`)
 	return t, err
+}
+
+// remove removes what the pair alone has: it is some gigabytes.
+func (t *trial) remove() {
+	key := t.new + "-" + newVersion
+	delete(t.workshop.releases, key)
+	os.RemoveAll(t.workshop.bench.Path("releases", key))
+	os.RemoveAll(t.bench.Folder)
 }
 
 func fileSize(path string) (int64, error) {

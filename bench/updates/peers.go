@@ -26,13 +26,12 @@ type trial struct {
 
 // figure is what one method costs on one pair. What is not known is 0.
 type figure struct {
-	method   method
-	bytes    int64 // that travel for the root: contents, index, metadata of the method
-	kernel   int64 // for the kernel image, which only ours brings
-	metadata int64 // of what is signed, and says what the release is; ours alone
-	making   time.Duration
-	applying time.Duration
-	peak     int64 // bytes of memory of who applies
+	Method   method
+	Bytes    int64 // that travel for the root: contents, index, metadata of the method
+	Kernel   int64 // for the kernel image, which only ours brings
+	Metadata int64 // of what is signed, and says what the release is; ours alone
+	Making   workbench.Sample
+	Applying workbench.Sample
 }
 
 // method is a way to bring a release to a host.
@@ -46,10 +45,27 @@ var (
 	ostreeDelta   = method{name: "ostree static delta"}
 	ostreeObjects = method{name: "ostree objects", any: true, note: "objects that the old commit has not, compressed one by one, as a pull without a delta fetches them"}
 	xdelta        = method{name: "xdelta3", note: "`-9 -S lzma -B` of the image's size"}
-	zstdPatch     = method{name: "zstd --patch-from", note: "`-19 --long=31`"}
+	zstdPatch     = method{name: "zstd -12 --patch-from", note: "with `--long=31`"}
+	zstdStrong    = method{name: "zstd -19 --patch-from", note: "with `--long=31`"}
 	casync        = method{name: "casync", any: true, note: "chunks of 64 KiB on average, the index and the chunks that the old image has not"}
 	wholeImage    = method{name: "whole image, zstd -9", any: true}
 )
+
+// methods are all of them.
+var methods = []method{proaDelta, proaIndex, ostreeDelta, ostreeObjects, xdelta, zstdPatch, zstdStrong, bsdiffFiles, casync,
+	blocks9, blocks19, rauc, raucSquashed, wholeImage}
+
+// A method that is written down is its name.
+func (m method) MarshalText() ([]byte, error) { return []byte(m.name), nil }
+
+func (m *method) UnmarshalText(name []byte) error {
+	at := slices.IndexFunc(methods, func(m method) bool { return m.name == string(name) })
+	if at < 0 {
+		return fmt.Errorf("no method %q", name)
+	}
+	*m = methods[at]
+	return nil
+}
 
 // step measures some methods.
 type step struct {
@@ -62,6 +78,7 @@ var steps = []step{
 	{"ostree", (*trial).ostree},
 	{"xdelta3", (*trial).xdelta},
 	{"zstd", (*trial).zstdPatch},
+	{"zstd19", (*trial).zstdStrong},
 	{"bsdiff", (*trial).bsdiff},
 	{"casync", (*trial).casync},
 	{"blocks", (*trial).blocks},
@@ -92,66 +109,61 @@ func chooseSteps(names string) ([]step, error) {
 	return chosen, nil
 }
 
-// measure runs steps, one after the other.
-func (t *trial) measure(ctx context.Context, steps []step) (outcome, error) {
-	done := outcome{pair: t.pair, size: t.size}
-	for _, s := range steps {
-		fmt.Fprintf(os.Stderr, "bench: %s: %s\n", t.name, s.name)
-		figures, err := s.run(t, ctx)
-		if err != nil {
-			return outcome{}, fmt.Errorf("%s: %w", s.name, err)
-		}
-		done.figures = append(done.figures, figures...)
-	}
-	done.index, done.plan = t.index, t.plan
-	if len(t.copies) > 0 {
-		done.copy = workbench.Median(t.copies)
-	}
-	var err error
-	done.load, err = load()
-	return done, err
-}
-
-// load is how many processes wanted a processor in the last quarter of an hour.
+// load is how many processes wanted a processor in the last five minutes.
 func load() (float64, error) {
 	text, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
 		return 0, err
 	}
-	var load [3]float64
-	_, err = fmt.Sscan(string(text), &load[0], &load[1], &load[2])
-	return load[2], err
+	var load [2]float64
+	_, err = fmt.Sscan(string(text), &load[0], &load[1])
+	return load[1], err
 }
 
-// rounds is how often what is short is run.
-const rounds = 3
+const (
+	rounds = 3                // how often what is short is run
+	short  = 30 * time.Second // and what that is
+)
+
+// repeat measures a command, between what it needs and what looks at what it did.
+func (t *trial) repeat(ctx context.Context, before, command, after string) (workbench.Sample, error) {
+	var samples []workbench.Sample
+	for range rounds {
+		if _, err := t.bench.Command(ctx, before); err != nil {
+			return workbench.Sample{}, err
+		}
+		s, err := t.bench.Command(ctx, command)
+		if err != nil {
+			return workbench.Sample{}, err
+		}
+		if _, err := t.bench.Command(ctx, after); err != nil {
+			return workbench.Sample{}, err
+		}
+		if samples = append(samples, s); s.Took > short {
+			break
+		}
+	}
+	return workbench.Middle(samples), nil
+}
 
 // file measures a method that makes one file: what it takes to make it, and to
 // make the new image out of it, which has to be the same and safe on the disk.
 func (t *trial) file(ctx context.Context, m method, making, name, applying string) ([]figure, error) {
-	f := figure{method: m}
-	made, err := t.bench.Command(ctx, making)
-	if err != nil {
+	f := figure{Method: m}
+	var err error
+	if f.Making, err = t.bench.Command(ctx, making); err != nil {
 		return nil, err
 	}
-	if f.bytes, err = fileSize(t.bench.Path(name)); err != nil {
+	if f.Bytes, err = fileSize(t.bench.Path(name)); err != nil {
 		return nil, err
 	}
-	f.making = made.Took
-	if f.applying, f.peak, err = t.apply(ctx, applying); err != nil {
-		return nil, err
-	}
-	return []figure{f}, os.Remove(t.bench.Path(name))
+	f.Applying, err = t.apply(ctx, applying)
+	return []figure{f}, err
 }
 
 // apply measures a command that makes the new image: applied.
-func (t *trial) apply(ctx context.Context, command string) (time.Duration, int64, error) {
-	s, err := t.bench.Command(ctx, "rm -f applied && "+command+" && sync applied")
-	if err != nil {
-		return 0, 0, err
-	}
-	_, err = t.bench.Command(ctx, "cmp applied new/root.erofs && rm applied")
-	return s.Took, s.Peak, err
+func (t *trial) apply(ctx context.Context, command string) (workbench.Sample, error) {
+	return t.repeat(ctx, "rm -f applied", command+" && sync applied", "cmp applied new/root.erofs")
 }
 
 func (t *trial) xdelta(ctx context.Context) ([]figure, error) {
@@ -160,7 +172,15 @@ func (t *trial) xdelta(ctx context.Context) ([]figure, error) {
 }
 
 func (t *trial) zstdPatch(ctx context.Context) ([]figure, error) {
-	return t.file(ctx, zstdPatch, "zstd -q -19 --long=31 --patch-from=old/root.erofs new/root.erofs -o patch", "patch",
+	return t.zstdFile(ctx, zstdPatch, "-12")
+}
+
+func (t *trial) zstdStrong(ctx context.Context) ([]figure, error) {
+	return t.zstdFile(ctx, zstdStrong, "-19")
+}
+
+func (t *trial) zstdFile(ctx context.Context, m method, level string) ([]figure, error) {
+	return t.file(ctx, m, "zstd -q "+level+" --long=31 --patch-from=old/root.erofs new/root.erofs -o patch", "patch",
 		"zstd -q -d --long=31 --patch-from=old/root.erofs patch -o applied")
 }
 
@@ -174,8 +194,9 @@ func (t *trial) casync(ctx context.Context) ([]figure, error) {
 	if _, err := t.bench.Command(ctx, "casync make --store=old.castr old.caibx old/root.erofs"); err != nil {
 		return nil, err
 	}
-	made, err := t.bench.Command(ctx, "casync make --store=new.castr new.caibx new/root.erofs")
-	if err != nil {
+	f := figure{Method: casync}
+	var err error
+	if f.Making, err = t.bench.Command(ctx, "casync make --store=new.castr new.caibx new/root.erofs"); err != nil {
 		return nil, err
 	}
 	bytes, err := fileSize(t.bench.Path("new.caibx"))
@@ -186,12 +207,8 @@ func (t *trial) casync(ctx context.Context) ([]figure, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := figure{method: casync, bytes: bytes + missing, making: made.Took}
-	f.applying, f.peak, err = t.apply(ctx, "casync extract --store=new.castr --seed=old/root.erofs new.caibx applied")
-	if err != nil {
-		return nil, err
-	}
-	_, err = t.bench.Command(ctx, "rm -rf old.castr new.castr")
+	f.Bytes = bytes + missing
+	f.Applying, err = t.apply(ctx, "casync extract --store=new.castr --seed=old/root.erofs new.caibx applied")
 	return []figure{f}, err
 }
 

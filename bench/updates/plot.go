@@ -26,7 +26,7 @@ func (r report) draw() string {
 	for _, o := range r {
 		height += pairStep + barStep*len(o.figures)
 		for _, f := range o.figures {
-			most = max(most, float64(f.bytes))
+			most = max(most, float64(f.Bytes))
 		}
 	}
 	room := float64(plotWidth - labelWidth - 80)
@@ -46,19 +46,19 @@ func (r report) draw() string {
 		fmt.Fprintf(&b, `<text x="4" y="%d" font-weight="bold">%s</text>`+"\n", y+16, html.EscapeString(o.name))
 		y += pairStep - 8
 		figures := slices.Clone(o.figures)
-		slices.SortFunc(figures, func(a, b figure) int { return int(a.bytes - b.bytes) })
+		slices.SortFunc(figures, func(a, b figure) int { return int(a.Bytes - b.Bytes) })
 		for _, f := range figures {
 			class := "pair"
 			switch {
-			case f.method == proaDelta || f.method == proaIndex:
+			case f.Method == proaDelta || f.Method == proaIndex:
 				class = "proa"
-			case f.method.any:
+			case f.Method.any:
 				class = "any"
 			}
-			long := place(float64(f.bytes))
-			fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end">%s</text>`, labelWidth-6, y+11, html.EscapeString(f.method.name))
+			long := place(float64(f.Bytes))
+			fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end">%s</text>`, labelWidth-6, y+11, html.EscapeString(f.Method.name))
 			fmt.Fprintf(&b, `<rect class="%s" x="%d" y="%d" width="%.1f" height="%d"/>`, class, labelWidth, y, long, barHeight)
-			fmt.Fprintf(&b, `<text x="%.1f" y="%d">%s</text>`+"\n", labelWidth+long+4, y+11, megabytes(f.bytes))
+			fmt.Fprintf(&b, `<text x="%.1f" y="%d">%s</text>`+"\n", labelWidth+long+4, y+11, megabytes(f.Bytes))
 			y += barStep
 		}
 		y += 8

@@ -35,11 +35,10 @@ func (t *trial) proa(ctx context.Context) ([]figure, error) {
 		if err != nil {
 			return nil, err
 		}
-		f.making = made.Took
+		f.Making = made
 		figures = append(figures, f)
 	}
-	_, err = t.bench.Command(ctx, "rm -rf host repository")
-	return figures, err
+	return figures, nil
 }
 
 // update updates a host from the repository some times, each from its beginning.
@@ -57,7 +56,7 @@ func (t *trial) update(ctx context.Context, m method) (figure, error) {
 	if err := host.Make(ctx, &t.bench); err != nil {
 		return figure{}, err
 	}
-	f := figure{method: m}
+	f := figure{Method: m}
 	var updates, plans, copies []workbench.Sample
 	for range rounds {
 		for _, one := range []struct {
@@ -80,12 +79,12 @@ func (t *trial) update(ctx context.Context, m method) (figure, error) {
 			}
 			*one.into = append(*one.into, s)
 		}
-		f.kernel, f.bytes, f.metadata = served.Of(transport)
+		f.Kernel, f.Bytes, f.Metadata = served.Of(transport)
 		if err := t.compareSlot(ctx); err != nil {
 			return figure{}, err
 		}
 	}
-	f.applying, f.peak = workbench.Median(updates), workbench.Peak(updates)
+	f.Applying = workbench.Middle(updates)
 	t.copies = append(t.copies, copies...)
 	t.index, t.plan = transport.Index.Size, max(t.plan, workbench.Median(plans))
 	return f, nil
@@ -93,7 +92,7 @@ func (t *trial) update(ctx context.Context, m method) (figure, error) {
 
 // transport reads how the new release travels.
 func (t *trial) transport() (manifests.Transport, error) {
-	pattern := t.bench.Path("repository", "targets", "releases", "bench", "amd64", "1.1.0", "*transport.json")
+	pattern := t.bench.Path("repository", "targets", "releases", "bench", "amd64", newVersion, "*transport.json")
 	paths, err := filepath.Glob(pattern)
 	if err != nil {
 		return manifests.Transport{}, err

@@ -8,17 +8,33 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/proa-os/proa/bench/workbench"
 )
 
 // outcome is all that was measured on one pair.
 type outcome struct {
 	pair
 	size    int64
-	copy    time.Duration
-	index   int64
-	plan    time.Duration
+	copy    workbench.Sample // of dd, which writes as much
+	index   int64            // bytes of our chunk index
+	plan    time.Duration    // what our plan takes
 	figures []figure
-	load    float64 // of the machine, when it was done
+	leftOut []string
+	load    float64 // of the machine, at most
+}
+
+// add adds what a step measured.
+func (o *outcome) add(r result) {
+	o.size = r.Size
+	o.figures = append(o.figures, r.Figures...)
+	o.load = max(o.load, r.Load)
+	if r.LeftOut != "" {
+		o.leftOut = append(o.leftOut, r.LeftOut)
+	}
+	if r.Index > 0 {
+		o.copy, o.index, o.plan = r.Copy, r.Index, r.Plan
+	}
 }
 
 // best is the figure with the fewest bytes of some methods.
@@ -26,7 +42,7 @@ func (o outcome) best(of ...method) (figure, bool) {
 	var best figure
 	found := false
 	for _, f := range o.figures {
-		if slices.Contains(of, f.method) && (!found || f.bytes < best.bytes) {
+		if slices.Contains(of, f.Method) && (!found || f.Bytes < best.Bytes) {
 			best, found = f, true
 		}
 	}
@@ -67,21 +83,21 @@ func mebibytes(n int64) string {
 
 // table is what each method costs, the fewest bytes first.
 func (o outcome) table() table {
-	t := table{{"method", "bytes", "kernel image", "metadata", "to make", "to apply", "memory", "serves"}}
+	t := table{{"method", "bytes", "kernel image", "metadata", "to make: CPU", "to apply", "its CPU", "memory", "serves"}}
 	figures := slices.Clone(o.figures)
-	slices.SortFunc(figures, func(a, b figure) int { return int(a.bytes - b.bytes) })
+	slices.SortFunc(figures, func(a, b figure) int { return int(a.Bytes - b.Bytes) })
 	for _, f := range figures {
 		serves := "this pair"
-		if f.method.any {
+		if f.Method.any {
 			serves = "any pair"
 		}
-		t = append(t, []string{f.method.name, megabytes(f.bytes), megabytes(f.kernel), megabytes(f.metadata), seconds(f.making), seconds(f.applying), mebibytes(f.peak), serves})
+		t = append(t, []string{f.Method.name, megabytes(f.Bytes), megabytes(f.Kernel), megabytes(f.Metadata), seconds(f.Making.CPU), seconds(f.Applying.Took), seconds(f.Applying.CPU), mebibytes(f.Applying.Peak), serves})
 	}
 	return t
 }
 
 func (o outcome) title() string {
-	return fmt.Sprintf("%s: %s (image of %s, written by dd in %.2f s; load %.1f)", o.name, o.what, megabytes(o.size), o.copy.Seconds(), o.load)
+	return fmt.Sprintf("%s: %s (image of %s, written by dd in %.2f s; load up to %.1f)", o.name, o.what, megabytes(o.size), o.copy.Took.Seconds(), o.load)
 }
 
 // print writes what was measured on a pair as text.
@@ -89,6 +105,9 @@ func (o outcome) print(out io.Writer) {
 	fmt.Fprintf(out, "\n%s\n", o.title())
 	o.table().print(out)
 	report{o}.verdicts().print(out)
+	for _, why := range o.leftOut {
+		fmt.Fprintf(out, "  left out: %s\n", why)
+	}
 }
 
 func (t table) print(out io.Writer) {
@@ -146,6 +165,9 @@ func (r report) write(folder string) error {
 	b.WriteString("\n")
 	for _, o := range r {
 		fmt.Fprintf(&b, "### %s\n\n%s\n", o.title(), o.table().markdown())
+		for _, why := range o.leftOut {
+			fmt.Fprintf(&b, "Left out: %s.\n\n", why)
+		}
 	}
 	fmt.Fprintf(&b, "### Figures to reach\n\n%s\n", r.verdicts().markdown())
 	for _, m := range r.methods() {
@@ -165,8 +187,8 @@ func (r report) methods() []method {
 	var all []method
 	for _, o := range r {
 		for _, f := range o.figures {
-			if !slices.Contains(all, f.method) {
-				all = append(all, f.method)
+			if !slices.Contains(all, f.Method) {
+				all = append(all, f.Method)
 			}
 		}
 	}

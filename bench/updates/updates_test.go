@@ -10,18 +10,21 @@ import (
 	"testing"
 	"time"
 
+	"github.com/proa-os/proa/bench/workbench"
 	"github.com/proa-os/proa/manifests"
 )
 
 var sample = report{{
-	pair: pairs[0], size: 700e6, copy: time.Second, index: 500e3, plan: time.Second,
+	pair: pairs[0], size: 700e6, copy: workbench.Sample{Took: time.Second}, index: 500e3, plan: time.Second,
+	leftOut: []string{"bsdiff: it takes more than 1m0s"},
 	figures: []figure{
-		{method: proaDelta, bytes: 800e3, making: time.Second, applying: time.Second, peak: 60 << 20},
-		{method: proaIndex, bytes: 4e6, applying: 2 * time.Second, peak: 65 << 20},
-		{method: ostreeDelta, bytes: 1e6, making: 2 * time.Second},
-		{method: xdelta, bytes: 900e3},
-		{method: casync, bytes: 10e6},
-		{method: blocks9, bytes: 4e6},
+		{Method: proaDelta, Bytes: 800e3, Making: workbench.Sample{Took: 3 * time.Second, CPU: time.Second},
+			Applying: workbench.Sample{Took: time.Second, Peak: 60 << 20}},
+		{Method: proaIndex, Bytes: 4e6, Applying: workbench.Sample{Took: 2 * time.Second, Peak: 65 << 20}},
+		{Method: ostreeDelta, Bytes: 1e6, Making: workbench.Sample{Took: time.Second, CPU: 2 * time.Second}},
+		{Method: xdelta, Bytes: 900e3},
+		{Method: casync, Bytes: 10e6},
+		{Method: blocks9, Bytes: 4e6},
 	},
 }}
 
@@ -30,7 +33,7 @@ func TestVerdictsAreAgainstTheBestPeer(t *testing.T) {
 		"delta, bytes : xdelta3":                    "0.889 MISSED",
 		"index path, bytes : casync":                "0.400 ",
 		"index path, bytes : 4 KiB blocks, zstd -9": "1.000 MISSED",
-		"making the delta, time : ostree":           "0.500 ",
+		"making the delta, CPU : ostree":            "0.500 ",
 		"chunk index : image":                       "0.001 ",
 		"plan, for 1 GB":                            "1.43 s ",
 		"proa, delta, speed : dd with fsync":        "1.00 ",
@@ -73,6 +76,9 @@ func TestTheDocumentKeepsWhatIsAroundItsMarks(t *testing.T) {
 	}
 	if n := strings.Count(got, "| proa, delta | 800.0 kB |"); n != 1 {
 		t.Errorf("%d rows of our delta: want 1\n%s", n, got)
+	}
+	if !strings.Contains(got, "Left out: bsdiff: it takes more than 1m0s.") {
+		t.Error("does not say what was left out")
 	}
 	drawn, err := os.Open(filepath.Join(folder, drawing))
 	if err != nil {

@@ -17,7 +17,7 @@ func ratio(what string, ours, theirs, most float64) verdict {
 	return verdict{what: what, measured: fmt.Sprintf("%.3f", r), promised: fmt.Sprintf("at most %.3g", most), missed: !(r <= most)}
 }
 
-// all are the promises of a pair whose methods were all measured.
+// verdicts are the promises of a pair, as far as what they are about was measured.
 func (o outcome) verdicts() []verdict {
 	var all []verdict
 	add := func(v verdict) {
@@ -27,9 +27,9 @@ func (o outcome) verdicts() []verdict {
 	delta, hasDelta := o.best(proaDelta)
 	index, hasIndex := o.best(proaIndex)
 	// Patches of files are no update yet, so they are not the best of the others.
-	for _, peers := range [][]method{{ostreeDelta, xdelta, zstdPatch, bsdiffImage}, {bsdiffFiles}} {
+	for _, peers := range [][]method{{ostreeDelta, xdelta, zstdPatch, zstdStrong}, {bsdiffFiles}} {
 		if peer, found := o.best(peers...); found && hasDelta {
-			add(ratio("delta, bytes : "+peer.method.name, float64(delta.bytes), float64(peer.bytes), 0.85))
+			add(ratio("delta, bytes : "+peer.Method.name, float64(delta.Bytes), float64(peer.Bytes), 0.85))
 		}
 	}
 	for _, peer := range []struct {
@@ -37,11 +37,11 @@ func (o outcome) verdicts() []verdict {
 		most float64
 	}{{casync, 0.5}, {blocks9, 0.9}, {blocks19, 0.9}} {
 		if f, found := o.best(peer.method); found && hasIndex {
-			add(ratio("index path, bytes : "+peer.name, float64(index.bytes), float64(f.bytes), peer.most))
+			add(ratio("index path, bytes : "+peer.name, float64(index.Bytes), float64(f.Bytes), peer.most))
 		}
 	}
 	if peer, found := o.best(ostreeDelta); found && hasDelta {
-		add(ratio("making the delta, time : ostree", delta.making.Seconds(), peer.making.Seconds(), 1))
+		add(ratio("making the delta, CPU : ostree", delta.Making.CPU.Seconds(), peer.Making.CPU.Seconds(), 1))
 	}
 	if !hasIndex {
 		return all
@@ -50,12 +50,12 @@ func (o outcome) verdicts() []verdict {
 	plan := time.Duration(float64(o.plan) * 1e9 / float64(o.size))
 	add(verdict{what: "plan, for 1 GB", measured: seconds(plan), promised: "less than 2 s", missed: plan >= 2*time.Second})
 	for _, f := range []figure{delta, index} {
-		if f.applying == 0 {
+		if f.Applying.Took == 0 {
 			continue
 		}
-		speed := o.copy.Seconds() / f.applying.Seconds()
-		add(verdict{what: f.method.name + ", speed : dd with fsync", measured: fmt.Sprintf("%.2f", speed), promised: "at least 0.6", missed: speed < 0.6})
-		add(verdict{what: f.method.name + ", peak memory", measured: mebibytes(f.peak), promised: "at most 64 MiB", missed: f.peak > 64<<20})
+		speed := o.copy.Took.Seconds() / f.Applying.Took.Seconds()
+		add(verdict{what: f.Method.name + ", speed : dd with fsync", measured: fmt.Sprintf("%.2f", speed), promised: "at least 0.6", missed: speed < 0.6})
+		add(verdict{what: f.Method.name + ", peak memory", measured: mebibytes(f.Applying.Peak), promised: "at most 64 MiB", missed: f.Applying.Peak > 64<<20})
 	}
 	return all
 }

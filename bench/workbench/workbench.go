@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -35,7 +34,8 @@ func (b *Bench) Cache() string { return filepath.Join(b.Kept, "proa") }
 // Sample is one run of one command.
 type Sample struct {
 	Took time.Duration
-	Peak int64 // bytes of memory: the largest process of the command
+	CPU  time.Duration // of processors, in user and kernel mode, of all processes of the command
+	Peak int64         // bytes of memory: the largest process of the command
 }
 
 // Command runs a shell command in the folder.
@@ -49,7 +49,7 @@ func (b *Bench) Command(ctx context.Context, command string) (Sample, error) {
 // child had of its parent before exec.
 func (b *Bench) Output(ctx context.Context, command string) (Sample, string, error) {
 	report := b.Path("time")
-	cmd := exec.CommandContext(ctx, "/usr/bin/time", "-f", "%M", "-o", report, "sh", "-c", command)
+	cmd := exec.CommandContext(ctx, "/usr/bin/time", "-f", "%M %U %S", "-o", report, "sh", "-c", command)
 	cmd.Dir = b.Folder
 	cmd.Env = append(cmd.Environ(), "PATH="+b.Programs+":/usr/sbin:/sbin:"+pathOf(cmd), "PROA_CACHE="+b.Cache())
 	// What a shell started ends with it.
@@ -67,8 +67,10 @@ func (b *Bench) Output(ctx context.Context, command string) (Sample, string, err
 		return Sample{}, "", err
 	}
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	kib, err := strconv.ParseInt(lines[len(lines)-1], 10, 64)
-	return Sample{took, kib << 10}, output.String(), err
+	var kib int64
+	var user, system float64
+	_, err = fmt.Sscan(lines[len(lines)-1], &kib, &user, &system)
+	return Sample{took, time.Duration((user + system) * 1e9), kib << 10}, output.String(), err
 }
 
 func pathOf(cmd *exec.Cmd) string {
@@ -81,13 +83,20 @@ func pathOf(cmd *exec.Cmd) string {
 }
 
 // Median is the middle of the times.
-func Median(samples []Sample) time.Duration {
-	times := make([]time.Duration, len(samples))
-	for i, s := range samples {
-		times[i] = s.Took
+func Median(samples []Sample) time.Duration { return Middle(samples).Took }
+
+// Middle has the middle of the times, that of the times of processors, and the most
+// memory.
+func Middle(samples []Sample) Sample {
+	of := func(time func(Sample) time.Duration) time.Duration {
+		sorted := slices.SortedFunc(slices.Values(samples), func(a, b Sample) int { return int(time(a) - time(b)) })
+		return time(sorted[len(sorted)/2])
 	}
-	slices.Sort(times)
-	return times[len(times)/2]
+	return Sample{
+		Took: of(func(s Sample) time.Duration { return s.Took }),
+		CPU:  of(func(s Sample) time.Duration { return s.CPU }),
+		Peak: Peak(samples),
+	}
 }
 
 // Peak is the most memory of any of the samples, in bytes.
