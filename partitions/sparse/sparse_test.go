@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"testing/iotest"
 )
@@ -42,6 +43,16 @@ func TestWhatIsReadIsWhatTheFileHolds(t *testing.T) {
 			got, err := io.ReadAll(dirty{r})
 			if err != nil || !bytes.Equal(got, want) {
 				t.Errorf("size %d, %d runs: read %d bytes, %v; equal is %t", size, runs, len(got), err, bytes.Equal(got, want))
+			}
+			copied, err := os.Create(file.Name() + ".copy")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer copied.Close()
+			passed := int64(0)
+			err = Copy(t.Context(), copied, file, func(n int64) { passed += n })
+			if got, readErr := os.ReadFile(copied.Name()); err != nil || readErr != nil || !bytes.Equal(got, want) || passed != size {
+				t.Errorf("size %d, %d runs: copied %d bytes, told of %d, %v; equal is %t", size, runs, len(got), passed, err, bytes.Equal(got, want))
 			}
 			told := int64(0)
 			n, sum, err := Digest(t.Context(), file.Name(), func(n int64) { told += n })
@@ -81,6 +92,33 @@ func TestReadFollowsTheRulesOfAReader(t *testing.T) {
 	}
 	if err := iotest.TestReader(r, want); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestTheCopyOfASparseFileIsSparse(t *testing.T) {
+	dir := t.TempDir()
+	src, err := os.Create(filepath.Join(dir, "src"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	if _, err := src.WriteAt([]byte("data"), 100<<20); err != nil {
+		t.Fatal(err)
+	}
+	dst, err := os.Create(filepath.Join(dir, "dst"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dst.Close()
+	if err := Copy(t.Context(), dst, src, func(int64) {}); err != nil {
+		t.Fatal(err)
+	}
+	info, err := dst.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if used := info.Sys().(*syscall.Stat_t).Blocks * 512; used > 1<<20 {
+		t.Errorf("it takes %d bytes", used)
 	}
 }
 
