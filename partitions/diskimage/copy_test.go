@@ -130,17 +130,4 @@ func TestWritesThatFailAreErrors(t *testing.T) {
 			t.Errorf("writing to a file that is open for reading: %v", err)
 		}
 	}
-	m := newMemory(8192)
-	if _, err := m.WriteAt([]byte{1}, 8192); err == nil {
-		t.Error("a byte was written beyond the end")
-	}
-	if _, err := m.WriteAt([]byte{1}, 8191); err != nil {
-		t.Error(err)
-	}
-	if n, err := m.ReadAt(make([]byte, 4), 8190); n != 2 || err != io.EOF {
-		t.Errorf("reading over the end: %d, %v", n, err)
-	}
-	if err := m.writeTo(dst, 0); !errors.Is(err, unix.EBADF) {
-		t.Errorf("writing from memory: %v", err)
-	}
 }

@@ -6,9 +6,7 @@
 // stay holes, which a machine fills. The same Config always gives the same
 // bytes. Nothing here needs root, a loop device or a mount.
 //
-// Table and FAT structures come from go-diskfs, in memory, where they are
-// repaired and checked before they reach the file; file contents are copied
-// straight to their places.
+// ESP makes the boot partition alone, in pieces, for those who write to disks.
 package diskimage
 
 import (

@@ -3,242 +3,123 @@ package diskimage
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"io/fs"
-	"maps"
-	"os"
-	"path"
-	"slices"
 	"strings"
-	"time"
-
-	"github.com/diskfs/go-diskfs/filesystem/fat32"
 
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/partitions/esp"
-	"github.com/proa-os/proa/partitions/esp/fat"
 )
 
-// espLabel is the volume label of the boot partition.
-const espLabel = "ESP"
+// ESPConfig is what a boot partition is made of.
+type ESPConfig struct {
+	Size       int64  // bytes; see LeastESP and NeededESP
+	SectorSize int64  // bytes of the disk's sectors: Linux mounts no FAT with smaller ones. 512 or 4096
+	Seed       string // of the volume id
+	Epoch      int64  // of every file; seconds since 1970
 
-// writeESP makes the boot partition: go-diskfs lays out the folders and chains
-// in memory, then they are repaired and written, and last the contents are
-// copied to where the chains say.
-func (w *writer) writeESP(ctx context.Context) error {
-	place, _ := w.config.Layout.Find(partitions.RoleESP)
-	files := w.config.espFiles()
-	names := slices.Sorted(maps.Keys(files))
-	m := newMemory(place.Size)
-	if err := layOutESP(m, names, files); err != nil {
-		return err
-	}
-	if err := repairESP(m, w.config.Seed, w.config.Epoch); err != nil {
-		return fmt.Errorf("repairing: %w", err)
-	}
-	if err := m.writeTo(w.file, place.Start); err != nil {
-		return err
-	}
-	volume, err := fat.Open(m, m.size)
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if err := w.copyToESP(ctx, volume, place.Start, name, files[name]); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
-	}
-	return nil
+	// Files are by their path, such as "EFI/Linux/proa-a.efi". They must not be
+	// empty.
+	Files map[string]Source
 }
 
-// newVolume makes an empty file system in m. go-diskfs 1.9.4 leaves out the
-// table's two reserved entries when it computes the table's size, so that for
-// some sizes, 64 MiB among them, the last clusters have no entry: such a volume
-// is made some sectors shorter than its partition.
-func newVolume(m *memory) (*fat32.FileSystem, error) {
-	const tries = 4
-	const noSerial = true // "reproducible": 0, until repairESP sets it
-	var fault error
-	for n := range int64(tries) {
-		clear(m.blocks)
-		volume, err := fat32.Create(m, m.size-n*blockSize, 0, partitions.SectorSize, espLabel, noSerial)
-		if err != nil {
+// Piece is a part of a boot partition.
+type Piece struct {
+	Offset int64 // bytes from the start of the partition
+	Source
+}
+
+// ESP lays out a boot partition, FAT32, whose files lie in one piece each, and
+// gives what is to be written of it, by offset. What is in no piece may hold
+// anything.
+func ESP(c ESPConfig) ([]Piece, error) {
+	for name, s := range c.Files {
+		if err := checkESPFile(name, s); err != nil {
 			return nil, err
 		}
-		if _, fault = fat.Open(m, m.size); fault == nil {
-			return volume, nil
-		}
 	}
-	return nil, fault
+	root, err := newTree(c.Files)
+	if err != nil {
+		return nil, err
+	}
+	g, err := newGeometry(c.Size, c.SectorSize)
+	if err != nil {
+		return nil, err
+	}
+	var chains []int64
+	next := int64(2)
+	root.walk(func(n *node) {
+		size := n.content.Size
+		if n.folder {
+			size = int64(len(n.entries(c.Epoch)))
+		}
+		n.first = uint32(next)
+		chains = append(chains, g.clustersFor(size))
+		next += g.clustersFor(size)
+	})
+	if used := next - 2; used > g.clusters {
+		return nil, fmt.Errorf("files of %d bytes do not fit into a boot partition of %d", used*g.clusterSize(), c.Size)
+	}
+	pieces := []Piece{{0, inMemory(g.head(c.Seed, chains))}}
+	root.walk(func(n *node) {
+		content := n.content
+		if n.folder {
+			entries := n.entries(c.Epoch)
+			content = inMemory(append(entries, make([]byte, g.clustersFor(int64(len(entries)))*g.clusterSize()-int64(len(entries)))...))
+		}
+		pieces = append(pieces, Piece{g.offset(n.first), content})
+	})
+	return pieces, nil
 }
 
-// layOutESP makes a file system in m with an allocated place for each file.
-func layOutESP(m *memory, names []string, files map[string]Source) error {
-	volume, err := newVolume(m)
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if folder := path.Dir(name); folder != "." {
-			if err := volume.Mkdir(folder); err != nil {
-				return fmt.Errorf("making folder %s: %w", folder, err)
-			}
-		}
-		if err := allocate(volume, name, files[name].Size); err != nil {
-			return fmt.Errorf("making file %s: %w", name, err)
-		}
-	}
-	return nil
-}
+func inMemory(content []byte) Source { return Source{bytes.NewReader(content), int64(len(content))} }
 
-// allocate makes a file of the given size by writing its last byte, a zero:
-// go-diskfs writes the whole table for each allocation, so there is just one.
-func allocate(volume *fat32.FileSystem, name string, size int64) error {
-	file, err := volume.OpenFile(name, os.O_CREATE|os.O_RDWR)
+// writeESP makes the boot partition.
+func (w *writer) writeESP(ctx context.Context) error {
+	place, _ := w.config.Layout.Find(partitions.RoleESP)
+	pieces, err := ESP(ESPConfig{
+		Size: place.Size, SectorSize: partitions.SectorSize, Seed: w.config.Seed, Epoch: w.config.Epoch, Files: w.config.espFiles(),
+	})
 	if err != nil {
 		return err
 	}
-	if _, err := file.Seek(size-1, 0); err != nil {
-		return err
-	}
-	if _, err := file.Write([]byte{0}); err != nil {
-		return err
-	}
-	return file.Close()
-}
-
-func (w *writer) copyToESP(ctx context.Context, volume *fat.FileSystem, start int64, name string, s Source) error {
-	entry, err := volume.Find(name)
-	if err != nil {
-		return err
-	}
-	extents, err := volume.Extents(entry)
-	if err != nil {
-		return err
-	}
-	done := int64(0)
-	for _, extent := range extents {
-		if err := copyAt(ctx, w.file, start+extent.Offset, s, done, extent.Length, w.step); err != nil {
-			return err
-		}
-		done += extent.Length
-	}
-	return nil
-}
-
-// repairESP sets right what go-diskfs 1.9.4 leaves wrong or to chance: the ".."
-// of folders in the root names the root's cluster where it must be 0, times
-// are those of the clock or the environment, the volume id cannot be given, and
-// the count of free clusters is missing.
-func repairESP(m *memory, seed string, epoch int64) error {
-	volume, err := fat.Open(m, m.size)
-	if err != nil {
-		return err
-	}
-	all, err := volume.List()
-	if err != nil {
-		return err
-	}
-	date, clock := fatTime(epoch)
-	for _, entry := range append([]fat.Entry{volume.Root()}, all...) {
-		if !entry.Folder {
-			continue
-		}
-		inRoot := entry.Path != "" && !strings.Contains(entry.Path, "/")
-		if err := repairFolder(m, volume, entry, inRoot, date, clock); err != nil {
-			return fmt.Errorf("folder /%s: %w", entry.Path, err)
-		}
-	}
-	return repairHeads(m, volume, seed)
-}
-
-// repairFolder visits the 32-byte entries of a folder (FAT specification, "FAT
-// Directory Structure").
-func repairFolder(m *memory, volume *fat.FileSystem, folder fat.Entry, inRoot bool, date, clock uint16) error {
-	const size, longName = 32, 0x0f
-	extents, err := volume.Extents(folder)
-	if err != nil {
-		return err
-	}
-	for _, extent := range extents {
-		raw := make([]byte, extent.Length)
-		if _, err := m.ReadAt(raw, extent.Offset); err != nil {
-			return err
-		}
-		for i := 0; i < len(raw) && raw[i] != 0; i += size {
-			entry := raw[i : i+size]
-			if entry[11] == longName {
-				continue
-			}
-			le := binary.LittleEndian
-			entry[13] = 0                   // created, hundredths
-			le.PutUint16(entry[14:], clock) // created
-			le.PutUint16(entry[16:], date)
-			le.PutUint16(entry[18:], date)  // accessed
-			le.PutUint16(entry[22:], clock) // written
-			le.PutUint16(entry[24:], date)
-			if inRoot && bytes.HasPrefix(entry, []byte("..         ")) {
-				le.PutUint16(entry[20:], 0)
-				le.PutUint16(entry[26:], 0)
-			}
-		}
-		if _, err := m.WriteAt(raw, extent.Offset); err != nil {
+	for _, piece := range pieces {
+		if err := copyAt(ctx, w.file, place.Start+piece.Offset, piece.Source, 0, piece.Size, w.step); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// repairHeads sets the volume id in the boot sector and the free clusters in
-// the FSInfo sector, and in the copies of both (FAT specification, "FAT32
-// FSInfo Sector Structure and Backup Boot Sector").
-func repairHeads(m *memory, volume *fat.FileSystem, seed string) error {
-	free, first, err := volume.Free()
-	if err != nil {
-		return err
-	}
-	id := partitions.DeriveGUID(seed, "esp volume id")
-	le := binary.LittleEndian
-	for _, sector := range []int64{0, 6} {
-		if _, err := m.WriteAt(id[:4], sector*partitions.SectorSize+67); err != nil {
-			return err
-		}
-		counts := le.AppendUint32(le.AppendUint32(nil, free), first)
-		if _, err := m.WriteAt(counts, (sector+1)*partitions.SectorSize+488); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// fatTime is a time as FAT has it: UTC, two seconds exact, from 1980 to 2107.
-func fatTime(epoch int64) (date, clock uint16) {
-	t := time.Unix(epoch, 0).UTC()
-	first := time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
-	last := time.Date(2107, 12, 31, 23, 59, 58, 0, time.UTC)
-	if t.Before(first) {
-		t = first
-	}
-	if t.After(last) {
-		t = last
-	}
-	date = uint16((t.Year()-1980)<<9 | int(t.Month())<<5 | t.Day())
-	clock = uint16(t.Hour()<<11 | t.Minute()<<5 | t.Second()/2)
-	return date, clock
 }
 
 // checkESPFile wants content under a plain relative path of characters that
-// every reader of FAT takes the same way, and that is not one of ours.
-func (c Config) checkESPFile(name string, s Source) error {
+// every reader of FAT takes the same way.
+func checkESPFile(name string, s Source) error {
 	bad := func(r rune) bool {
 		return r <= ' ' || r >= 0x7f || strings.ContainsRune(`"*+,:;<=>?[\]|~`, r)
 	}
-	if !fs.ValidPath(name) || name == "." || strings.ContainsFunc(name, bad) || len(name) > 200 {
+	if !fs.ValidPath(name) || name == "." || strings.ContainsFunc(name, bad) || len(name) > 200 || endsInDot(name) {
 		return fmt.Errorf("file %.80q for the boot partition: want a relative path of plain characters", name)
 	}
-	if s.Size <= 0 || s.Reader == nil {
-		return fmt.Errorf("file %s for the boot partition: empty", name)
+	if s.Size <= 0 || s.Size > 1<<32-1 || s.Reader == nil {
+		return fmt.Errorf("file %s for the boot partition has %d bytes: want 1 to 4294967295", name, s.Size)
+	}
+	return nil
+}
+
+// endsInDot also finds names of nothing but dots, which FAT cannot have.
+func endsInDot(path string) bool {
+	for _, name := range strings.Split(path, "/") {
+		if strings.HasSuffix(name, ".") {
+			return true
+		}
+	}
+	return false
+}
+
+// checkESPFile also wants that the file is not one of ours, nor there twice.
+func (c Config) checkESPFile(name string, s Source) error {
+	if err := checkESPFile(name, s); err != nil {
+		return err
 	}
 	for other := range c.ESPFiles {
 		if other != name && strings.EqualFold(other, name) || other == name && c.isOurs(name) {

@@ -74,8 +74,8 @@ type zeros struct{}
 
 func (zeros) ReadAt(p []byte, _ int64) (int, error) { clear(p); return len(p), nil }
 
-// TestBootPartitionsOfAllSizesAreFAT32 tries the sizes at which go-diskfs
-// changes the size of a cluster; fsck.vfat takes too few clusters for FAT16.
+// TestBootPartitionsOfAllSizesAreFAT32 tries the sizes at which the size of
+// clusters changes; fsck.vfat takes too few clusters for FAT16.
 func TestBootPartitionsOfAllSizesAreFAT32(t *testing.T) {
 	for _, size := range []int64{64, 65, 127, 128, 255, 256, 260, 261, 262, 512, 1024, 2048} {
 		config := testConfig(t, size*mib)
