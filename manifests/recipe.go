@@ -40,7 +40,10 @@ type Recipe struct {
 	Var           Size          `yaml:"var" json:"var,omitempty" jsonschema:"description=Size of the partition for /var (default 1GiB)"`
 	Etc           Etc           `yaml:"etc" json:"etc,omitempty" jsonschema:"enum=overlay,enum=transient,description=Whether changes in /etc are kept on /var or lost at reboot (default overlay)"`
 	VarEncryption VarEncryption `yaml:"varEncryption" json:"varEncryption,omitempty" jsonschema:"enum=none,enum=tpm2,description=Whether /var is encrypted with a key that the machine's TPM seals (default none)"`
+	SecureBoot    SecureBoot    `yaml:"secureBoot" json:"secureBoot,omitzero" jsonschema:"description=What kernel images carry for machines that boot signed images alone"`
 	Migrations    []Migration   `yaml:"migrations" json:"migrations,omitempty" jsonschema:"description=Programs that bring /var from one format to the next once a release leads"`
+	Extensions    []string      `yaml:"extensions" json:"extensions,omitempty" jsonschema:"description=Folders of extensions that proa build --kind made; hosts get them with the release and attach them; needs update"`
+	Fits          *Fits         `yaml:"fits" json:"fits,omitempty" jsonschema:"description=In the recipe of an extension: the images that it may be attached to"`
 	Update        *Update       `yaml:"update" json:"update,omitempty" jsonschema:"description=Where hosts get updates; without it the image carries no proa-agent"`
 	Health        []HealthCheck `yaml:"health" json:"health,omitempty" jsonschema:"description=What must be true of a release on trial before it leads; needs update"`
 }
@@ -57,6 +60,11 @@ type Entry struct {
 type Kernel struct {
 	CommandLine []string `yaml:"commandLine" json:"commandLine,omitempty" jsonschema:"description=Kernel parameters such as console=ttyS0"`
 	Modules     []string `yaml:"modules" json:"modules,omitempty" jsonschema:"description=Modules for the initrd beyond those of the platform"`
+}
+
+// SecureBoot is what is built into the kernel image for the time after it is signed.
+type SecureBoot struct {
+	PCRKey string `yaml:"pcrKey" json:"pcrKey,omitempty" jsonschema:"description=Public key (PEM) that signs what a TPM measures of the product's kernel images: a path relative to the recipe"`
 }
 
 // Slots are the sizes of each slot's partitions.
@@ -146,6 +154,11 @@ func (m *Mode) UnmarshalText(text []byte) error {
 // fills in the defaults that do not depend on what is built. The error is a
 // *strictyaml.Faults with everything that is wrong.
 func ParseRecipe(name string, data []byte) (Recipe, error) {
+	r, doc := decodeRecipe(name, data)
+	return r, doc.Err()
+}
+
+func decodeRecipe(name string, data []byte) (Recipe, *strictyaml.Document) {
 	r := Recipe{
 		Platform: PlatformUEFI,
 		Etc:      EtcOverlay,
@@ -156,8 +169,8 @@ func ParseRecipe(name string, data []byte) (Recipe, error) {
 	}
 	doc := strictyaml.Decode(name, data, &r)
 	r.check(doc.Fault)
-	if err := doc.Err(); err != nil {
-		return Recipe{}, err
+	if doc.Err() != nil {
+		return Recipe{}, doc
 	}
 	if len(r.Arch) == 0 {
 		r.Arch = []Arch{AMD64}
@@ -168,7 +181,7 @@ func ParseRecipe(name string, data []byte) (Recipe, error) {
 	if r.Update != nil && r.Update.Channel == "" {
 		r.Update.Channel = "stable"
 	}
-	return r, nil
+	return r, doc
 }
 
 // check reports every fault that one value alone does not show.
@@ -231,6 +244,7 @@ func (r *Recipe) check(fault func(path, format string, args ...any)) {
 		fault("health", "health: needs update: without it no agent is in the image to check anything")
 	}
 	CheckHealth(r.Health, "health", fault)
+	r.checkExtensions(fault)
 }
 
 // checkParameter keeps a recipe from overriding what the signed command line
