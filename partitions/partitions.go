@@ -98,7 +98,15 @@ const (
 	RoleVar     Role = "var"
 )
 
-// Roles lists all, in order.
+// The roles of the medium that a live system starts from, where RoleESP is the
+// third. No disk of a machine has them, so that a machine cannot take a medium that
+// was left in it for its disk, or the reverse.
+const (
+	RoleLiveRoot   Role = "live-root"
+	RoleLiveVerity Role = "live-verity"
+)
+
+// Roles lists those of a machine's disk, in order.
 func Roles() []Role {
 	return []Role{RoleESP, RoleRootA, RoleVerityA, RoleRootB, RoleVerityB, RoleState, RoleVar}
 }

@@ -34,6 +34,7 @@ type buildOptions struct {
 	init     string
 	agent    string
 	force    bool
+	formats  []string
 }
 
 func newBuildCommand() *cobra.Command {
@@ -96,6 +97,8 @@ wrong; 3 with --check, the release came out otherwise.`,
 	flags.StringVar(&o.init, "init", "", "the proa-init program (default: beside proa)")
 	flags.StringVar(&o.agent, "agent", "", "the proa-agent program (default: beside proa)")
 	flags.BoolVar(&o.force, "force", false, "replace an existing release in the output folder")
+	flags.StringSliceVar(&o.formats, "format", nil, "also convert the release to these formats, beside the output folder: see 'proa convert'")
+	cli.CompleteWords(cmd, "format", formatNames()...)
 	cli.CompleteFolder(cmd, "output", "check")
 	cli.CompleteWords(cmd, "arch", string(manifests.AMD64), string(manifests.ARM64))
 	cmd.ValidArgsFunction = completeRecipe
@@ -108,6 +111,10 @@ func (o buildOptions) run(cmd *cobra.Command, path string) error {
 	}
 	if o.output == "" {
 		return cli.Usage(cmd, errors.New("--output is missing: name the folder to make"))
+	}
+	wanted, err := o.chooseFormats(cmd)
+	if err != nil {
+		return err
 	}
 	recipe, err := readRecipe(path)
 	if err != nil {
@@ -136,13 +143,25 @@ func (o buildOptions) run(cmd *cobra.Command, path string) error {
 	case err != nil:
 		return inputHint(err)
 	}
+	converted, err := o.convert(cmd, config.Output, wanted)
+	if err != nil {
+		return err
+	}
 	if cli.JSON(cmd) {
-		return cli.PrintJSON(cmd.OutOrStdout(), release)
+		return cli.PrintJSON(cmd.OutOrStdout(), builtRelease{release, converted})
 	}
 	if err := printScripts(cmd, config.Output, release); err != nil {
 		return err
 	}
-	return printRelease(cmd.OutOrStdout(), config.Output, release)
+	if err := printRelease(cmd.OutOrStdout(), config.Output, release); err != nil {
+		return err
+	}
+	for _, c := range converted {
+		if err := printConverted(cmd.OutOrStdout(), c); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // printScripts says what became of package scripts, where there were any; with

@@ -109,9 +109,9 @@ func typeOf(role partitions.Role, arch string) (kind partitions.GUID, ok bool) {
 	switch role {
 	case partitions.RoleESP:
 		return partitions.TypeESP, true
-	case partitions.RoleRootA, partitions.RoleRootB:
+	case partitions.RoleRootA, partitions.RoleRootB, partitions.RoleLiveRoot:
 		return partitions.TypeRoot(arch), true
-	case partitions.RoleVerityA, partitions.RoleVerityB:
+	case partitions.RoleVerityA, partitions.RoleVerityB, partitions.RoleLiveVerity:
 		return partitions.TypeVerity(arch), true
 	case partitions.RoleState:
 		return partitions.TypeState, true
