@@ -176,7 +176,7 @@ func (k *maker) patch(ctx context.Context) (err error) {
 			if err := context.Cause(ctx); err != nil {
 				return err
 			}
-			if err := k.segment(i, j); err != nil {
+			if err := k.segment(ctx, i, j); err != nil {
 				return err
 			}
 			k.Step.Add(s.Size)
@@ -187,7 +187,7 @@ func (k *maker) patch(ctx context.Context) (err error) {
 }
 
 // segment makes the payload of one and applies it.
-func (k *maker) segment(i int, j job) error {
+func (k *maker) segment(ctx context.Context, i int, j job) error {
 	s := &k.delta.Segments[i]
 	data := make([]byte, s.Size)
 	if err := readFull(k.New.Image, data, s.Offset); err != nil {
@@ -216,7 +216,7 @@ func (k *maker) segment(i int, j job) error {
 		pairs = append(pairs, p)
 		s.References = appendRanges(s.References, ranges)
 	}
-	method, payload, err := diff.Make(pairs)
+	method, payload, err := diff.Make(ctx, pairs)
 	if err != nil {
 		return err
 	}

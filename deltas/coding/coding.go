@@ -3,7 +3,10 @@
 // described in docs/reference/delta.md.
 package coding
 
-import "errors"
+import (
+	"context"
+	"errors"
+)
 
 // Coder writes and reads payloads, one after the other, keeping its memory.
 type Coder struct {
@@ -14,11 +17,14 @@ type Coder struct {
 	literals literals
 }
 
+// between is how many literals are coded from one look at whether to go on to the next.
+const between = 1 << 16
+
 // Write returns the payload that makes want out of the reference by a script that
 // tiles both.
-func (k *Coder) Write(s Script, reference, want []byte) ([]byte, error) {
+func (k *Coder) Write(ctx context.Context, s Script, reference, want []byte) ([]byte, error) {
 	c := newWriter()
-	if err := k.code(c, &s, reference, make([]byte, len(want)), want); err != nil {
+	if err := k.code(ctx, c, &s, reference, make([]byte, len(want)), want); err != nil {
 		return nil, err
 	}
 	return c.finish(), nil
@@ -27,7 +33,7 @@ func (k *Coder) Write(s Script, reference, want []byte) ([]byte, error) {
 // Read fills out from a reference and a payload.
 func (k *Coder) Read(out, reference, payload []byte) error {
 	c := newReader(payload)
-	if err := k.code(&c, &k.script, reference, out, nil); err != nil {
+	if err := k.code(context.Background(), &c, &k.script, reference, out, nil); err != nil {
 		return err
 	}
 	if !c.whole() {
@@ -36,7 +42,7 @@ func (k *Coder) Read(out, reference, payload []byte) error {
 	return nil
 }
 
-func (k *Coder) code(c *coder, s *Script, reference, out, want []byte) error {
+func (k *Coder) code(ctx context.Context, c *coder, s *Script, reference, out, want []byte) error {
 	k.scripts.reset()
 	k.words.reset()
 	if err := k.scripts.code(c, s, len(reference), len(out)); err != nil {
@@ -48,12 +54,18 @@ func (k *Coder) code(c *coder, s *Script, reference, out, want []byte) error {
 		literals += o.Literal
 	}
 	k.literals.reset(literals)
-	at, next := 0, 0
+	at, next, left := 0, 0, between
 	for _, o := range s.Ops {
 		k.literals.echo.length = 0
 		for end := at + o.Literal; at < end; at++ {
 			if c.over() {
 				return errors.New("payload ends early")
+			}
+			if left--; left == 0 {
+				if err := context.Cause(ctx); err != nil {
+					return err
+				}
+				left = between
 			}
 			hint, b := byte(0), byte(0)
 			if next < len(reference) {

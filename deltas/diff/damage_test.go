@@ -14,9 +14,9 @@ func TestADamagedPayloadStaysWithinTheOutput(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	p := pairs(r, 3, 20000)
 	reference, want := whole(p)
-	sc, coder := script(p, reference), new(coding.Coder)
+	sc, coder := script(t.Context(), p, reference), new(coding.Coder)
 	coder.Choose(&sc, reference, want)
-	payload, err := coder.Write(sc, reference, want)
+	payload, err := coder.Write(t.Context(), sc, reference, want)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestCallsBetweenFunctionsThatMovedCostNothing(t *testing.T) {
 	}
 	old := program(r, bodies, func(int) int { return 0 })
 	new := program(r, bodies, func(i int) int { return i % 50 / 49 * 16 })
-	_, payload, err := Make([]Pair{{Old: old, New: new}})
+	_, payload, err := Make(t.Context(), []Pair{{Old: old, New: new}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestWhatIsNewAltogetherIsDecodedAtOnce(t *testing.T) {
 			text[i] = byte('a' + r.IntN(26))
 		}
 	}
-	if method, _, err := Make([]Pair{{New: text}}); err != nil || method != patch.Zstd {
+	if method, _, err := Make(t.Context(), []Pair{{New: text}}); err != nil || method != patch.Zstd {
 		t.Errorf("method %d, %v: want zstd", method, err)
 	}
 }

@@ -3,6 +3,7 @@
 package diff
 
 import (
+	"context"
 	"errors"
 	"fmt"
 
@@ -19,8 +20,9 @@ type Pair struct {
 
 // Make returns a payload that makes all News, one after the other, out of all
 // Olds, one after the other. The same pairs make the same payload. Together they
-// are within patch.OutputMost and patch.ReferenceMost, and there is some New.
-func Make(pairs []Pair) (patch.Method, []byte, error) {
+// are within patch.OutputMost and patch.ReferenceMost, and there is some New. It looks
+// at the context between its pieces of work, of which each takes less than a second or two.
+func Make(ctx context.Context, pairs []Pair) (patch.Method, []byte, error) {
 	var reference, out []byte
 	for _, p := range pairs {
 		reference = append(reference, p.Old...)
@@ -34,12 +36,12 @@ func Make(pairs []Pair) (patch.Method, []byte, error) {
 	case len(reference) > patch.ReferenceMost:
 		return 0, nil, fmt.Errorf("difference with a reference of %d bytes: at most %d", len(reference), patch.ReferenceMost)
 	}
-	method, payload, err := unpacked(pairs)
+	method, payload, err := unpacked(ctx, pairs)
 	const cheap = 256 << 10 // to try both, which pays where a file has only moved
 	if err != nil || method != 0 && len(out) > cheap {
 		return method, payload, err
 	}
-	other, as, err := plain(pairs, reference, out)
+	other, as, err := plain(ctx, pairs, reference, out)
 	if err != nil || method != 0 && len(payload) < len(as) {
 		return method, payload, err
 	}
@@ -64,19 +66,25 @@ func mustSave(s coding.Script, out int) int {
 }
 
 // plain is Make for pairs of any size, whose Olds and News are these together.
-func plain(pairs []Pair, reference, out []byte) (patch.Method, []byte, error) {
+func plain(ctx context.Context, pairs []Pair, reference, out []byte) (patch.Method, []byte, error) {
+	if err := context.Cause(ctx); err != nil {
+		return 0, nil, err
+	}
 	compressed, err := compress(reference, out)
 	if err != nil {
 		return 0, nil, err
 	}
-	s := script(pairs, reference)
+	s := script(ctx, pairs, reference)
+	if err := context.Cause(ctx); err != nil {
+		return 0, nil, err
+	}
 	least := mustSave(s, len(out))
 	if !s.Fits(len(out)) || len(compressed) <= least {
 		return patch.Zstd, compressed, nil
 	}
 	coder := new(coding.Coder)
 	coder.Choose(&s, reference, out)
-	corrected, err := coder.Write(s, reference, out)
+	corrected, err := coder.Write(ctx, s, reference, out)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -87,12 +95,15 @@ func plain(pairs []Pair, reference, out []byte) (patch.Method, []byte, error) {
 }
 
 // script finds a script for pairs.
-func script(pairs []Pair, reference []byte) coding.Script {
+func script(ctx context.Context, pairs []Pair, reference []byte) coding.Script {
 	var s coding.Script
-	in := newPlaces(reference)
+	in := newPlaces(ctx, reference)
 	at := 0
 	var all joined
 	for _, p := range pairs {
+		if ctx.Err() != nil {
+			break
+		}
 		s.Pairs = append(s.Pairs, coding.Sizes{Old: len(p.Old), New: len(p.New)})
 		all.add(operations(in, at, p))
 		at += len(p.Old)

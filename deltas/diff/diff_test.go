@@ -2,6 +2,8 @@ package diff
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"math/rand/v2"
 	"testing"
 
@@ -60,7 +62,7 @@ func TestWhatMakeMakesAppliesToTheSameBytes(t *testing.T) {
 	a := patch.NewApplier()
 	for n := range 30 {
 		p := pairs(r, n%5, 1+1000*n)
-		method, payload, err := Make(p)
+		method, payload, err := Make(t.Context(), p)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -81,8 +83,41 @@ func TestADifferenceIsWithinTheBounds(t *testing.T) {
 		"a long output":    {New: make([]byte, patch.OutputMost+1)},
 		"a long reference": {Old: make([]byte, patch.ReferenceMost+1), New: []byte("x")},
 	} {
-		if _, _, err := Make([]Pair{p}); err == nil {
+		if _, _, err := Make(t.Context(), []Pair{p}); err == nil {
 			t.Errorf("%s is accepted", name)
+		}
+	}
+}
+
+// patience is a context that ends when it was looked at so often.
+type patience struct {
+	context.Context
+	looks int
+}
+
+func (p *patience) Err() error {
+	if p.looks--; p.looks < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+func TestADifferenceEndsSoonAfterItsContext(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	p := pairs(r, 3, 30_000)
+	p = append(p, Pair{Old: some(r, 1000), New: some(r, 600_000)}) // nothing of it is alike
+	const plenty = 1 << 20
+	patient := &patience{t.Context(), plenty}
+	if _, _, err := Make(patient, p); err != nil {
+		t.Fatal(err)
+	}
+	looks := plenty - patient.looks
+	if most := 600_000/unseen + 600_000>>16; looks < most {
+		t.Errorf("looked %d times: want at least %d", looks, most)
+	}
+	for _, n := range []int{0, 1, 10, looks / 2, looks - 2, looks - 1} {
+		if _, _, err := Make(&patience{t.Context(), n}, p); !errors.Is(err, context.Canceled) {
+			t.Errorf("ended after %d of %d looks: %v", n, looks, err)
 		}
 	}
 }

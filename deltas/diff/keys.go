@@ -1,6 +1,7 @@
 package diff
 
 import (
+	"context"
 	"hash/fnv"
 	"strings"
 
@@ -21,14 +22,14 @@ func key(text string, numbers ...int) uint64 {
 
 // inOrder pairs records by their keys, in runs as long as possible: for each new
 // one the old one, or -1.
-func inOrder(old, new []uint64) []int {
+func inOrder(ctx context.Context, old, new []uint64) []int {
 	pairs := make([]int, len(new))
 	for i := range pairs {
 		pairs[i] = -1
 	}
 	const size = 8
 	at := 0
-	for _, o := range scan(newPlaces(column(old)), column(new), 0) {
+	for _, o := range scan(newPlaces(ctx, column(old)), column(new), 0) {
 		at += o.Literal
 		for i := (at + size - 1) / size; i*size < at+o.Size; i++ {
 			if from := o.Source + i*size - at; from%size == 0 && from/size < len(old) {

@@ -1,6 +1,7 @@
 package diff
 
 import (
+	"context"
 	"encoding/binary"
 	"math/bits"
 )
@@ -14,15 +15,16 @@ const (
 // places finds where bytes are in a reference: chains of all places with the same
 // hash of the next seedBytes, the last first.
 type places struct {
+	ctx      context.Context // what is found after its end is of no use
 	in       []byte
 	head     []int32
 	previous []int32
 	shift    uint
 }
 
-func newPlaces(in []byte) *places {
+func newPlaces(ctx context.Context, in []byte) *places {
 	width := uint(max(10, min(20, bits.Len(uint(len(in))))))
-	p := &places{in: in, head: make([]int32, 1<<width), previous: make([]int32, len(in)), shift: 64 - width}
+	p := &places{ctx: ctx, in: in, head: make([]int32, 1<<width), previous: make([]int32, len(in)), shift: 64 - width}
 	for i := range p.head {
 		p.head[i] = -1
 	}

@@ -5,18 +5,26 @@ import "github.com/proa-os/proa/deltas/coding"
 const (
 	better = 8        // by how many bytes a match must beat going on as before
 	reach  = 16 << 10 // how far before a match its copy is tried: farther, what repeats takes for ever
+	unseen = 1 << 12  // searches from one look at whether to go on to the next
 )
 
 // scan makes operations for out: copies of the reference that are mostly right,
 // found in the way of bsdiff (Colin Percival, "Naive differences of executable
-// code", 2003). likely is where in the reference out may begin.
+// code", 2003). likely is where in the reference out may begin. When the context of
+// the places ends, they end early.
 func scan(in *places, out []byte, likely int) []coding.Op {
 	s := scanner{places: in, out: out, doneSource: likely, offset: likely}
-	at, length, source := 0, 0, 0
+	at, length, source, left := 0, 0, 0, unseen
 	for at < len(out) {
 		at += length
 		same := 0 // of out[at:counted], how many going on as before gets right
 		for counted := at; at < len(out); at++ {
+			if left--; left == 0 {
+				if in.ctx.Err() != nil {
+					return s.ops
+				}
+				left = unseen
+			}
 			source, length = in.find(out[at:], at+s.offset)
 			for ; counted < at+length; counted++ {
 				same += s.right(counted)

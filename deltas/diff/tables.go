@@ -101,7 +101,7 @@ func records(in *places, at int, p Pair, old, new *object, t piece, move func(se
 	done := t.from
 	source := at + old.sections[t.was].offset
 	if len(was) > 0 {
-		for _, pair := range inOrder(was, is) {
+		for _, pair := range inOrder(in.ctx, was, is) {
 			if pair < 0 {
 				all.add([]coding.Op{{Literal: size}})
 			} else {

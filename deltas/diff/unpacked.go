@@ -2,6 +2,7 @@ package diff
 
 import (
 	"bytes"
+	"context"
 
 	"github.com/proa-os/proa/deltas/packed"
 	"github.com/proa-os/proa/deltas/patch"
@@ -9,7 +10,7 @@ import (
 
 // unpacked is Make for pairs with compressed streams in their News. The method is 0
 // when there are none, or none that can be made again within the bounds.
-func unpacked(pairs []Pair) (patch.Method, []byte, error) {
+func unpacked(ctx context.Context, pairs []Pair) (patch.Method, []byte, error) {
 	old := side{more: patch.UnpackedReferenceMost}
 	new := side{more: patch.UnpackedOutputMost}
 	for _, p := range pairs {
@@ -18,6 +19,9 @@ func unpacked(pairs []Pair) (patch.Method, []byte, error) {
 	}
 	var in []Pair
 	for _, p := range pairs {
+		if err := context.Cause(ctx); err != nil {
+			return 0, nil, err
+		}
 		var q Pair
 		if data, ok := new.take(p.Before, p.New, false); ok {
 			q.New = data
@@ -31,7 +35,7 @@ func unpacked(pairs []Pair) (patch.Method, []byte, error) {
 		return 0, nil, nil
 	}
 	table := packed.Table{Reference: old.streams, Output: new.streams, Unpacked: len(new.all)}
-	method, payload, err := plain(in, old.all, new.all)
+	method, payload, err := plain(ctx, in, old.all, new.all)
 	if err != nil {
 		return 0, nil, err
 	}
