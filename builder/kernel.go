@@ -13,6 +13,8 @@ import (
 	"github.com/proa-os/proa/builder/uki"
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions/cmdline"
+	"github.com/proa-os/proa/partitions/pcrpolicy"
+	"github.com/proa-os/proa/regular"
 )
 
 // What the build reads out of a tree at the most, in bytes.
@@ -70,6 +72,10 @@ func (b *build) assembleUKI(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("make initrd: %w", err)
 	}
+	pcrKey, err := b.pcrKey()
+	if err != nil {
+		return err
+	}
 	image, err := uki.Assemble(uki.Config{
 		Stub:        stub,
 		Kernel:      kernel,
@@ -77,6 +83,7 @@ func (b *build) assembleUKI(ctx context.Context) error {
 		CommandLine: line,
 		OSRelease:   b.osRelease(),
 		Uname:       b.kernelRelease,
+		PCRKey:      pcrKey,
 	})
 	if err != nil {
 		return err
@@ -87,6 +94,24 @@ func (b *build) assembleUKI(ctx context.Context) error {
 	}
 	b.digest(ctx, manifests.UKIFile)
 	return nil
+}
+
+// pcrKey is the public key of policies for what a TPM measures, if the recipe
+// names one.
+func (b *build) pcrKey() ([]byte, error) {
+	name := b.Recipe.SecureBoot.PCRKey
+	if name == "" {
+		return nil, nil
+	}
+	text, err := regular.Read(b.inFolder(name), pcrpolicy.KeyMost)
+	if err == nil {
+		_, err = pcrpolicy.ParseKey(text)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("secureBoot.pcrKey: %w", err)
+	}
+	b.inputs.addFile("key "+name, text)
+	return text, nil
 }
 
 // commandLine is what the kernel is told: where its root is, to leave mounting

@@ -5,6 +5,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/bits"
+	"slices"
+
+	"github.com/proa-os/proa/partitions/pcrpolicy"
 )
 
 // Config is what a UKI is made of.
@@ -15,6 +18,9 @@ type Config struct {
 	CommandLine string // required; printable, on one line
 	OSRelease   []byte // required: the contents of os-release, which names the boot entry
 	Uname       string // required: the kernel's release, as in /lib/modules
+
+	PCRKey       []byte // optional: the public key of policies for what is measured, PEM
+	PCRSignature []byte // optional: such policies, JSON
 }
 
 // The memory that sections start on: the kernel is a program of its own and
@@ -41,19 +47,7 @@ func Assemble(c Config) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	added := []struct {
-		name    string
-		flags   uint32
-		content []byte
-	}{
-		{SectionOSRelease, sectionData, c.OSRelease},
-		{SectionCommandLine, sectionData, []byte(c.CommandLine)},
-		{SectionUname, sectionData, []byte(c.Uname)},
-		{SectionInitrd, sectionData, c.Initrd},
-		// Last, as ukify does: an old kernel is run in place and unpacks itself
-		// beyond its end.
-		{SectionKernel, sectionCode, c.Kernel},
-	}
+	added := c.sections()
 	size := len(stub)
 	for _, s := range added {
 		size += len(s.content) + int(h.fileAlignment)
@@ -71,6 +65,29 @@ func Assemble(c Config) ([]byte, error) {
 	return image, nil
 }
 
+// content is a section to add.
+type content struct {
+	name    string
+	flags   uint32
+	content []byte
+}
+
+// sections are what a configuration adds to the stub, in the order of the file.
+func (c Config) sections() []content {
+	all := []content{
+		{SectionOSRelease, sectionData, c.OSRelease},
+		{SectionCommandLine, sectionData, []byte(c.CommandLine)},
+		{SectionUname, sectionData, []byte(c.Uname)},
+		{SectionPCRKey, sectionData, c.PCRKey},
+		{SectionPCRSignature, sectionData, c.PCRSignature},
+		{SectionInitrd, sectionData, c.Initrd},
+		// Last, as ukify does: an old kernel is run in place and unpacks itself
+		// beyond its end.
+		{SectionKernel, sectionCode, c.Kernel},
+	}
+	return slices.DeleteFunc(all, func(s content) bool { return len(s.content) == 0 })
+}
+
 func (c Config) check() error {
 	for _, part := range []struct {
 		name  string
@@ -86,6 +103,10 @@ func (c Config) check() error {
 		if part.bytes == 0 {
 			return fmt.Errorf("%s is empty", part.name)
 		}
+	}
+	if len(c.PCRKey) > pcrpolicy.KeyMost || len(c.PCRSignature) > pcrpolicy.SignatureMost {
+		return fmt.Errorf("PCR key of %d bytes, signatures of %d: want at most %d and %d",
+			len(c.PCRKey), len(c.PCRSignature), pcrpolicy.KeyMost, pcrpolicy.SignatureMost)
 	}
 	if len(c.CommandLine) > mostCommandLine || len(c.OSRelease) > mostOSRelease || len(c.Uname) > mostUname {
 		return fmt.Errorf("command line of %d bytes, os-release of %d, uname of %d: want at most %d, %d and %d",
@@ -163,7 +184,7 @@ func (h *headers) finish(image []byte) {
 
 	initialised := binary.LittleEndian.Uint32(optional[optionalInitialized:])
 	for _, s := range h.sections {
-		if s.name == SectionOSRelease || s.name == SectionCommandLine || s.name == SectionUname || s.name == SectionInitrd {
+		if isPayload(s.name) && s.name != SectionKernel {
 			initialised += s.stored
 		}
 	}

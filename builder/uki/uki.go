@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/partitions/ukifile"
 )
 
 // The names of the sections that proa writes.
@@ -23,6 +24,9 @@ const (
 	SectionUname       = ".uname"
 	SectionInitrd      = ".initrd"
 	SectionKernel      = ".linux"
+
+	SectionPCRKey       = ukifile.SectionPCRKey
+	SectionPCRSignature = ukifile.SectionPCRSignature
 )
 
 // ErrNoSection is wrapped by the error about a section that is not there.
@@ -126,7 +130,7 @@ func (u UKI) checkNames() error {
 
 func isPayload(name string) bool {
 	switch name {
-	case SectionOSRelease, SectionCommandLine, SectionUname, SectionInitrd, SectionKernel:
+	case SectionOSRelease, SectionCommandLine, SectionUname, SectionInitrd, SectionKernel, SectionPCRKey, SectionPCRSignature:
 		return true
 	}
 	return false

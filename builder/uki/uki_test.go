@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/proa-os/proa/partitions/ukifile"
 )
 
 const stubPath = "/usr/lib/systemd/boot/efi/linuxx64.efi.stub" // of Debian's systemd-boot-efi
@@ -138,6 +140,41 @@ func TestParseGivesBackWhatAssembleTook(t *testing.T) {
 	kernel, other := u.Sections[len(u.Sections)-1], u.Sections[len(u.Sections)-2]
 	if kernel.Name != SectionKernel || int64(kernel.Address) < int64(other.Address)+other.Size || kernel.Address%pageSize != 0 {
 		t.Errorf("the kernel must come last in memory, on a page: %+v after %+v", kernel, other)
+	}
+}
+
+func TestKeyAndSignaturesOfMeasurementsComeBeforeTheKernel(t *testing.T) {
+	c := testConfig(t)
+	c.PCRKey, c.PCRSignature = []byte("key"), []byte("{}")
+	image := assemble(t, c)
+	u, err := Parse(bytes.NewReader(image), int64(len(image)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, s := range u.Sections[len(u.Sections)-7:] {
+		names = append(names, s.Name)
+	}
+	if got := strings.Join(names, " "); got != ".osrel .cmdline .uname .pcrpkey .pcrsig .initrd .linux" {
+		t.Errorf("sections %s", got)
+	}
+	for name, want := range map[string][]byte{SectionPCRKey: c.PCRKey, SectionPCRSignature: c.PCRSignature} {
+		if got, err := ukifile.ReadSection(bytes.NewReader(image), int64(len(image)), name, 16); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("section %s is %q, %v", name, got, err)
+		}
+	}
+	signed, err := ukifile.Measurement(bytes.NewReader(image), int64(len(image)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.PCRSignature = nil
+	image = assemble(t, c)
+	if unsigned, err := ukifile.Measurement(bytes.NewReader(image), int64(len(image))); err != nil || unsigned != signed {
+		t.Errorf("a signature changes what is measured (%v)", err)
+	}
+	c.PCRKey = make([]byte, 1<<20)
+	if _, err := Assemble(c); err == nil || !strings.Contains(err.Error(), "PCR key of 1048576 bytes") {
+		t.Errorf("a key of 1 MiB: %v", err)
 	}
 }
 
