@@ -22,6 +22,10 @@ import (
 type Config struct {
 	Debian string // path of a plain tar archive: see package machine/debian
 	Init   string // path of a static build of machine/appliance/init
+
+	// Encryption adds what makes and opens an encrypted /var; Debian must have
+	// PackagesOfEncryption.
+	Encryption bool
 }
 
 // programs are the binaries taken from Debian; the libraries that they need
@@ -88,7 +92,11 @@ func WriteRoot(w io.Writer, config Config) error {
 	if err != nil {
 		return err
 	}
-	root := &root{out: map[string]entry{}}
+	root := &root{out: map[string]entry{}, programs: programs, modules: modules}
+	if config.Encryption {
+		root.programs = slices.Concat(programs, programsOfEncryption)
+		root.modules = slices.Concat(modules, modulesOfEncryption)
+	}
 	for _, name := range folders {
 		root.folder(name)
 	}
@@ -115,7 +123,10 @@ func WriteRoot(w io.Writer, config Config) error {
 }
 
 // root is the tree being made.
-type root struct{ out map[string]entry }
+type root struct {
+	out               map[string]entry
+	programs, modules []string // wanted of Debian
+}
 
 type entry struct {
 	header  tar.Header
@@ -156,8 +167,8 @@ func (r *root) parents(name string) {
 
 // addPrograms adds the programs and, transitively, the libraries they name.
 func (r *root) addPrograms(debian *archive) error {
-	const libraries = "usr/lib/x86_64-linux-gnu/"
-	todo := slices.Clone(programs)
+	const libraries, systemd = "usr/lib/x86_64-linux-gnu/", "usr/lib/x86_64-linux-gnu/systemd/"
+	todo := slices.Clone(r.programs)
 	for len(todo) > 0 {
 		name := todo[0]
 		todo = todo[1:]
@@ -174,7 +185,11 @@ func (r *root) addPrograms(debian *archive) error {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		for _, library := range needed {
-			todo = append(todo, libraries+library)
+			folder := libraries
+			if len(debian.match(systemd+library)) > 0 { // systemd's own
+				folder = systemd
+			}
+			todo = append(todo, folder+library)
 		}
 	}
 	for name, mode := range map[string]int64{"etc/mke2fs.conf": 0o644, "usr/lib/os-release": 0o644} {

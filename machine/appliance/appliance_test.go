@@ -102,7 +102,7 @@ func TestADebianRootWithoutAPartIsRefusedByName(t *testing.T) {
 func TestModulesComeWithWhatTheyDependOn(t *testing.T) {
 	t.Parallel()
 	dependencies, files := parseModulesDep("kernel/fs/fat/vfat.ko.xz: kernel/fs/fat/fat.ko.xz\nkernel/fs/fat/fat.ko.xz:\nkernel/x/other.ko: \nnonsense\n")
-	got := closure(dependencies, files)
+	got := closure(modules, dependencies, files)
 	if want := []string{"kernel/fs/fat/fat.ko.xz", "kernel/fs/fat/vfat.ko.xz"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
@@ -111,5 +111,8 @@ func TestModulesComeWithWhatTheyDependOn(t *testing.T) {
 func FuzzParseModulesDep(f *testing.F) {
 	f.Add("kernel/fs/fat/vfat.ko: kernel/fs/fat/fat.ko\n")
 	f.Add(":\n::\na:b:c")
-	f.Fuzz(func(t *testing.T, text string) { closure(parseModulesDep(text)) })
+	f.Fuzz(func(t *testing.T, text string) {
+		dependencies, files := parseModulesDep(text)
+		closure(modules, dependencies, files)
+	})
 }

@@ -30,7 +30,7 @@ func (r *root) addModules(debian *archive) error {
 	}
 	dependencies, files := parseModulesDep(string(list))
 	var kept strings.Builder
-	for _, file := range closure(dependencies, files) {
+	for _, file := range closure(r.modules, dependencies, files) {
 		content, err := debian.read(path.Join(dir, file))
 		if err != nil {
 			return err
@@ -63,11 +63,11 @@ func parseModulesDep(text string) (dependencies map[string][]string, files map[s
 	return dependencies, files
 }
 
-// closure is the files of the wanted modules and of what they depend on, sorted.
+// closure is the files of wanted modules and of what they depend on, sorted.
 // A module that the kernel does not have as a file may be built in.
-func closure(dependencies map[string][]string, files map[string]string) []string {
+func closure(wanted []string, dependencies map[string][]string, files map[string]string) []string {
 	var all []string
-	for _, name := range modules {
+	for _, name := range wanted {
 		if file, ok := files[canonical(name)]; ok {
 			all = append(append(all, file), dependencies[file]...)
 		}

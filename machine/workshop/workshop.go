@@ -33,22 +33,34 @@ func Compile(ctx context.Context, folder string, programs ...string) error {
 // and returns its path. The first time on a machine it makes the Debian root,
 // which takes a minute, and tells standard error.
 func Appliance(ctx context.Context, folder string) (string, error) {
+	return makeAppliance(ctx, folder, "appliance.tar", appliance.Config{}, nil)
+}
+
+// EncryptedAppliance is Appliance for a /var that is encrypted:
+// folder/encrypted.tar, of another Debian root.
+func EncryptedAppliance(ctx context.Context, folder string) (string, error) {
+	packages := append(debian.DefaultPackages(), appliance.PackagesOfEncryption()...)
+	return makeAppliance(ctx, folder, "encrypted.tar", appliance.Config{Encryption: true}, packages)
+}
+
+func makeAppliance(ctx context.Context, folder, name string, config appliance.Config, packages []string) (string, error) {
 	cache, err := debian.CheckoutDir()
 	if err != nil {
 		return "", err
 	}
-	root, err := debian.Root(ctx, debian.Config{Dir: cache, Log: os.Stderr})
+	root, err := debian.Root(ctx, debian.Config{Packages: packages, Dir: cache, Log: os.Stderr})
 	if err != nil {
 		return "", err
 	}
 	if err := Compile(ctx, folder, "machine/appliance/init"); err != nil {
 		return "", err
 	}
-	path := filepath.Join(folder, "appliance.tar")
+	path := filepath.Join(folder, name)
 	out, err := os.Create(path)
 	if err != nil {
 		return "", err
 	}
-	err = appliance.WriteRoot(out, appliance.Config{Debian: root, Init: filepath.Join(folder, "init")})
+	config.Debian, config.Init = root, filepath.Join(folder, "init")
+	err = appliance.WriteRoot(out, config)
 	return path, errors.Join(err, out.Close())
 }
