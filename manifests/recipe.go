@@ -204,6 +204,9 @@ func (r *Recipe) check(fault func(path, format string, args ...any)) {
 	if r.Var < leastVar {
 		fault("var", "var of %s: want at least %s", r.Var, Size(leastVar))
 	}
+	if r.VarEncryption == VarTPM2 && r.SecureBoot.PCRKey == "" {
+		fault("varEncryption", "varEncryption: needs secureBoot.pcrKey, the key whose kernel images open /var")
+	}
 	if r.VarEncryption == VarTPM2 && r.Var < leastVar+luksHeader {
 		fault("var", "var of %s: want at least %s, of which encryption takes %s", r.Var, Size(leastVar+luksHeader), Size(luksHeader))
 	}
