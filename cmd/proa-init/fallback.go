@@ -27,8 +27,8 @@ const mostFallbacks = 3
 // Corruption that shows only after the root was opened resets the machine
 // (devmapper.Restart) and comes here by countBoot.
 func (b *boot) fallBack() (partitions.Slot, bool) {
-	if b.rootOpen {
-		return 0, false // something else is wrong
+	if b.rootOpen || b.options.Live {
+		return 0, false // something else is wrong, or there are no slots
 	}
 	if b.next != 0 {
 		return b.next, true

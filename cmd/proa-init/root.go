@@ -32,6 +32,16 @@ func (b *boot) openRoot() error {
 	if err != nil {
 		return err
 	}
+	if err := b.openVerity(data, hashes); err != nil {
+		return err
+	}
+	b.rootOpen = true
+	b.forgetFallbacks()
+	return nil
+}
+
+// openVerity opens a root and its hash tree, and mounts it.
+func (b *boot) openVerity(data, hashes string) error {
 	target := devmapper.Verity{
 		DataDevice:     data,
 		HashDevice:     hashes,
@@ -56,12 +66,7 @@ func (b *boot) openRoot() error {
 		return err
 	}
 	target.OnCorruption = devmapper.Restart
-	if err := devmapper.Replace(devmapper.RootName, target); err != nil {
-		return err
-	}
-	b.rootOpen = true
-	b.forgetFallbacks()
-	return nil
+	return devmapper.Replace(devmapper.RootName, target)
 }
 
 // readInit reads the program that we are going to become.

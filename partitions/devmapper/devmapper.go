@@ -1,6 +1,7 @@
 // Package devmapper opens dm-verity devices with the kernel's device-mapper,
-// as far as proa-init and the agent need it: create, replace, look, remove.
-// Every device it makes is read-only.
+// as far as proa-init and the agent need it: create, replace, look, remove; and
+// makes devices of parts of others, for media whose partitions have none. Every
+// device it makes is read-only.
 //
 // It speaks the ioctls of /dev/mapper/control (linux/dm-ioctl.h, version 4)
 // and needs no udev and no libdevmapper. A device is known by name to
@@ -59,7 +60,7 @@ func (v Verity) table() (string, error) {
 		return "", fmt.Errorf("%d data blocks: want 1 to %d", v.Blocks, uint64(mostBlocks))
 	}
 	for _, device := range []string{v.DataDevice, v.HashDevice} {
-		if !strings.HasPrefix(device, "/") || strings.ContainsAny(device, " \t\n\\\x00") {
+		if !isPath(device) {
 			return "", fmt.Errorf("device %q: want an absolute path without blanks", device)
 		}
 	}
@@ -78,22 +79,63 @@ func (v Verity) table() (string, error) {
 	return strings.Join(line, " "), nil
 }
 
+// lines is the target as device-mapper has it.
+func (v Verity) lines() (target, error) {
+	params, err := v.table()
+	return target{length: v.Blocks * sectorsPerBlock, kind: "verity", params: params}, err
+}
+
 // CreateVerity makes a device and returns the path of its node, such as
 // "/dev/dm-0". Nothing is left behind when it fails.
 func CreateVerity(name string, v Verity) (path string, err error) {
-	doing := "creating verity device " + name
+	t, err := v.lines()
+	if err == nil {
+		path, err = create(name, t)
+	}
+	if err != nil {
+		return "", fmt.Errorf("creating verity device %s: %w", name, err)
+	}
+	return path, nil
+}
+
+// CreateLinear makes a device of size bytes of another one, given by its path,
+// that begin at byte start, and returns the path of its node. Both are whole sectors
+// of that device; a CD's have 2048 bytes.
+func CreateLinear(name, device string, start, size int64) (path string, err error) {
+	const sector = 512
+	t := target{length: uint64(size) / sector, kind: "linear", params: fmt.Sprintf("%s %d", device, start/sector)}
+	switch {
+	case start < 0 || size <= 0 || start%sector != 0 || size%sector != 0:
+		err = fmt.Errorf("%d bytes at %d: want whole sectors", size, start)
+	case !isPath(device):
+		err = fmt.Errorf("device %q: want an absolute path without blanks", device)
+	default:
+		path, err = create(name, t)
+	}
+	if err != nil {
+		return "", fmt.Errorf("creating linear device %s: %w", name, err)
+	}
+	return path, nil
+}
+
+func isPath(device string) bool {
+	return strings.HasPrefix(device, "/") && !strings.ContainsAny(device, " \t\n\\\x00")
+}
+
+// create makes a device of one target.
+func create(name string, t target) (path string, err error) {
 	c, err := openControl()
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", doing, err)
+		return "", err
 	}
 	defer c.close()
 	created, err := c.run(unix.DM_DEV_CREATE, request{name: name, flags: unix.DM_READONLY_FLAG})
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", doing, err)
+		return "", err
 	}
-	if err := c.load(name, v); err != nil {
+	if err := c.load(name, t); err != nil {
 		_, removeErr := c.run(unix.DM_DEV_REMOVE, request{name: name})
-		return "", errors.Join(fmt.Errorf("%s: %w", doing, err), removeErr)
+		return "", errors.Join(err, removeErr)
 	}
 	return nodePath(created.device), nil
 }
@@ -101,26 +143,25 @@ func CreateVerity(name string, v Verity) (path string, err error) {
 // Replace gives an existing device a new table, also while it is in use. If it
 // fails, the device keeps the old one.
 func Replace(name string, v Verity) error {
+	t, err := v.lines()
+	if err != nil {
+		return fmt.Errorf("replacing verity device %s: %w", name, err)
+	}
 	c, err := openControl()
 	if err != nil {
 		return fmt.Errorf("replacing verity device %s: %w", name, err)
 	}
 	defer c.close()
-	if err := c.load(name, v); err != nil {
+	if err := c.load(name, t); err != nil {
 		return fmt.Errorf("replacing verity device %s: %w", name, err)
 	}
 	return nil
 }
 
-// load loads a table and makes it the active one.
-func (c *control) load(name string, v Verity) error {
-	params, err := v.table()
-	if err != nil {
-		return err
-	}
-	t := target{length: v.Blocks * sectorsPerBlock, kind: "verity", params: params}
+// load loads a table of one target and makes it the active one.
+func (c *control) load(name string, t target) error {
 	if _, err := c.run(unix.DM_TABLE_LOAD, request{name: name, flags: unix.DM_READONLY_FLAG, target: &t}); err != nil {
-		return fmt.Errorf("loading table %q: %w", params, err)
+		return fmt.Errorf("loading table %q: %w", t.params, err)
 	}
 	// Without DM_SUSPEND_FLAG it means resume.
 	if _, err := c.run(unix.DM_DEV_SUSPEND, request{name: name, flags: unix.DM_READONLY_FLAG}); err != nil {

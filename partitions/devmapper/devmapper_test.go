@@ -48,6 +48,21 @@ func TestUnfitTargetsAreRefused(t *testing.T) {
 			t.Errorf("got %v, want an error with %q", err, test.want)
 		}
 	}
+	for _, test := range []struct {
+		device      string
+		start, size int64
+		want        string
+	}{
+		{"/dev/sr0", 100, 512, "whole sectors"},
+		{"/dev/sr0", -512, 512, "whole sectors"},
+		{"/dev/sr0", 512, 0, "whole sectors"},
+		{"/dev/sr0 0", 512, 512, "without blanks"},
+		{"sr0", 512, 512, "absolute"},
+	} {
+		if _, err := CreateLinear("x", test.device, test.start, test.size); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("linear: got %v, want an error with %q", err, test.want)
+		}
+	}
 	for _, name := range []string{"", "a/b", "a\x00b", strings.Repeat("x", 128)} {
 		if _, err := (request{name: name}).encode(); err == nil {
 			t.Errorf("device name %q was taken", name)
