@@ -176,7 +176,12 @@ func (p *Pack) exportTar(ctx context.Context, path string, step progress.Step) e
 	if err := mayReplaceTar(path); err != nil {
 		return err
 	}
-	out, err := durable.Create(filepath.Dir(path))
+	work, err := newExporting(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	defer work.Remove()
+	out, err := durable.Create(work.path)
 	if err != nil {
 		return err
 	}
@@ -224,12 +229,13 @@ func (p *Pack) exportFolder(ctx context.Context, path string, step progress.Step
 	if err := mayReplaceFolder(path); err != nil {
 		return err
 	}
-	folder, err := durable.TempFolder(filepath.Dir(path))
+	work, err := newExporting(filepath.Dir(path))
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(folder)
-	if err := os.Chmod(folder, 0o755); err != nil {
+	defer work.Remove()
+	folder := filepath.Join(work.path, "export")
+	if err := os.Mkdir(folder, 0o755); err != nil {
 		return err
 	}
 	for _, f := range p.Files {

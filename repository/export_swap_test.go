@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -22,5 +23,34 @@ func TestFoldersAreSwappedOrAsTheyWere(t *testing.T) {
 	check(t, swapFolders(new, old))
 	if after := snapshotOf(t, dir); after["new/file"] != "old" || len(after) != 1 {
 		t.Errorf("%v is there", after)
+	}
+}
+
+func TestAnExportRemovesWhatKilledOnesLeftAndNothingElse(t *testing.T) {
+	w := makeExportWorld(t)
+	for _, name := range []string{"x", "x.tar"} {
+		dir := t.TempDir()
+		killed := must[*exporting](t)(newExporting(dir))
+		check(t, os.MkdirAll(filepath.Join(killed.path, "export/artifacts"), 0o755))
+		check(t, os.WriteFile(filepath.Join(killed.path, "export/artifacts/half"), []byte("half"), 0o644))
+		check(t, killed.lock.Close()) // as the end of its process does
+		running := must[*exporting](t)(newExporting(dir))
+		if _, err := os.Stat(killed.path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: left by one that began: %v", name, err)
+		}
+		check(t, os.Mkdir(killed.path, 0o700))
+		check(t, os.WriteFile(filepath.Join(dir, exportingPrefix+"file"), nil, 0o644))
+		check(t, os.Mkdir(filepath.Join(dir, "other"), 0o755))
+		must[Exported](t)(w.export(filepath.Join(dir, name), nil))
+		var left []string
+		for _, entry := range must[[]os.DirEntry](t)(os.ReadDir(dir)) {
+			left = append(left, entry.Name())
+		}
+		want := []string{filepath.Base(running.path), exportingPrefix + "file", "other", name}
+		slices.Sort(want)
+		if !slices.Equal(left, want) {
+			t.Errorf("%s: %q is there: want %q", name, left, want)
+		}
+		check(t, running.Remove())
 	}
 }

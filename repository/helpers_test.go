@@ -220,7 +220,7 @@ func snapshotOf(t testing.TB, dir string) map[string]string {
 func wantNoTemps(t testing.TB, dir string) {
 	t.Helper()
 	for path := range snapshotOf(t, dir) {
-		if strings.Contains(path, ".proa-tmp-") {
+		if strings.Contains(path, ".proa-") {
 			t.Errorf("left behind: %s", path)
 		}
 	}
