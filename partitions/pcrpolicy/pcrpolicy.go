@@ -90,6 +90,22 @@ func Sign(key crypto.Signer, pcr [sha256.Size]byte) ([]byte, error) {
 // Check tells whether the content of .pcrsig holds a policy for the measurement
 // with a signature by the key, and wraps ErrNotSigned if it does not.
 func Check(signatures []byte, key *rsa.PublicKey, pcr [sha256.Size]byte) error {
+	policy := Digest(pcr)
+	err := anySigned(signatures, key, hex.EncodeToString(policy[:]))
+	if errors.Is(err, ErrNotSigned) {
+		err = fmt.Errorf("PCR %d of %.16s: %w", Register, hex.EncodeToString(pcr[:]), err)
+	}
+	return err
+}
+
+// CheckSigner is Check for an image that cannot be measured yet: it tells whether
+// there is a policy of whatever measurement with a signature by the key.
+func CheckSigner(signatures []byte, key *rsa.PublicKey) error {
+	return anySigned(signatures, key, "")
+}
+
+// anySigned looks for a policy with the digest, in hex, or with any.
+func anySigned(signatures []byte, key *rsa.PublicKey, want string) error {
 	if len(signatures) > SignatureMost {
 		return fmt.Errorf("PCR signatures of %d bytes: want at most %d", len(signatures), SignatureMost)
 	}
@@ -97,18 +113,22 @@ func Check(signatures []byte, key *rsa.PublicKey, pcr [sha256.Size]byte) error {
 	if err := json.Unmarshal(bytes.TrimRight(signatures, "\x00"), &all); err != nil {
 		return fmt.Errorf("PCR signatures: %w", err)
 	}
-	name, policy := fingerprint(key), Digest(pcr)
-	hash := sha256.Sum256(policy[:])
+	name := fingerprint(key)
 	for _, s := range all.SHA256 {
-		if s.Key != name || s.Policy != hex.EncodeToString(policy[:]) || !slices.Equal(s.PCRs, []int{Register}) {
+		if s.Key != name || want != "" && s.Policy != want || !slices.Equal(s.PCRs, []int{Register}) {
 			continue
 		}
+		policy, err := hex.DecodeString(s.Policy)
+		if err != nil {
+			return fmt.Errorf("PCR signature by key %.16s: %w", name, err)
+		}
+		hash := sha256.Sum256(policy)
 		if err := rsa.VerifyPKCS1v15(key, crypto.SHA256, hash[:], s.Value); err != nil {
 			return fmt.Errorf("PCR signature by key %.16s: %w", name, err)
 		}
 		return nil
 	}
-	return fmt.Errorf("key %.16s, PCR %d of %.16s, %d signatures: %w", name, Register, hex.EncodeToString(pcr[:]), len(all.SHA256), ErrNotSigned)
+	return fmt.Errorf("key %.16s, %d signatures: %w", name, len(all.SHA256), ErrNotSigned)
 }
 
 // ParseKey reads the public key of policies: the content of .pcrpkey, one PEM block

@@ -156,6 +156,16 @@ func TestPolicyOfAnotherImageKeyOrBytesIsRefused(t *testing.T) {
 			t.Errorf("%s: error %v, want %v", name, err, test.want)
 		}
 	}
+	if err := pcrpolicy.CheckSigner(signed, &key.PublicKey); err != nil {
+		t.Errorf("the signer of another image's policy: %v", err)
+	}
+	if err := pcrpolicy.CheckSigner(signed, &other.PublicKey); !errors.Is(err, pcrpolicy.ErrNotSigned) {
+		t.Errorf("another signer: error %v, want %v", err, pcrpolicy.ErrNotSigned)
+	}
+	forged := changed(func(s *pcrpolicy.Signature) { s.Value[7] ^= 1 })
+	if err := pcrpolicy.CheckSigner(forged, &key.PublicKey); !errors.Is(err, rsa.ErrVerification) {
+		t.Errorf("a signer's changed signature: error %v, want %v", err, rsa.ErrVerification)
+	}
 	if err := pcrpolicy.Check([]byte("nothing"), &key.PublicKey, pcr); err == nil {
 		t.Error("text that is no JSON was taken")
 	}
