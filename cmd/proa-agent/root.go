@@ -65,6 +65,7 @@ running, 7 repository not reachable, 10 (check only) an update is available.`,
 		newEtcCommand(),
 		newFactoryResetCommand(),
 		newConfigCommand(),
+		newConfigureCommand(),
 		cli.NewManCommand(),
 	)
 	return root

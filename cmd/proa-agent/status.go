@@ -36,10 +36,18 @@ code is 5 while the newest trial is one that went back.`,
 			if err != nil {
 				return explain(cmd.Context(), err)
 			}
+			host, err := hostOf(cmd)
+			if err != nil {
+				return err
+			}
+			configuration := configurationOf(host)
 			if cli.JSON(cmd) {
-				err = cli.PrintJSON(cmd.OutOrStdout(), status)
-			} else {
-				err = printStatus(cmd.OutOrStdout(), status, time.Now())
+				err = cli.PrintJSON(cmd.OutOrStdout(), struct {
+					updater.Status
+					Configuration *configurationStatus `json:"configuration,omitempty"`
+				}{status, configuration})
+			} else if err = printStatus(cmd.OutOrStdout(), status, time.Now()); err == nil {
+				printConfiguration(cmd.OutOrStdout(), configuration)
 			}
 			if err != nil {
 				return err

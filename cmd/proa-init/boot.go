@@ -56,6 +56,7 @@ func (b *boot) run() error {
 		{"mount var", b.mountVar},
 		{"mount etc", b.mountEtc},
 		{"record boot", b.record},
+		{"configure", b.configure},
 		{"switch root", b.switchRoot},
 	}
 	for i, step := range steps {

@@ -20,6 +20,8 @@ type Boot struct {
 	VarTPM2  bool          // proa.var=tpm2: /var is encrypted, its key sealed by the TPM
 	RootWait time.Duration // proa.rootwait=SECONDS: how long to wait for the root's disk
 	Watchdog time.Duration // proa.watchdog=SECONDS: reset a machine that hangs for so long; 0 is off
+	Config   string        // proa.config=URL: where the machine's configuration is to be fetched; see package hostconfig
+	Digest   string        // proa.config.sha256=: what that has, in hex digits
 	Live     bool          // proa.live: the root is on the medium that was booted, and nothing outlives this boot
 }
 
@@ -45,6 +47,12 @@ func (b Boot) String() string {
 	if b.Watchdog != 0 {
 		line += fmt.Sprintf(" proa.watchdog=%d", int(b.Watchdog.Seconds()))
 	}
+	if b.Config != "" {
+		line += " proa.config=" + b.Config
+	}
+	if b.Digest != "" {
+		line += " proa.config.sha256=" + b.Digest
+	}
 	if b.Live {
 		line += " proa.live"
 	}
@@ -64,7 +72,7 @@ func Parse(line string) (Boot, error) {
 			continue
 		}
 		switch name {
-		case "roothash", "salt", "blocks", "etc", "var", "rootwait", "watchdog", "live":
+		case "roothash", "salt", "blocks", "etc", "var", "rootwait", "watchdog", "live", "config", "config.sha256":
 		default:
 			return Boot{}, fmt.Errorf("kernel parameter %.80q: proa has no such parameter", key)
 		}
@@ -82,7 +90,8 @@ func Parse(line string) (Boot, error) {
 	if err != nil {
 		return Boot{}, fmt.Errorf("kernel parameters proa.roothash, proa.salt and proa.blocks: %w", err)
 	}
-	boot := Boot{Root: root, RootWait: DefaultRootWait}
+	// A URL that cannot be fetched is no reason not to boot: it is read later.
+	boot := Boot{Root: root, RootWait: DefaultRootWait, Config: values["config"], Digest: values["config.sha256"]}
 	switch values["etc"] {
 	case "", "overlay":
 	case "transient":

@@ -33,6 +33,7 @@ func Links() map[string]string {
 		"multi-user.target.wants/proa-judge.service":       "../proa-judge.service",
 		"boot-complete.target.requires/proa-judge.service": "../proa-judge.service",
 		"multi-user.target.wants/proa-agent.service":       "../proa-agent.service",
+		"multi-user.target.wants/proa-configure.service":   "../proa-configure.service",
 		"sysinit.target.wants/proa-deadline.timer":         "../proa-deadline.timer",
 	}
 }

@@ -24,7 +24,7 @@ func TestLinksAreThoseThatSystemctlEnableMakes(t *testing.T) {
 	for name, content := range Files() {
 		check(t, os.WriteFile(filepath.Join(folder, name), content, 0o644))
 	}
-	args = append(args, "proa-judge.service", "proa-deadline.timer", "proa-agent.service")
+	args = append(args, "proa-judge.service", "proa-deadline.timer", "proa-agent.service", "proa-configure.service")
 	if out, err := exec.Command("systemctl", args...).CombinedOutput(); err != nil {
 		t.Fatalf("systemctl enable: %v\n%s", err, out)
 	}
