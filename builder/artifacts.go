@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"io/fs"
 	"os"
 	"slices"
 
@@ -63,4 +64,24 @@ func digestFile(ctx context.Context, name, path string, reporter progress.Report
 	size, sum, err := sparse.Digest(ctx, path, step.Add)
 	step.Done(err)
 	return manifests.Artifact{Name: name, Size: size, Digest: sum}, err
+}
+
+// isRelease reports whether a folder holds a release, of a system or of an
+// extension, and nothing else, so that replacing it loses nothing that a build did
+// not make.
+func isRelease(entries []fs.DirEntry) bool {
+	found := false
+	for _, entry := range entries {
+		name := entry.Name()
+		switch name {
+		case manifests.ReleaseFile, manifests.ExtensionFile:
+			found = true
+		case manifests.DiskFile, manifests.RootFile, manifests.RootMapFile, manifests.VerityFile, manifests.UKIFile:
+		default:
+			if !slices.Contains(manifests.Documents(), name) && !slices.Contains(manifests.ForInstallers(), name) && !manifests.IsOfExtensions(name) {
+				return false
+			}
+		}
+	}
+	return found
 }

@@ -70,6 +70,8 @@ type Agent struct {
 	Units   map[string][]byte // systemd units by file name
 	Files   map[string][]byte // what else belongs to it, by absolute path
 	Links   map[string]string // symbolic links to units, such as "a.target.wants/b.service", and their targets
+	// ExtensionLinks are those of images that have extensions.
+	ExtensionLinks map[string]string
 }
 
 // ErrExists says that the output folder holds something already.
@@ -95,6 +97,7 @@ type build struct {
 	initrd        *later[[]byte]
 	root          erofs.Image
 	hashes        *verity.Tree // of the root image
+	rootHash      [verity.HashSize]byte
 	uki           []byte
 	found         []provenance.Input // all that was read
 	rootDigest    *later[manifests.Artifact]
@@ -105,24 +108,63 @@ type build struct {
 
 // Build makes a release. The output folder appears whole or not at all.
 func Build(ctx context.Context, c Config) (manifests.Release, error) {
+	if err := c.checkSystem(); err != nil {
+		return manifests.Release{}, err
+	}
+	b, err := c.run(ctx, func(b *build) []step {
+		return []step{
+			{"digest inputs", b.digestInputs},
+			{"read previous layout", b.readPrevious},
+			{"read sources", b.readSources},
+			{"configure tree", b.configureTree},
+			{"complete tree", b.completeTree},
+			{"add extensions", b.addExtensions},
+			{"describe state", b.describeState},
+			{"describe tree", b.describeTree},
+			{"make initrd", b.makeInitrd},
+			{"write root image", b.writeRoot},
+			{"hash root image", b.hashRoot},
+			{"assemble kernel image", b.assembleUKI},
+			{"write disk image", b.writeDisk},
+			{"write documents", b.writeDocuments},
+			{"digest artifacts", b.digestArtifacts},
+			{"write provenance", b.writeProvenance},
+			{"list artifacts", b.listArtifacts},
+			{"move into place", b.publish},
+		}
+	})
+	if err != nil {
+		return manifests.Release{}, err
+	}
+	return b.release, nil
+}
+
+// step is one step of a build.
+type step struct {
+	name string
+	run  func(context.Context) error
+}
+
+// run does the steps of a build beside its output.
+func (c Config) run(ctx context.Context, steps func(*build) []step) (*build, error) {
 	if c.Progress == nil {
 		c.Progress = progress.Silent()
 	}
 	if err := c.check(); err != nil {
-		return manifests.Release{}, err
+		return nil, err
 	}
 	parent := filepath.Dir(c.Output)
 	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return manifests.Release{}, err
+		return nil, err
 	}
 	work, err := os.MkdirTemp(parent, "."+filepath.Base(c.Output)+".building-")
 	if err != nil {
-		return manifests.Release{}, err
+		return nil, err
 	}
 	defer os.RemoveAll(work)
 	store, err := content.New(work)
 	if err != nil {
-		return manifests.Release{}, err
+		return nil, err
 	}
 	defer store.Close()
 
@@ -132,36 +174,26 @@ func Build(ctx context.Context, c Config) (manifests.Release, error) {
 		cancel()
 		b.background.Wait() // it reads from the store
 	}()
-	for _, step := range []struct {
-		name string
-		run  func(context.Context) error
-	}{
-		{"digest inputs", b.digestInputs},
-		{"read previous layout", b.readPrevious},
-		{"read sources", b.readSources},
-		{"configure tree", b.configureTree},
-		{"complete tree", b.completeTree},
-		{"describe state", b.describeState},
-		{"describe tree", b.describeTree},
-		{"make initrd", b.makeInitrd},
-		{"write root image", b.writeRoot},
-		{"hash root image", b.hashRoot},
-		{"assemble kernel image", b.assembleUKI},
-		{"write disk image", b.writeDisk},
-		{"write documents", b.writeDocuments},
-		{"digest artifacts", b.digestArtifacts},
-		{"write provenance", b.writeProvenance},
-		{"list artifacts", b.listArtifacts},
-		{"move into place", b.publish},
-	} {
+	for _, step := range steps(b) {
 		if err := ctx.Err(); err != nil {
-			return manifests.Release{}, err
+			return nil, err
 		}
 		if err := step.run(ctx); err != nil {
-			return manifests.Release{}, fmt.Errorf("%s: %w", step.name, b.cause(ctx, err))
+			return nil, fmt.Errorf("%s: %w", step.name, b.cause(ctx, err))
 		}
 	}
-	return b.release, nil
+	return b, nil
+}
+
+// checkSystem is for what an extension has none of.
+func (c *Config) checkSystem() error {
+	if c.Recipe.Fits != nil {
+		return errors.New("the recipe has fits, which is for extensions: want the kind of extension to build")
+	}
+	if c.Recipe.Update != nil && c.Agent == nil {
+		return errors.New("the recipe has an update section: want the proa-agent program")
+	}
+	return nil
 }
 
 func (c *Config) check() error {
@@ -180,9 +212,6 @@ func (c *Config) check() error {
 	if len(c.RecipeText) == 0 {
 		return errors.New("the recipe's file is empty")
 	}
-	if c.Recipe.Update != nil && c.Agent == nil {
-		return errors.New("the recipe has an update section: want the proa-agent program")
-	}
 	if slices.ContainsFunc(c.Recipe.Sources, manifests.Source.Locked) && (c.Cache == nil || c.Fetcher == nil) {
 		return errors.New("the recipe has sources in registries or repositories: want a cache and a fetcher")
 	}
@@ -190,24 +219,6 @@ func (c *Config) check() error {
 		return fmt.Errorf("architecture %s: the recipe is for %v", c.Arch, c.Recipe.Arch)
 	}
 	return nil
-}
-
-// isRelease reports whether a folder holds a release and nothing else, so that
-// replacing it loses nothing that a build did not make.
-func isRelease(entries []fs.DirEntry) bool {
-	found := false
-	for _, entry := range entries {
-		switch entry.Name() {
-		case manifests.ReleaseFile:
-			found = true
-		case manifests.DiskFile, manifests.RootFile, manifests.RootMapFile, manifests.VerityFile, manifests.UKIFile:
-		default:
-			if name := entry.Name(); !slices.Contains(manifests.Documents(), name) && !slices.Contains(manifests.ForInstallers(), name) {
-				return false
-			}
-		}
-	}
-	return found
 }
 
 // path is where an artifact of the release is while it is being built.

@@ -108,7 +108,6 @@ func (b *build) writeSBOM(ctx context.Context) error {
 	}
 	defer file.Close()
 	out := bufio.NewWriterSize(file, 1<<20)
-	root := b.hashes.Root()
 	given := make([]sbom.Input, len(b.found))
 	for i, in := range b.found {
 		given[i] = sbom.Input(in)
@@ -118,7 +117,7 @@ func (b *build) writeSBOM(ctx context.Context) error {
 		Version:   string(b.Version),
 		Arch:      string(b.Arch),
 		Epoch:     b.Epoch,
-		RootHash:  root.Hash[:],
+		RootHash:  b.rootHash[:],
 		Tool:      b.tool(),
 		Inventory: described.inventory,
 		Tree:      b.tree,

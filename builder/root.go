@@ -51,6 +51,7 @@ func (b *build) hashRoot(ctx context.Context) error {
 	if b.hashes, err = verity.NewTree(leaves, salt); err != nil {
 		return err
 	}
+	b.rootHash = b.hashes.Root().Hash
 	file, err := os.OpenFile(b.path(manifests.VerityFile), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err

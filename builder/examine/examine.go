@@ -21,13 +21,14 @@ import (
 )
 
 // Description is what was found at a path: a release folder has Release, and
-// Disk if its disk image is there; a disk image has Disk; a unified kernel
-// image has Kernel.
+// Disk if its disk image is there; the folder of an extension has Extension; a disk
+// image has Disk; a unified kernel image has Kernel.
 type Description struct {
-	Path    string             `json:"path"`
-	Release *manifests.Release `json:"release,omitempty"`
-	Disk    *Disk              `json:"disk,omitempty"`
-	Kernel  *Kernel            `json:"kernel,omitempty"`
+	Path      string                    `json:"path"`
+	Release   *manifests.Release        `json:"release,omitempty"`
+	Extension *manifests.BuiltExtension `json:"extension,omitempty"`
+	Disk      *Disk                     `json:"disk,omitempty"`
+	Kernel    *Kernel                   `json:"kernel,omitempty"`
 }
 
 // Disk is what is on a disk or in the image of one.
@@ -100,6 +101,11 @@ func Describe(path string) (Description, error) {
 		return Description{}, err
 	}
 	d := Description{Path: path}
+	if info.IsDir() && isExtension(path) {
+		built, err := ReadExtension(path)
+		d.Extension = &built
+		return d, err
+	}
 	if info.IsDir() {
 		release, err := ReadRelease(path)
 		if errors.Is(err, ErrNoRelease) {

@@ -40,9 +40,12 @@ func Verify(ctx context.Context, path string, reporter progress.Reporter) ([]Che
 		reporter = progress.Silent()
 	}
 	v := &verification{ctx: ctx, progress: reporter}
-	if info.IsDir() {
+	switch {
+	case info.IsDir() && isExtension(path):
+		err = v.extension(path)
+	case info.IsDir():
 		err = v.release(path)
-	} else {
+	default:
 		err = v.disk(path, nil)
 	}
 	if err != nil {
@@ -90,6 +93,7 @@ func (v *verification) release(folder string) error {
 		}
 		return sameRoot(kernel, root)
 	}())
+	v.extensions(folder, release)
 	err = v.disk(filepath.Join(folder, manifests.DiskFile), &root)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil // the artifact's own check has said so

@@ -275,7 +275,7 @@ func FuzzStatus(f *testing.F) {
 				t.Errorf("package %+v", p)
 			}
 		}
-		parseOSRelease(s)
+		ParseOSRelease(s)
 		parseKernelConfig(s)
 	})
 }

@@ -17,7 +17,7 @@ func (r *reader) readSystem(context.Context) error {
 		if err != nil {
 			return err
 		}
-		if r.found.OS = parseOSRelease(text); len(r.found.OS) > 0 {
+		if r.found.OS = ParseOSRelease(text); len(r.found.OS) > 0 {
 			break
 		}
 	}
@@ -83,8 +83,8 @@ func (r *reader) children(name string) []string {
 	return names
 }
 
-// parseOSRelease reads assignments as os-release(5) allows them.
-func parseOSRelease(text string) map[string]string {
+// ParseOSRelease reads assignments as os-release(5) allows them, by key.
+func ParseOSRelease(text string) map[string]string {
 	values := map[string]string{}
 	for line := range strings.Lines(text) {
 		key, value, ok := strings.Cut(strings.TrimSpace(line), "=")

@@ -33,6 +33,7 @@ type buildOptions struct {
 	arch     string
 	init     string
 	agent    string
+	kind     string
 	force    bool
 	formats  []string
 }
@@ -67,12 +68,18 @@ release, so that updates from it are small; the lock says which one that is.
 --check OUT builds the release in OUT once more and names
 the first file that came out otherwise.
 
+With --kind sysext or confext the recipe is that of an extension, and the folder
+holds NAME.sysext.raw or NAME.confext.raw, which systemd attaches to /usr and /opt or
+to /etc, with extension.json, its bill of materials and its provenance. Name the
+folder under "extensions" in the recipe of an operating system.
+
 Exit codes: 0 built; 1 something went wrong; 2 the command line or the recipe is
 wrong; 3 with --check, the release came out otherwise.`,
 		Example: `  proa build -o out/1.0.0 --version 1.0.0
   proa build images/debian/recipe.yaml -o out/1.0.0 --version 1.0.0 --json
   proa build -o out/1.0.1 --version 1.0.1 --previous out/1.0.0
   proa build --check out/1.0.0
+  proa build debug/recipe.yaml --kind sysext -o out/debug-1 --version 1
   mmdebstrap bookworm - | proa build recipe.yaml -o out/1.0.0 --version 1.0.0`,
 		Args: cli.MaximumArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -96,16 +103,21 @@ wrong; 3 with --check, the release came out otherwise.`,
 	flags.StringVar(&o.arch, "arch", "", "architecture (default: the recipe's first)")
 	flags.StringVar(&o.init, "init", "", "the proa-init program (default: beside proa)")
 	flags.StringVar(&o.agent, "agent", "", "the proa-agent program (default: beside proa)")
+	flags.StringVar(&o.kind, "kind", kindSystem, "what the recipe makes: system, sysext or confext")
 	flags.BoolVar(&o.force, "force", false, "replace an existing release in the output folder")
 	flags.StringSliceVar(&o.formats, "format", nil, "also convert the release to these formats, beside the output folder: see 'proa convert'")
 	cli.CompleteWords(cmd, "format", formatNames()...)
 	cli.CompleteFolder(cmd, "output", "check")
+	cli.CompleteWords(cmd, "kind", kindSystem, string(manifests.Sysext), string(manifests.Confext))
 	cli.CompleteWords(cmd, "arch", string(manifests.AMD64), string(manifests.ARM64))
 	cmd.ValidArgsFunction = completeRecipe
 	return cmd
 }
 
 func (o buildOptions) run(cmd *cobra.Command, path string) error {
+	if o.kind != kindSystem {
+		return o.runExtension(cmd, path)
+	}
 	if o.check != "" {
 		return o.runCheck(cmd, path)
 	}
@@ -259,6 +271,9 @@ func (o buildOptions) config(cmd *cobra.Command, r *recipe) (builder.Config, err
 	if c.Epoch, err = chooseEpoch(r.Recipe); err != nil {
 		return builder.Config{}, cli.Exit(cli.ExitUsage, err)
 	}
+	if o.kind != kindSystem {
+		return c, nil
+	}
 	if c.Init, err = readProgram(o.init, "proa-init", c.Arch); err != nil {
 		return builder.Config{}, err
 	}
@@ -267,7 +282,7 @@ func (o buildOptions) config(cmd *cobra.Command, r *recipe) (builder.Config, err
 		if err != nil {
 			return builder.Config{}, err
 		}
-		c.Agent = &builder.Agent{Program: program, Units: units.Files(), Links: units.Links(), Files: units.Elsewhere()}
+		c.Agent = &builder.Agent{Program: program, Units: units.Files(), Links: units.Links(), Files: units.Elsewhere(), ExtensionLinks: units.ExtensionLinks()}
 	}
 	return c, nil
 }

@@ -100,7 +100,9 @@ func (r recipe) lockPath() string { return filepath.Join(r.folder, manifests.Loc
 
 // readRecipe reads the recipe at path, a file or a folder that holds one, and
 // the lock beside it.
-func readRecipe(path string) (*recipe, error) {
+func readRecipe(path string) (*recipe, error) { return readRecipeBy(path, manifests.ParseRecipe) }
+
+func readRecipeBy(path string, parse func(name string, data []byte) (manifests.Recipe, error)) (*recipe, error) {
 	info, err := os.Stat(path)
 	if err == nil && info.IsDir() {
 		path = filepath.Join(path, manifests.RecipeFile)
@@ -124,7 +126,7 @@ func readRecipe(path string) (*recipe, error) {
 		return nil, err
 	}
 	r := &recipe{text: data, folder: filepath.Dir(path)}
-	if r.Recipe, err = manifests.ParseRecipe(path, data); err != nil {
+	if r.Recipe, err = parse(path, data); err != nil {
 		return nil, cli.Exit(cli.ExitUsage, err)
 	}
 	return r, r.readLock()

@@ -45,6 +45,9 @@ func printDescription(w io.Writer, d examine.Description) error {
 			out.print("artifact  %-12s %13d bytes  %s", a.Name, a.Size, a.Digest)
 		}
 	}
+	if d.Extension != nil {
+		printExtension(out, *d.Extension)
+	}
 	if d.Disk != nil {
 		printDisk(out, d.Disk)
 	}

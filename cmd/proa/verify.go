@@ -15,7 +15,8 @@ func newVerifyCommand() *cobra.Command {
 		Short: "Check every byte of a release or a disk",
 		Long: `Check a release folder, or a disk or disk image: every artifact against its digest,
 the partition table and the boot partition, every block of root and hash tree
-against the root hash, and that the kernel image names that root.
+against the root hash, and that the kernel image names that root. Or check the
+folder of an extension: its files, and every block of it against its root hash.
 
 What this does not say is who made it: hosts learn that from the signed repository.
 

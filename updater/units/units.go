@@ -37,3 +37,11 @@ func Links() map[string]string {
 		"sysinit.target.wants/proa-deadline.timer":         "../proa-deadline.timer",
 	}
 }
+
+// ExtensionLinks are those of images whose releases have extensions.
+func ExtensionLinks() map[string]string {
+	return map[string]string{
+		"sysinit.target.wants/proa-extensions.service":       "../proa-extensions.service",
+		"sysinit.target.wants/proa-extensions-units.service": "../proa-extensions-units.service",
+	}
+}

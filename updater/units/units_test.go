@@ -24,7 +24,7 @@ func TestLinksAreThoseThatSystemctlEnableMakes(t *testing.T) {
 	for name, content := range Files() {
 		check(t, os.WriteFile(filepath.Join(folder, name), content, 0o644))
 	}
-	args = append(args, "proa-judge.service", "proa-deadline.timer", "proa-agent.service", "proa-configure.service")
+	args = append(args, "proa-judge.service", "proa-deadline.timer", "proa-agent.service", "proa-configure.service", "proa-extensions.service", "proa-extensions-units.service")
 	if out, err := exec.Command("systemctl", args...).CombinedOutput(); err != nil {
 		t.Fatalf("systemctl enable: %v\n%s", err, out)
 	}
@@ -35,10 +35,12 @@ func TestLinksAreThoseThatSystemctlEnableMakes(t *testing.T) {
 		check(t, err)
 	}
 	slices.Sort(made)
-	if ours := slices.Sorted(maps.Keys(Links())); !slices.Equal(made, ours) {
+	links := Links()
+	maps.Copy(links, ExtensionLinks())
+	if ours := slices.Sorted(maps.Keys(links)); !slices.Equal(made, ours) {
 		t.Errorf("links %v: systemctl makes %v", ours, made)
 	}
-	for link, target := range Links() {
+	for link, target := range links {
 		if _, ok := Files()[filepath.Base(filepath.Join(filepath.Dir(link), target))]; !ok {
 			t.Errorf("%s points to %s, which is no unit", link, target)
 		}
