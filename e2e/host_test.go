@@ -28,12 +28,13 @@ type host struct {
 
 // newHost is a machine with a copy of a disk and of a variable store; an empty
 // vars means a blank one. It is off.
-func newHost(t *testing.T, name, disk, vars string) *host {
+func newHost(t *testing.T, name, disk, vars string, arguments ...string) *host {
 	t.Helper()
-	return newHostWith(t, name, disk, vars, machine.MemoryAppliance)
+	return newHostWith(t, name, disk, vars, machine.MemoryAppliance, arguments...)
 }
 
-func newHostWith(t *testing.T, name, disk, vars string, memory int) *host {
+// newHostWith is newHost with memory in MiB. arguments are more of QEMU's.
+func newHostWith(t *testing.T, name, disk, vars string, memory int, arguments ...string) *host {
 	t.Helper()
 	dir := t.TempDir()
 	copied := filepath.Join(dir, "disk.raw")
@@ -47,7 +48,7 @@ func newHostWith(t *testing.T, name, disk, vars string, memory int) *host {
 	if vars != "" {
 		firmware.Vars = vars
 	}
-	m, err := machine.New(machine.Config{Disk: copied, Dir: filepath.Join(dir, "machine"), Firmware: firmware, Memory: memory})
+	m, err := machine.New(machine.Config{Disk: copied, Dir: filepath.Join(dir, "machine"), Firmware: firmware, Memory: memory, Arguments: arguments})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,9 +56,9 @@ func newHostWith(t *testing.T, name, disk, vars string, memory int) *host {
 }
 
 // fresh is a host with the base release as a factory would leave it.
-func fresh(t *testing.T, name string) *host {
+func fresh(t *testing.T, name string, arguments ...string) *host {
 	t.Helper()
-	return newHost(t, name, shared.path("out", base, "disk.raw"), "")
+	return newHost(t, name, filepath.Join(shared.release(t, base), "disk.raw"), "", arguments...)
 }
 
 // wait is the context of one wait.
@@ -139,6 +140,7 @@ func (h *host) runUntilReset(command string) {
 // its configuration.
 func (h *host) follow(channel string, more ...string) {
 	h.t.Helper()
+	shared.publish(h.t, channel)
 	text := fmt.Sprintf("repository: %s\nchannel: %s\n", shared.front.url(h.name), channel)
 	for _, line := range more {
 		text += line + "\n"

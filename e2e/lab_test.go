@@ -19,6 +19,9 @@ type lab struct {
 	front *front
 	stop  func() // ends proa serve
 
+	making   sync.Mutex      // of the next
+	releases map[string]bool // versions that are built and published, or could not be
+
 	arming sync.Once
 	armed  bool // armed.raw and armed.fd are there: see armedHost
 }
@@ -53,7 +56,6 @@ func (l *lab) prepare(ctx context.Context) error {
 		{"build programs", l.buildPrograms},
 		{"make appliance", l.makeAppliance},
 		{"start repository", l.startRepository},
-		{"build releases", l.buildReleases},
 	} {
 		if err := step.run(ctx); err != nil {
 			return fmt.Errorf("%s: %w", step.name, err)

@@ -6,7 +6,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"testing"
 )
 
 // script is an executable file of a release, by its path.
@@ -50,14 +52,40 @@ var releases = []release{
 // noise is what the large release is larger by, and what no host has of it.
 const noise = 24 << 20
 
-// buildReleases builds and publishes all releases.
-func (l *lab) buildReleases(ctx context.Context) error {
+// release is the folder of one of the releases, which is built and published when
+// the first test wants it.
+func (l *lab) release(t *testing.T, version string) string {
+	t.Helper()
+	at := slices.IndexFunc(releases, func(r release) bool { return r.version == version })
+	if releases[at].delta {
+		l.release(t, base)
+	}
+	l.making.Lock()
+	defer l.making.Unlock()
+	if done, tried := l.releases[version]; tried && !done {
+		t.Fatalf("release %s could not be built: see another test", version)
+	} else if !done {
+		if l.releases == nil {
+			l.releases = map[string]bool{}
+		}
+		l.releases[version] = false
+		if err := l.buildRelease(t.Context(), releases[at]); err != nil {
+			t.Fatalf("release %s: %v", version, err)
+		}
+		l.releases[version] = true
+	}
+	return l.path("out", version)
+}
+
+// publish makes sure that a channel has what the lab publishes to it; other channels
+// are the matter of their tests.
+func (l *lab) publish(t *testing.T, channel string) {
+	t.Helper()
 	for _, r := range releases {
-		if err := l.buildRelease(ctx, r); err != nil {
-			return fmt.Errorf("release %s: %w", r.version, err)
+		if r.channel == channel {
+			l.release(t, r.version)
 		}
 	}
-	return nil
 }
 
 func (l *lab) buildRelease(ctx context.Context, r release) error {
