@@ -37,6 +37,8 @@ func (s *session) standing() lifecycle.Standing { return lifecycle.Of(s.situatio
 type startNote struct {
 	Fallbacks int  `json:"fallbacks"` // boots in a row before this one that gave up their slot
 	Damaged   bool `json:"damaged"`   // the running slot was read and is corrupt; there was no other
+	// Twins are other disks with the partition GUIDs of the one that runs.
+	Twins []string `json:"twins"`
 }
 
 func (s *session) startNote() startNote {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/proa-os/proa/manifests"
@@ -209,6 +210,10 @@ func (s *session) problems() []string {
 	}
 	if s.disk.Table.Damaged != "" {
 		problems = append(problems, "partition table: "+s.disk.Table.Damaged)
+	}
+	if twins := s.startNote().Twins; len(twins) > 0 {
+		problems = append(problems, fmt.Sprintf("%s has the same partition GUIDs as the disk that runs, %s: detach or wipe it, since the firmware may boot either",
+			strings.Join(twins, ", "), s.facts.Disk))
 	}
 	// A trial works with the format of the release before it.
 	if at := s.standing(); at == lifecycle.Settled || at == lifecycle.Visiting {

@@ -27,7 +27,7 @@ type boot struct {
 	selected partitions.Slot // load modules: which UKI the boot loader took; 0 if it does not say
 	disks    []disk          // find root; also those without a match
 	found    *found          // find root
-	medium   liveMedium      // find medium, in a live system
+	twins    []string        // find root: paths of other disks with the same GUIDs
 	next     partitions.Slot // the slot that the boot loader was asked to try next, since this one cannot be booted
 	rootOpen bool            // open root: the slot is good, as far as that can be told
 
@@ -35,46 +35,33 @@ type boot struct {
 	damaged     bool // count boot: the slot is corrupt somewhere
 	fallbacks   int  // open root: boots in a row before this one that gave up their slot
 
-	forgotten bool // mount var: a factory reset was done
-	varKeeps  bool // mount var: what is written there outlives this boot
-	etcKeeps  bool // mount etc: likewise
+	forgotten bool   // mount var: a factory reset was done
+	varKeeps  bool   // mount var: what is written there outlives this boot
+	varSealed bool   // mount var: it is encrypted, and the TPM gave out its key
+	varFault  string // mount var: why what is written there does not outlive this boot
+	etcKeeps  bool   // mount etc: likewise
 }
 
 // run does not return when all goes well.
 func (b *boot) run() error {
 	started := time.Now()
-	err := b.follow(started, []step{
+	steps := []struct {
+		name string
+		run  func() error
+	}{
 		{"mount kernel file systems", b.mountKernel},
 		{"read command line", b.readCommandLine},
 		{"load modules", b.loadModules},
 		{"arm watchdog", b.armWatchdog},
-	})
-	if err != nil {
-		return err
-	}
-	if b.options.Live {
-		return b.follow(started, b.liveSteps())
-	}
-	return b.follow(started, []step{
 		{"find root", b.findRoot},
 		{"count boot", b.countBoot},
 		{"open root", b.openRoot},
+		{"grow disk", b.growDisk},
 		{"mount var", b.mountVar},
 		{"mount etc", b.mountEtc},
 		{"record boot", b.record},
-		{"configure", b.configure},
 		{"switch root", b.switchRoot},
-	})
-}
-
-// step is one of those from the kernel to /sbin/init.
-type step struct {
-	name string
-	run  func() error
-}
-
-// follow takes the steps in their order.
-func (b *boot) follow(started time.Time, steps []step) error {
+	}
 	for i, step := range steps {
 		b.log.info("%d/%d %s (%d ms)", i+1, len(steps), step.name, time.Since(started).Milliseconds())
 		if err := step.run(); err != nil {
@@ -139,7 +126,10 @@ func (b *boot) record() error {
 		Salt        string          `json:"salt"`
 		Blocks      uint64          `json:"blocks"`
 		Disk        string          `json:"disk"`
+		Twins       []string        `json:"twins,omitempty"`
 		Var         string          `json:"var"`
+		VarSealed   bool            `json:"varSealed,omitempty"`
+		VarFault    string          `json:"varFault,omitempty"`
 		Etc         string          `json:"etc"`
 		Reset       bool            `json:"factoryReset,omitempty"`
 		InitVersion string          `json:"initVersion"`
@@ -153,7 +143,10 @@ func (b *boot) record() error {
 		Salt:        hex.EncodeToString(b.options.Root.Salt),
 		Blocks:      b.options.Root.Blocks,
 		Disk:        b.found.disk.path(),
+		Twins:       b.twins,
 		Var:         keeps(b.varKeeps),
+		VarSealed:   b.varSealed,
+		VarFault:    b.varFault,
 		Etc:         keeps(b.etcKeeps),
 		Reset:       b.forgotten,
 		InitVersion: version,

@@ -70,15 +70,8 @@ var errNoSlot = errors.New("there is none")
 
 // match says whether a slot belongs to the root hash; if not, the error does.
 func match(d disk, slot partitions.Slot, root verity.Root) (found, error) {
-	f, err := matchPair(d, slot.Root(), slot.Verity(), root)
-	f.slot = slot
-	return f, err
-}
-
-// matchPair is match for any two partitions.
-func matchPair(d disk, rootRole, verityRole partitions.Role, root verity.Root) (found, error) {
-	data, haveData := d.partition(rootRole)
-	tree, haveTree := d.partition(verityRole)
+	data, haveData := d.partition(slot.Root())
+	tree, haveTree := d.partition(slot.Verity())
 	if !haveData || !haveTree {
 		return found{}, errNoSlot
 	}
@@ -97,7 +90,7 @@ func matchPair(d disk, rootRole, verityRole partitions.Role, root verity.Root) (
 	if !holds {
 		return found{}, errors.New("it holds another root hash")
 	}
-	return found{disk: d, root: data, verity: tree}, nil
+	return found{disk: d, slot: slot, root: data, verity: tree}, nil
 }
 
 // isProa reports whether the disk has a slot of ours, matching or not.
@@ -115,27 +108,32 @@ const (
 	settleTime = 5 * time.Second
 )
 
-// findRoot waits for the disk that has the root.
+// findRoot waits for the disk that has the root; and, where another disk has it
+// too, for the one that the boot loader came from.
 func (b *boot) findRoot() error {
 	start := time.Now()
-	var seen time.Time // when there was a disk of ours for the first time
+	var seen, matched time.Time // when there was a disk of ours, and one with the root, for the first time
+	from := readOrigin(efiVariables)
 	for {
 		var notes []string
 		b.disks, notes = scanDisks("/sys/block", "/dev")
 		matches, reasons := choose(b.disks, b.options.Root, b.selected)
+		matches = from.sorted(matches, "/sys/block")
 		if len(matches) > 0 {
-			b.take(matches)
-			return nil
-		}
-		if seen.IsZero() && slices.ContainsFunc(b.disks, disk.isProa) {
-			seen = time.Now()
-		}
-		if time.Since(start) > b.options.RootWait || !seen.IsZero() && time.Since(seen) > settleTime {
+			matched = firstTime(matched)
+			if time.Since(matched) > originWait || !from.awaited(b.disks, matches[0], "/sys/block", "/sys/bus/pci/devices") {
+				b.take(matches, from)
+				return nil
+			}
+		} else if time.Since(start) > b.options.RootWait || !seen.IsZero() && time.Since(seen) > settleTime {
 			reasons = append(reasons, notes...)
 			if len(reasons) == 0 {
 				reasons = []string{"there is no disk"}
 			}
 			return fmt.Errorf("no slot holds root hash %x: %s", b.options.Root.Hash, strings.Join(reasons, "; "))
+		}
+		if slices.ContainsFunc(b.disks, disk.isProa) {
+			seen = firstTime(seen)
 		}
 		for _, d := range b.disks {
 			d.file.Close()
@@ -144,34 +142,45 @@ func (b *boot) findRoot() error {
 	}
 }
 
+// firstTime is now, unless it has been before.
+func firstTime(before time.Time) time.Time {
+	if before.IsZero() {
+		return time.Now()
+	}
+	return before
+}
+
 // take settles on the first match and tells of the others: a cloned disk that
 // is still attached has the same root, but another /var.
-func (b *boot) take(matches []found) {
+func (b *boot) take(matches []found, from origin) {
 	b.found = &matches[0]
-	b.log.info("root is slot %s of %s", b.found.slot, b.found.disk.path())
-	if damaged := b.found.disk.table.Damaged; damaged != "" {
-		b.log.fault("partition table of %s: %s", b.found.disk.path(), damaged)
+	d := b.found.disk
+	b.log.info("root is slot %s of %s", b.found.slot, d.path())
+	if damaged := d.table.Damaged; damaged != "" {
+		b.log.fault("partition table of %s: %s", d.path(), damaged)
 	}
 	for _, other := range matches[1:] {
 		b.log.info("slot %s of %s holds the same release", other.slot, other.disk.path())
+	}
+	b.twins = twins(d, b.disks)
+	if len(b.twins) > 0 && from.likens(d, "/sys/block") != sameDisk {
+		b.log.fault("%s cannot be told from %s: taking it for the boot disk; detach what is not", d.path(), strings.Join(b.twins, ", "))
+	}
+	if !from.partition.IsZero() && !from.on(d) {
+		b.log.info("the boot loader came from partition %s, which is not on %s", from.partition, d.path())
 	}
 }
 
 // scanDisks opens every whole disk that has a partition table. The notes say
 // what is wrong with the others and with damaged tables. Disks stay open.
 func scanDisks(sysBlock, dev string) (disks []disk, notes []string) {
-	return scan(sysBlock, dev, func(name string) bool { return !isVirtual(name) })
-}
-
-// scan is scanDisks for the devices whose names count.
-func scan(sysBlock, dev string, counts func(name string) bool) (disks []disk, notes []string) {
 	entries, err := os.ReadDir(sysBlock)
 	if err != nil {
 		return nil, []string{err.Error()}
 	}
 	for _, entry := range entries {
 		name := entry.Name()
-		if !counts(name) {
+		if isVirtual(name) {
 			continue
 		}
 		file, err := os.Open(filepath.Join(dev, name))

@@ -5,8 +5,10 @@
 // slot.
 //
 // It trusts the command line, which is signed with the kernel, and nothing on
-// the disk but what hashes to the root hash in it. It never writes to a
-// partition table or a slot, and formats only a blank var partition.
+// the disk but what hashes to the root hash in it. It never writes to a slot,
+// and to a partition table only to give var what the disk has grown by. It
+// formats var only when that is blank, and makes it blank only when the agent was
+// asked for a factory reset.
 package main
 
 import (
