@@ -27,6 +27,7 @@ type boot struct {
 	selected partitions.Slot // load modules: which UKI the boot loader took; 0 if it does not say
 	disks    []disk          // find root; also those without a match
 	found    *found          // find root
+	medium   liveMedium      // find medium, in a live system
 	twins    []string        // find root: paths of other disks with the same GUIDs
 	next     partitions.Slot // the slot that the boot loader was asked to try next, since this one cannot be booted
 	rootOpen bool            // open root: the slot is good, as far as that can be told
@@ -45,14 +46,19 @@ type boot struct {
 // run does not return when all goes well.
 func (b *boot) run() error {
 	started := time.Now()
-	steps := []struct {
-		name string
-		run  func() error
-	}{
+	err := b.follow(started, []step{
 		{"mount kernel file systems", b.mountKernel},
 		{"read command line", b.readCommandLine},
 		{"load modules", b.loadModules},
 		{"arm watchdog", b.armWatchdog},
+	})
+	if err != nil {
+		return err
+	}
+	if b.options.Live {
+		return b.follow(started, b.liveSteps())
+	}
+	return b.follow(started, []step{
 		{"find root", b.findRoot},
 		{"count boot", b.countBoot},
 		{"open root", b.openRoot},
@@ -60,8 +66,19 @@ func (b *boot) run() error {
 		{"mount var", b.mountVar},
 		{"mount etc", b.mountEtc},
 		{"record boot", b.record},
+		{"configure", b.configure},
 		{"switch root", b.switchRoot},
-	}
+	})
+}
+
+// step is one of those from the kernel to /sbin/init.
+type step struct {
+	name string
+	run  func() error
+}
+
+// follow takes the steps in their order.
+func (b *boot) follow(started time.Time, steps []step) error {
 	for i, step := range steps {
 		b.log.info("%d/%d %s (%d ms)", i+1, len(steps), step.name, time.Since(started).Milliseconds())
 		if err := step.run(); err != nil {

@@ -70,8 +70,15 @@ var errNoSlot = errors.New("there is none")
 
 // match says whether a slot belongs to the root hash; if not, the error does.
 func match(d disk, slot partitions.Slot, root verity.Root) (found, error) {
-	data, haveData := d.partition(slot.Root())
-	tree, haveTree := d.partition(slot.Verity())
+	f, err := matchPair(d, slot.Root(), slot.Verity(), root)
+	f.slot = slot
+	return f, err
+}
+
+// matchPair is match for any two partitions.
+func matchPair(d disk, rootRole, verityRole partitions.Role, root verity.Root) (found, error) {
+	data, haveData := d.partition(rootRole)
+	tree, haveTree := d.partition(verityRole)
 	if !haveData || !haveTree {
 		return found{}, errNoSlot
 	}
@@ -90,7 +97,7 @@ func match(d disk, slot partitions.Slot, root verity.Root) (found, error) {
 	if !holds {
 		return found{}, errors.New("it holds another root hash")
 	}
-	return found{disk: d, slot: slot, root: data, verity: tree}, nil
+	return found{disk: d, root: data, verity: tree}, nil
 }
 
 // isProa reports whether the disk has a slot of ours, matching or not.
@@ -174,13 +181,18 @@ func (b *boot) take(matches []found, from origin) {
 // scanDisks opens every whole disk that has a partition table. The notes say
 // what is wrong with the others and with damaged tables. Disks stay open.
 func scanDisks(sysBlock, dev string) (disks []disk, notes []string) {
+	return scan(sysBlock, dev, func(name string) bool { return !isVirtual(name) })
+}
+
+// scan is scanDisks for the devices whose names count.
+func scan(sysBlock, dev string, counts func(name string) bool) (disks []disk, notes []string) {
 	entries, err := os.ReadDir(sysBlock)
 	if err != nil {
 		return nil, []string{err.Error()}
 	}
 	for _, entry := range entries {
 		name := entry.Name()
-		if isVirtual(name) {
+		if !counts(name) {
 			continue
 		}
 		file, err := os.Open(filepath.Join(dev, name))
