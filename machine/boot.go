@@ -59,7 +59,11 @@ type Boot struct {
 
 // start runs QEMU for boot number n.
 func start(ctx context.Context, m *Machine, n int) (*Boot, error) {
-	qemu, err := findQEMU()
+	board, err := m.config.board()
+	if err != nil {
+		return nil, err
+	}
+	qemu, err := board.find()
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +101,7 @@ func start(ctx context.Context, m *Machine, n int) (*Boot, error) {
 	}
 
 	var complaints bytes.Buffer
-	cmd := exec.CommandContext(ctx, qemu, m.arguments(b)...)
+	cmd := exec.CommandContext(ctx, qemu, m.arguments(b, board)...)
 	cmd.Stdout, cmd.Stderr = &complaints, &complaints
 	cmd.ExtraFiles = inherited
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -3,7 +3,6 @@ package machine
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
 )
 
@@ -24,16 +23,12 @@ func (e *MissingError) Error() string {
 	return fmt.Sprintf("no %s at %s (Debian package %s)", e.What, strings.Join(e.Looked, ", "), e.Package)
 }
 
-// FindFirmware looks for OVMF where the distributions put it: Debian and
-// Ubuntu, then Fedora, then Arch.
-func FindFirmware() (Firmware, error) {
-	missing := &MissingError{What: "UEFI firmware", Package: "ovmf"}
-	for _, f := range []Firmware{
-		{"/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"},
-		{"/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"},
-		{"/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"},
-		{"/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"},
-	} {
+// FindFirmware looks for OVMF, the firmware of amd64, where the distributions put it.
+func FindFirmware() (Firmware, error) { return boards["amd64"].findFirmware() }
+
+func (b board) findFirmware() (Firmware, error) {
+	missing := &MissingError{What: "UEFI firmware", Package: b.firmwarePkg}
+	for _, f := range b.firmware {
 		_, codeErr := os.Stat(f.Code)
 		_, varsErr := os.Stat(f.Vars)
 		if codeErr == nil && varsErr == nil {
@@ -42,13 +37,4 @@ func FindFirmware() (Firmware, error) {
 		missing.Looked = append(missing.Looked, f.Code)
 	}
 	return Firmware{}, missing
-}
-
-func findQEMU() (string, error) {
-	const name = "qemu-system-x86_64"
-	path, err := exec.LookPath(name)
-	if err != nil {
-		return "", &MissingError{What: name, Looked: []string{"$PATH"}, Package: "qemu-system-x86"}
-	}
-	return path, nil
 }

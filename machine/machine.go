@@ -38,7 +38,10 @@ type Config struct {
 	// Dir is where the variable store and the logs of each boot are kept; it is
 	// made when missing. Required.
 	Dir string
-	// Firmware to boot with; the zero value means what FindFirmware finds.
+	// Arch is a Go architecture name, "amd64" or "arm64"; "" means amd64.
+	Arch string
+	// Firmware to boot with; the zero value means the architecture's, where the
+	// distributions put it.
 	Firmware Firmware
 	// Kernel, when set, is booted directly, without firmware.
 	Kernel *Kernel
@@ -101,7 +104,11 @@ func New(config Config) (*Machine, error) {
 	if err := os.MkdirAll(config.Dir, 0o755); err != nil {
 		return nil, err
 	}
-	if _, err := findQEMU(); err != nil {
+	board, err := config.board()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := board.find(); err != nil {
 		return nil, err
 	}
 	if config.TPM {
@@ -110,7 +117,7 @@ func New(config Config) (*Machine, error) {
 		}
 	}
 	if config.Kernel == nil && config.Firmware == (Firmware{}) {
-		found, err := FindFirmware()
+		found, err := board.findFirmware()
 		if err != nil {
 			return nil, err
 		}

@@ -20,13 +20,13 @@ const (
 //
 // There is no bootindex: OVMF would drop the Boot#### entries that do not
 // match it, and with them the second entry that proa relies on.
-func (m *Machine) arguments(b *Boot) []string {
+func (m *Machine) arguments(b *Boot, board board) []string {
 	c := m.config
 	args := []string{
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-		"-machine", "q35,hpet=off" + b.pflash(),
+		"-machine", board.machine + b.pflash(),
 		"-accel", c.Accel,
-		"-cpu", "qemu64,+rdrand", // rdrand: the kernel's random numbers are ready at once
+		"-cpu", board.cpu,
 		"-m", strconv.Itoa(c.Memory),
 		"-smp", strconv.Itoa(c.CPUs),
 		"-chardev", "file,id=serial,path=" + escape(b.Log), "-serial", "chardev:serial",
