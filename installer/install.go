@@ -1,0 +1,261 @@
+package installer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+
+	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/partitions"
+	"github.com/proa-os/proa/partitions/diskimage"
+	"github.com/proa-os/proa/partitions/gpt"
+	"github.com/proa-os/proa/partitions/verity"
+	"github.com/proa-os/proa/progress"
+	"github.com/proa-os/proa/updater/hostfs"
+	"github.com/proa-os/proa/updater/slots"
+)
+
+// Config is one installation.
+type Config struct {
+	Source Source // required
+	Disk   string // path of a whole disk, or of a file; required
+	// Wipe is the disk's Name: what makes it allowed to lose what is on it.
+	Wipe string
+	// Settings is the machine's configuration, put onto the boot partition as
+	// SettingsPath. Optional; at most SettingsMost bytes.
+	Settings []byte
+	// SectorSize is that of the disk that a file stands for, 512 or 4096; 0 means
+	// 512. A disk has its own.
+	SectorSize int64
+	// AnyArch allows a release on a disk of this machine that is for another
+	// architecture.
+	AnyArch bool
+
+	Machine  Machine           // where this machine's disks are told of
+	FS       hostfs.FS         // nil means this machine's
+	Progress progress.Reporter // nil tells nobody
+}
+
+// SettingsPath is where the boot partition has the machine's configuration.
+const (
+	SettingsPath = "proa/config"
+	SettingsMost = 1 << 20
+)
+
+// Result is what was done.
+type Result struct {
+	Product    string            `json:"product"`
+	Version    manifests.Version `json:"version"`
+	Arch       manifests.Arch    `json:"arch"`
+	Disk       string            `json:"disk"`
+	Size       int64             `json:"size"`       // bytes of the disk
+	SectorSize int64             `json:"sectorSize"` // bytes
+	Slot       int64             `json:"slot"`       // bytes of each root partition
+	Var        int64             `json:"var"`        // bytes of the partition for /var
+	Written    int64             `json:"written"`    // bytes that were not right already
+	Already    bool              `json:"already"`    // the disk was as it should be: nothing was written
+	Resumed    bool              `json:"resumed"`    // an installation that was cut went on
+
+	// ESP is the boot partition, for Register.
+	ESP partitions.Partition `json:"-"`
+}
+
+// DataError says that a disk holds something, and nobody said that it may go.
+type DataError struct {
+	Disk  string
+	Name  string // what Config.Wipe has to be
+	Holds string
+}
+
+func (e *DataError) Error() string { return fmt.Sprintf("%s holds data: %s", e.Disk, e.Holds) }
+
+// GoneError says that a disk did not do what it was told.
+type GoneError struct {
+	Disk string
+	Err  error
+}
+
+func (e *GoneError) Error() string { return fmt.Sprintf("disk %s: %v", e.Disk, e.Err) }
+
+// Unwrap is the cause.
+func (e *GoneError) Unwrap() error { return e.Err }
+
+// job is one run of Install. Each field is set by one step.
+type job struct {
+	Config
+	release manifests.Release
+	info    Disk
+	disk    hostfs.File // open disk
+
+	content  contents                    // look at the disk
+	layout   partitions.Layout           // lay it out
+	files    map[string]diskimage.Source // lay it out: of the boot partition
+	already  bool                        // compare
+	written  int64
+	readBack []piece // write the boot partition: what must be there
+}
+
+// Install makes the disk one that boots the release, with an empty /var. It refuses
+// a disk that is in use, or too small, or holds data that may not go; then nothing
+// has been written. The disk needs no more than an error or the end of ctx to be
+// left unbootable, with no table; running it again goes on. A disk that is already
+// what it would become is left as it is.
+func Install(ctx context.Context, c Config) (Result, error) {
+	if c.Progress == nil {
+		c.Progress = progress.Silent()
+	}
+	if c.FS == nil {
+		c.FS = hostfs.OS{}
+	}
+	j := &job{Config: c, release: c.Source.Release()}
+	if err := j.checkSettings(); err != nil {
+		return Result{}, err
+	}
+	release, err := j.open()
+	if err != nil {
+		return Result{}, err
+	}
+	defer release()
+	for _, step := range []struct {
+		name   string
+		run    func(context.Context) error
+		writes bool
+	}{
+		{"looking at the disk", j.look, false},
+		{"laying the disk out", j.layOut, false},
+		{"comparing the disk", j.compare, false},
+		{"taking the old table off", j.eraseTable, true},
+		{"clearing what the system fills", j.clear, true},
+		{"writing the root image", j.writeRoot, true},
+		{"writing the boot partition", j.writeESP, true},
+		{"reading the boot partition back", j.readESPBack, true},
+		{"writing the partition table", j.writeTable, true},
+		{"taking the mark off", j.unmark, false},
+	} {
+		if j.already && step.writes {
+			continue
+		}
+		if err := step.run(ctx); err != nil {
+			return Result{}, j.explain(ctx, fmt.Errorf("%s: %w", step.name, err))
+		}
+	}
+	return j.result(), nil
+}
+
+func (j *job) result() Result {
+	root, _ := j.layout.Find(partitions.RoleRootA)
+	last, _ := j.layout.Find(partitions.RoleVar)
+	esp, _ := j.layout.Find(partitions.RoleESP)
+	return Result{
+		Product: j.release.Product, Version: j.release.Version, Arch: j.release.Arch,
+		Disk: j.info.Path, Size: j.info.Size, SectorSize: j.info.SectorSize, Slot: root.Size, Var: last.Size,
+		Written: j.written, Already: j.already, Resumed: j.content.unfinished && !j.already,
+		ESP: esp,
+	}
+}
+
+// explain tells a disk that is gone, or broken, from everything else.
+func (j *job) explain(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
+	for _, errno := range []error{syscall.EIO, syscall.ENXIO, syscall.ENODEV, io.ErrShortWrite} {
+		if errors.Is(err, errno) {
+			return &GoneError{j.info.Path, err}
+		}
+	}
+	return err
+}
+
+func (j *job) checkSettings() error {
+	if j.Settings != nil && (len(j.Settings) == 0 || len(j.Settings) > SettingsMost) {
+		return fmt.Errorf("configuration of %d bytes: want 1 to %d", len(j.Settings), SettingsMost)
+	}
+	return nil
+}
+
+// look refuses a disk that must not be written.
+func (j *job) look(context.Context) error {
+	var err error
+	if j.content, err = examine(j.disk, j.info.Size); err != nil {
+		return err
+	}
+	return nil
+}
+
+// mayWrite is asked before the first write.
+func (j *job) mayWrite() error {
+	if j.content.blank || j.content.unfinished || j.Wipe == j.info.Name && j.Wipe != "" {
+		return nil
+	}
+	if j.Wipe != "" {
+		return fmt.Errorf("the disk to wipe is named %q: %s is %q", j.Wipe, j.info.Path, j.info.Name)
+	}
+	return &DataError{Disk: j.info.Path, Name: j.info.Name, Holds: j.content.text}
+}
+
+func (j *job) layOut(ctx context.Context) error {
+	files, err := j.Source.BootFiles(ctx)
+	if err != nil {
+		return err
+	}
+	if j.Settings != nil {
+		files[SettingsPath] = inMemory(j.Settings)
+	}
+	j.files = files
+	j.layout, err = lay(j.Source.Layout(), j.release, files, j.info)
+	return err
+}
+
+// root is the release's root image.
+func (j *job) root() verity.Root {
+	r := j.release.Root
+	return verity.Root{Hash: [verity.HashSize]byte(r.Hash), Salt: r.Salt, Blocks: r.Blocks}
+}
+
+// slot is the one that is written.
+func (j *job) slot() *slots.Slot {
+	return &slots.Slot{Letter: partitions.SlotA, Root: j.partition(partitions.SlotA.Root()), Tree: j.partition(partitions.SlotA.Verity())}
+}
+
+func (j *job) partition(role partitions.Role) hostfs.File {
+	p, _ := j.layout.Find(role)
+	return hostfs.Section(j.disk, p.Start, p.Size)
+}
+
+// compare finds out whether there is anything to do, and whether it may be done.
+// Only a disk with exactly our table can be right.
+func (j *job) compare(ctx context.Context) error {
+	if j.Wipe == "" && j.sameTable() {
+		same, err := j.sameContent(ctx)
+		if err != nil {
+			return err
+		}
+		if same {
+			j.already = true
+			return nil
+		}
+	}
+	return j.mayWrite()
+}
+
+func (j *job) sameTable() bool {
+	table, err := gpt.ReadSectors(j.disk, j.info.Size, j.info.SectorSize)
+	return err == nil && table.Damaged == "" && sameLayout(table, j.layout)
+}
+
+// sameContent looks at the boot partition first, which is quick.
+func (j *job) sameContent(ctx context.Context) (bool, error) {
+	if err := j.pieces(); err != nil {
+		return false, err
+	}
+	if err := j.readESPBack(ctx); err != nil {
+		return false, ctx.Err()
+	}
+	step := j.Progress.Step("compare root image", j.root().Size())
+	err := j.slot().Verify(ctx, j.root(), step)
+	step.Done(ctx.Err())
+	return err == nil, ctx.Err()
+}
