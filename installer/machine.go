@@ -45,7 +45,7 @@ type Disk struct {
 	ReadOnly  bool   `json:"readOnly"`
 	InUse     string `json:"inUse"` // by what; "" if it is not
 	Holds     string `json:"holds"` // what is on it, for people
-	Blank     bool   `json:"blank"` // nothing is
+	Free      bool   `json:"free"`  // nothing that anybody would miss
 	File      bool   `json:"-"`
 }
 
@@ -80,13 +80,13 @@ func (m Machine) Disks() ([]Disk, error) {
 		if disk.Size == 0 {
 			continue // a reader without a card
 		}
-		disk.Blank, disk.Holds = m.look(disk)
+		disk.Free, disk.Holds = m.look(disk)
 		disks = append(disks, disk)
 	}
 	return disks, nil
 }
 
-func (m Machine) look(disk Disk) (blank bool, holds string) {
+func (m Machine) look(disk Disk) (free bool, holds string) {
 	f, err := os.Open(disk.Path)
 	if err != nil {
 		return false, "unknown: " + err.Error()
@@ -96,7 +96,7 @@ func (m Machine) look(disk Disk) (blank bool, holds string) {
 	if err != nil {
 		return false, "unknown: " + err.Error()
 	}
-	return content.blank, content.text
+	return content.blank || content.unfinished, content.text
 }
 
 // disk is the disk of that name in /sys/block.

@@ -76,9 +76,9 @@ func TestDisksAreListed(t *testing.T) {
 	check(t, err)
 	want := []Disk{
 		{Path: m.dev("nvme0n1"), SectorSize: 512, Model: "Fast", Serial: "N1", Name: "N1", Holds: "ext file system"},
-		{Path: m.dev("sda"), SectorSize: 512, Model: "A disk [31m", Serial: "SN 1234", Name: "SN 1234", InUse: "sda2 is mounted at /home", Holds: "nothing", Blank: true},
-		{Path: m.dev("vda"), SectorSize: 512, Serial: "virtual", Name: "virtual", InUse: "vda1 is part of proa-root", Holds: "nothing", Blank: true},
-		{Path: m.dev("vdb"), SectorSize: 4096, Serial: "from udev", Name: "from udev", Removable: true, ReadOnly: true, Holds: "nothing", Blank: true},
+		{Path: m.dev("sda"), SectorSize: 512, Model: "A disk [31m", Serial: "SN 1234", Name: "SN 1234", InUse: "sda2 is mounted at /home", Holds: "nothing", Free: true},
+		{Path: m.dev("vda"), SectorSize: 512, Serial: "virtual", Name: "virtual", InUse: "vda1 is part of proa-root", Holds: "nothing", Free: true},
+		{Path: m.dev("vdb"), SectorSize: 4096, Serial: "from udev", Name: "from udev", Removable: true, ReadOnly: true, Holds: "nothing", Free: true},
 	}
 	if len(disks) != len(want) {
 		t.Fatalf("disks %+v", disks)
