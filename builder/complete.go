@@ -36,6 +36,9 @@ func (b *build) completeTree(context.Context) error {
 			return err
 		}
 	}
+	if err := b.checkEncryption(); err != nil {
+		return err
+	}
 	identity, err := json.MarshalIndent(manifests.Image{
 		Schema:        1,
 		Product:       b.Recipe.Product,

@@ -21,6 +21,7 @@ const (
 	entryOneShot  = "LoaderEntryOneShot"  // the UKI to boot once, next time
 
 	globalVendor = "8be4df61-93ca-11d2-aa0d-00e098032b8c" // UEFI's own
+	secureBoot   = "SecureBoot"                           // one byte: 1 if it is enforced
 
 	proaVendor    = "5d0e1c9a-47f3-4b8e-8a26-70726f610002"
 	fallbackCount = "ProaFallback" // one byte: resets by fallBack since the last boot that found its root

@@ -36,6 +36,7 @@ type content struct {
 	size       int64 // bytes of the partition
 	blank      bool
 	unfinished bool // our own formatting was cut short, so there is nothing to lose
+	luks       bool // LUKS2
 	ext4       bool
 	faulty     bool  // of ext4: the kernel found errors in it
 	blocks     int64 // of ext4
@@ -74,7 +75,9 @@ func parseContent(r io.ReaderAt, size int64) (content, error) {
 	c := content{size: size, blank: len(bytes.Trim(head, "\x00")) == 0}
 	super := head[superOffset:][:superSize]
 	marked := string(tail) == formatMark
-	if binary.LittleEndian.Uint16(super[superMagic:]) != 0xef53 {
+	isExt4 := binary.LittleEndian.Uint16(super[superMagic:]) == 0xef53
+	// Encrypted, nobody's file has the mark in plain text.
+	if c.luks = luks2(head, isExt4); c.luks || !isExt4 {
 		c.unfinished = marked
 		return c, nil
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -34,6 +35,7 @@ func (b *boot) mountVar() error {
 		b.varKeeps = true
 		return nil
 	}
+	b.varFault = err.Error()
 	b.log.fault("%v; CHANGES TO /var AND /etc WILL BE LOST", err)
 	return overlay(varTarget, "/run/proa/var")
 }
@@ -55,6 +57,8 @@ func (b *boot) mountVarPartition() error {
 		return err
 	}
 	switch {
+	case content.luks || b.options.VarTPM2:
+		return b.mountEncrypted(device, content)
 	case content.blank || content.unfinished:
 		b.log.info("formatting %s", device)
 		if err := format(device, content.size); err != nil {
@@ -62,7 +66,18 @@ func (b *boot) mountVarPartition() error {
 		}
 	case !content.ext4:
 		return fmt.Errorf("%s is neither blank nor ext4: left as it is", device)
-	case content.faulty:
+	}
+	return b.useVar(device)
+}
+
+// useVar mounts the file system on a device, grown to its size and with what
+// the image has in its /var.
+func (b *boot) useVar(device string) error {
+	content, err := examine(device)
+	if err != nil {
+		return err
+	}
+	if content.faulty {
 		b.log.fault("%s has errors: checking it", device)
 		b.check(device)
 	}
@@ -97,7 +112,7 @@ func (b *boot) mountChecked(device string) error {
 // check repairs what can be repaired without a decision. Whether that was
 // enough, the next mount shows.
 func (b *boot) check(device string) {
-	err := runInImage([]string{"fsck.ext4", "e2fsck"}, "-p", device)
+	_, err := runInImage([]string{"fsck.ext4", "e2fsck"}, "-p", device)
 	// e2fsck(8): 1 is "errors corrected", 2 the same with a wish for a reboot.
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() <= 2 && exit.Exited() {
 		b.log.info("repaired %s", device)
@@ -115,11 +130,17 @@ func format(device string, size int64) error {
 	if err := mark(device, size, true); err != nil {
 		return err
 	}
-	blocks := fmt.Sprintf("%dk", (size-tailSize)/1024)
-	if err := runInImage([]string{"mkfs.ext4", "mke2fs"}, "-t", "ext4", "-F", "-q", "-b", "4096", "-L", "var", device, blocks); err != nil {
+	if err := makeExt4(device, size); err != nil {
 		return err
 	}
 	return mark(device, size, false)
+}
+
+// makeExt4 makes a file system on a device of size bytes, but for the tail.
+func makeExt4(device string, size int64) error {
+	blocks := fmt.Sprintf("%dk", (size-tailSize)/1024)
+	_, err := runInImage([]string{"mkfs.ext4", "mke2fs"}, "-t", "ext4", "-F", "-q", "-b", "4096", "-L", "var", device, blocks)
+	return err
 }
 
 // grow extends the file system to the end of its partition, online.
@@ -145,23 +166,23 @@ func (b *boot) grow(device string) {
 }
 
 // runInImage runs a program of the image, by the first of the names that it
-// has, with the root file system as its root.
-func runInImage(names []string, args ...string) error {
+// has, with the root file system as its root, and returns its standard output.
+func runInImage(names []string, args ...string) ([]byte, error) {
 	program := ""
 	for _, name := range names {
-		for _, folder := range []string{"/usr/sbin/", "/sbin/", "/usr/bin/", "/bin/"} {
+		for _, folder := range []string{"/usr/sbin/", "/sbin/", "/usr/bin/", "/bin/", "/usr/lib/systemd/"} {
 			if _, err := resolve(sysroot, folder+name); err == nil && program == "" {
 				program = folder + name
 			}
 		}
 	}
 	if program == "" {
-		return fmt.Errorf("the image has no %s", strings.Join(names, " or "))
+		return nil, fmt.Errorf("the image has no %s", strings.Join(names, " or "))
 	}
-	for _, name := range []string{"dev", "proc"} {
+	for _, name := range moved {
 		target := filepath.Join(sysroot, name)
 		if err := mount("/"+name, target, "", unix.MS_BIND, ""); err != nil {
-			return err
+			return nil, err
 		}
 		defer unix.Unmount(target, unix.MNT_DETACH)
 	}
@@ -172,8 +193,10 @@ func runInImage(names []string, args ...string) error {
 		Dir:         "/",
 		SysProcAttr: &syscall.SysProcAttr{Chroot: sysroot},
 	}
-	if out, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w: %s", program, err, strings.TrimSpace(string(out)))
+	var said, complaints bytes.Buffer
+	command.Stdout, command.Stderr = &said, &complaints
+	if err := command.Run(); err != nil {
+		return nil, fmt.Errorf("%s: %w: %s", program, err, bytes.TrimSpace(append(complaints.Bytes(), said.Bytes()...)))
 	}
-	return nil
+	return said.Bytes(), nil
 }

@@ -1,0 +1,232 @@
+package main
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// The encrypted var is LUKS2, made and opened by the image's own cryptsetup and
+// systemd. Its volume key has two key slots: one for a secret that the TPM gives
+// out while PCR 11 has a value that the product's key has signed, and one for
+// the recovery key.
+const (
+	mappedName  = "proa-var"
+	mappedVar   = "/dev/mapper/" + mappedName
+	recoveryKey = "lib/proa/recovery-key" // in var
+
+	// What the kernel image's stub hands over of its sections .pcrpkey and .pcrsig
+	// (systemd-stub(7)), and where the image's programs and, later, an administrator
+	// find it.
+	stubKey         = "/.extra/tpm2-pcr-public-key.pem"
+	stubSignature   = "/.extra/tpm2-pcr-signature.json"
+	policyFolder    = "/run/proa"
+	policyKey       = policyFolder + "/tpm2-pcr-public-key.pem"
+	policySignature = policyFolder + "/tpm2-pcr-signature.json"
+
+	firstKey = policyFolder + "/var.key" // opens the volume while it is being made
+)
+
+// errPlain says that var is not encrypted, but is to be.
+var errPlain = errors.New("it is to be encrypted, and holds something else: left as it is")
+
+// mountEncrypted mounts the file system inside a partition that is encrypted, or is
+// going to be.
+func (b *boot) mountEncrypted(partition string, found content) error {
+	if err := b.takePolicy(); err != nil {
+		return err
+	}
+	switch {
+	case found.blank || found.unfinished:
+		if err := b.encrypt(partition, found.size); err != nil {
+			return fmt.Errorf("encrypting %s: %w", partition, err)
+		}
+	case !found.luks:
+		return fmt.Errorf("%s: %w", partition, errPlain)
+	default:
+		if err := attach(partition); err != nil {
+			return fmt.Errorf("opening %s: %w; its recovery key opens it", partition, err)
+		}
+	}
+	if err := leaveInitrd(); err != nil {
+		b.log.fault("closing the TPM's key to what runs from here on: %v", err)
+	}
+	b.varSealed = true
+	return b.useVar(mappedVar)
+}
+
+// takePolicy copies what the stub handed over to where it outlives the initrd.
+func (b *boot) takePolicy() error {
+	if err := os.MkdirAll(policyFolder, 0o755); err != nil {
+		return err
+	}
+	for from, to := range map[string]string{stubKey: policyKey, stubSignature: policySignature} {
+		text, err := os.ReadFile(from)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(to, text, 0o444); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// encrypt makes the volume and a file system in it. The mark in the partition's
+// tail, which the file system inside leaves free too, stays until the recovery key is
+// durable: a cut before that begins again, and nobody has had a file there.
+func (b *boot) encrypt(partition string, size int64) error {
+	for _, name := range []string{policyKey, policySignature} {
+		if _, err := os.Stat(name); err != nil {
+			return fmt.Errorf("the kernel image brings no signed PCR policy (sections .pcrpkey and .pcrsig): %w", err)
+		}
+	}
+	if err := findTPM(); err != nil {
+		return err
+	}
+	b.log.info("encrypting %s", partition)
+	if err := mark(partition, size, true); err != nil {
+		return err
+	}
+	recovery, err := makeVolume(partition, b.feedWatchdog())
+	if err != nil {
+		return err
+	}
+	if err := attach(partition); err != nil {
+		return err
+	}
+	inside, err := examine(mappedVar)
+	if err != nil {
+		return err
+	}
+	if err := makeExt4(mappedVar, inside.size); err != nil {
+		return err
+	}
+	if err := keepRecoveryKey(recovery); err != nil {
+		return fmt.Errorf("keeping the recovery key: %w", err)
+	}
+	b.log.fault("/var is encrypted now: 'proa-agent recovery-key' shows the key that opens it without this machine's TPM")
+	return mark(partition, size, false)
+}
+
+// makeVolume makes the volume with its two key slots and returns the recovery
+// key. The first key is random, so that guessing need not be made expensive.
+func makeVolume(partition string, progress func()) (recovery string, err error) {
+	secret := make([]byte, 64)
+	rand.Read(secret)
+	if err := os.WriteFile(firstKey, secret, 0o600); err != nil {
+		return "", err
+	}
+	defer os.Remove(firstKey) // of memory
+	pcrs, err := registers(efiVariables)
+	if err != nil {
+		return "", err
+	}
+	progress()
+	_, err = runInImage([]string{"cryptsetup"}, "luksFormat", "--batch-mode", "--type", "luks2", "--label", "var",
+		"--cipher", "aes-xts-plain64", "--key-size", "512", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000",
+		"--key-file", firstKey, partition)
+	if err != nil {
+		return "", err
+	}
+	progress()
+	enroll := []string{"systemd-cryptenroll"}
+	_, err = runInImage(enroll, "--unlock-key-file="+firstKey, "--tpm2-device=auto", "--tpm2-pcrs="+pcrs,
+		"--tpm2-public-key="+policyKey, "--tpm2-public-key-pcrs=11", "--tpm2-signature="+policySignature, partition)
+	if err != nil {
+		return "", err
+	}
+	progress()
+	const first = "0" // the slot that luksFormat filled
+	out, err := runInImage(enroll, "--unlock-key-file="+firstKey, "--recovery-key", "--wipe-slot="+first, partition)
+	if err != nil {
+		return "", err
+	}
+	progress()
+	return parseRecoveryKey(out)
+}
+
+// parseRecoveryKey checks what systemd-cryptenroll printed: eight groups of eight
+// letters, with hyphens.
+func parseRecoveryKey(out []byte) (string, error) {
+	key := strings.TrimSpace(string(out))
+	const letters = "cbdefghijklnrtuv" // modhex
+	groups := strings.Split(key, "-")
+	for _, group := range groups {
+		if len(groups) != 8 || len(group) != 8 || strings.Trim(group, letters) != "" {
+			return "", errors.New("systemd-cryptenroll printed no recovery key")
+		}
+	}
+	return key, nil
+}
+
+// registers are the PCRs, besides the signed policy, that the key is sealed to: the
+// state of Secure Boot (7), if it is enforced. Without that anybody may boot what
+// measures the same as a release, and the register says nothing.
+func registers(store variables) (string, error) {
+	value, err := store.read(secureBoot, globalVendor)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("finding out whether Secure Boot is enforced: %w", err)
+	}
+	if len(value) == 1 && value[0] == 1 {
+		return "7", nil
+	}
+	return "", nil
+}
+
+// attach opens the volume with the key that the TPM gives out, as mappedVar.
+func attach(partition string) error {
+	if err := findTPM(); err != nil {
+		return err
+	}
+	options := "tpm2-device=auto,headless=1"
+	if _, err := os.Stat(policySignature); err == nil {
+		options += ",tpm2-signature=" + policySignature
+	}
+	_, err := runInImage([]string{"systemd-cryptsetup"}, "attach", mappedName, partition, "-", options)
+	if err != nil {
+		return fmt.Errorf("the TPM does not give out its key for this kernel image: %w", err)
+	}
+	return nil
+}
+
+// keepRecoveryKey puts the recovery key into the new file system, for an
+// administrator to take.
+func keepRecoveryKey(key string) error {
+	if err := os.MkdirAll(varNew, 0o755); err != nil {
+		return err
+	}
+	if err := mount(mappedVar, varNew, "ext4", 0, ""); err != nil {
+		return err
+	}
+	defer unix.Unmount(varNew, 0)
+	name := filepath.Join(varNew, recoveryKey)
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(name, []byte(key+"\n"), 0o600); err != nil {
+		return err
+	}
+	return syncFolder(varNew)
+}
+
+// luks2 reports whether a partition starts with a header of LUKS2 or, should that
+// be gone, has its copy (LUKS2 On-Disk Format Specification 1.1, section 2.1), which
+// counts unless a newer file system has merely left it there.
+func luks2(head []byte, overwritten bool) bool {
+	const version, second = "\x00\x02", 16 << 10
+	first, copied := string(head), string(head[second:])
+	return strings.HasPrefix(first, "LUKS\xba\xbe"+version) || !overwritten && strings.HasPrefix(copied, "SKUL\xba\xbe"+version)
+}
