@@ -111,6 +111,9 @@ func (h Host) facts() (facts, error) {
 	if err != nil {
 		return facts{}, fmt.Errorf("this machine does not run a proa release: %w", err)
 	}
+	if boot.Live {
+		return facts{}, errors.New("this is a live system, which is not updated")
+	}
 	f.Root = boot.Root
 	var record bootRecord
 	if err := readJSON(h.Boot, &record); err != nil {
