@@ -55,6 +55,9 @@ type Config struct {
 	// guest has user networking in any case: it is 10.0.2.15/24, its gateway
 	// 10.0.2.2 is the host's loopback.
 	Forwards []Forward
+	// Netboot, when set, is what firmware gets that boots from the network, from a
+	// server at 10.0.2.2.
+	Netboot *Netboot
 	// Record makes each boot log every write, flush and discard of the disk and
 	// of the variable store, in the order in which QEMU completed them: see
 	// Boot.DiskWrites and Boot.VariableWrites.
@@ -71,6 +74,12 @@ type Kernel struct {
 	Image       string // path
 	Initrd      string // path
 	CommandLine string // console=ttyS0 is not added
+}
+
+// Netboot is a folder that TFTP serves.
+type Netboot struct {
+	Folder string // path
+	File   string // the program that DHCP names, such as "live.efi"
 }
 
 // Forward is one forwarded TCP port.

@@ -35,7 +35,7 @@ func (m *Machine) arguments(b *Boot, board board) []string {
 		"-chardev", fmt.Sprintf("socket,id=guest,fd=%d", guestFD),
 		"-device", "virtserialport,chardev=guest,name=" + PortName,
 		"-device", "virtio-blk-pci,drive=disk" + b.merging(),
-		"-netdev", "user,id=net" + c.forwards(),
+		"-netdev", "user,id=net" + c.forwards() + c.netboot(),
 		"-device", "virtio-net-pci,netdev=net,romfile=",
 	}
 	if c.Record {
@@ -60,6 +60,13 @@ func (c Config) forwards() string {
 		fmt.Fprintf(&b, ",hostfwd=tcp:127.0.0.1:%d-:%d", f.Host, f.Guest)
 	}
 	return b.String()
+}
+
+func (c Config) netboot() string {
+	if c.Netboot == nil {
+		return ""
+	}
+	return ",tftp=" + escape(c.Netboot.Folder) + ",bootfile=" + escape(c.Netboot.File)
 }
 
 // escape doubles the commas, which separate options for QEMU.
