@@ -198,11 +198,8 @@ func (w *preparation) hardLink(l plan.Link, there bool) error {
 	if target.Kind != stage.File || stage.May(target.Path) != nil || top(real) != top(target.Path) {
 		return fmt.Errorf("target %s: a hard link leads to a file in the same one of /etc and /var", l.Target)
 	}
-	if there {
-		if !w.stage.Same(real, target.Path) {
-			return fmt.Errorf("%s: %w", l.Path, errThere)
-		}
-		return nil
+	if there && !w.stage.Same(real, target.Path) {
+		return fmt.Errorf("%s: %w", l.Path, errThere)
 	}
 	_, err = w.stage.Put(stage.Entry{Path: l.Path, Kind: stage.HardLink, Target: target.Path})
 	return err

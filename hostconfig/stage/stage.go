@@ -240,19 +240,15 @@ func (s *Stage) List(p string) ([]string, error) {
 	return there, nil
 }
 
-// Same reports whether two paths, without links on the way, are names of the
-// same file.
+// Same reports whether two paths, without links on the way, are or were names
+// of the same file.
 func (s *Stage) Same(a, b string) bool {
-	first, err := s.lookup(a)
-	if err != nil {
-		return false
-	}
-	if second, err := s.lookup(b); err == nil && first.Path == second.Path {
-		return true
+	if first, err := s.lookup(a); err == nil {
+		if second, err := s.lookup(b); err == nil && first.Path == second.Path {
+			return true
+		}
 	}
 	infoA, errA := s.root.Lstat(a[1:])
 	infoB, errB := s.root.Lstat(b[1:])
-	_, changedA := s.changed[a]
-	_, changedB := s.changed[b]
-	return errA == nil && errB == nil && !changedA && !changedB && os.SameFile(infoA, infoB)
+	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
 }

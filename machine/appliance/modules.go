@@ -12,7 +12,7 @@ import (
 var modules = []string{
 	"virtio_pci", "virtio_blk", "virtio_console", "virtio_net", "dm-mod", "dm-verity", "erofs", "overlay",
 	"virtio_scsi", "sd_mod", "sr_mod",
-	"vfat", "nls_ascii", "nls_cp437", "nls_utf8", "nls_iso8859-1", "efivarfs", "loop", "softdog",
+	"vfat", "nls_ascii", "nls_cp437", "nls_utf8", "nls_iso8859-1", "efivarfs", "loop", "softdog", "qemu_fw_cfg", "isofs",
 	"crc32c-intel", "crc32c_generic", "sha256_generic", "sha256-ssse3",
 }
 

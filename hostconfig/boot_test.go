@@ -1,0 +1,197 @@
+package hostconfig
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/proa-os/proa/hostconfig/doors"
+)
+
+// booting is a machine with a file on its boot partition.
+func booting(t *testing.T, dir, config string) Booting {
+	t.Helper()
+	esp := t.TempDir()
+	must(t, os.Mkdir(filepath.Join(esp, "proa"), 0o755))
+	if config != "" {
+		must(t, os.WriteFile(filepath.Join(esp, doors.ESPPath), []byte(config), 0o644))
+	}
+	return Booting{
+		Root: open(t, dir), Release: "1.0.0", Now: today,
+		House: doors.House{Sys: t.TempDir(), Dev: "/dev", Most: MostSize, LoadModules: func(...string) {},
+			ESP: func() (string, func(), error) { return esp, func() {}, nil }},
+	}
+}
+
+func TestAMachineIsConfiguredOnce(t *testing.T) {
+	t.Parallel()
+	dir := newRoot(t, nil)
+	if o := booting(t, dir, "").Configure(); o.Result != Nothing {
+		t.Errorf("without a configuration: %+v", o)
+	}
+	if o := booting(t, dir, "nonsense").Configure(); o.Result != Refused || !strings.Contains(o.Error, "want Ignition") {
+		t.Errorf("with nonsense: %+v", o)
+	}
+	name := func(name string) string { return "#cloud-config\nhostname: " + name + "\n" }
+	step := func(config string, want Result, hostname string) {
+		t.Helper()
+		o := booting(t, dir, config).Configure()
+		got, err := os.ReadFile(filepath.Join(dir, "etc/hostname"))
+		if must(t, err); o.Result != want || string(got) != hostname+"\n" {
+			t.Errorf("%+v, %s; want %s, %s", o, got, want, hostname)
+		}
+	}
+	step(name("one"), Applied, "one")
+	step(name("two"), Already, "one")
+	must(t, Again(open(t, dir)))
+	step(name("two_"), Refused, "one")
+	step(name("two"), Applied, "two")
+	step(name("three"), Already, "two")
+
+	forgets := booting(t, dir, name("three"))
+	forgets.Forgets = true
+	if o := forgets.Configure(); o.Result != Applied {
+		t.Errorf("where changes of /etc do not last: %+v", o)
+	}
+	r, err := ReadRecord(open(t, dir))
+	if must(t, err); r == nil || r.Language != "cloud-config" || r.Door != "file proa/config of the boot partition" || r.Release != "1.0.0" || r.Digest != digest([]byte(name("three"))) {
+		t.Errorf("record: %+v", r)
+	}
+}
+
+func TestABootFinishesWhatTheOneBeforeBegan(t *testing.T) {
+	t.Parallel()
+	dir := newRoot(t, nil)
+	root := open(t, dir)
+	p, err := Parse("c", []byte("#cloud-config\nhostname: kept\n"))
+	must(t, err)
+	work, err := Prepare(root, "c", p, nil, today)
+	must(t, err)
+	text, err := json.Marshal(work)
+	must(t, err)
+	must(t, root.MkdirAll(workFolder, 0o755))
+	must(t, root.WriteFile(pendingPath, text, 0o600))
+	if o := booting(t, dir, "").Configure(); o.Result != Applied {
+		t.Errorf("%+v", o)
+	}
+	if got, _ := os.ReadFile(filepath.Join(dir, "etc/hostname")); string(got) != "kept\n" {
+		t.Errorf("hostname: %s", got)
+	}
+	// What is kept is ours, and is not believed all the same.
+	must(t, root.WriteFile(pendingPath, bytes.ReplaceAll(text, []byte("/etc/hostname"), []byte("/usr/hostname")), 0o600))
+	if o := booting(t, dir, "").Configure(); o.Result != Failed || !strings.Contains(o.Error, "read-only") {
+		t.Errorf("with work in /usr: %+v", o)
+	}
+}
+
+func TestTheOutcomeIsTold(t *testing.T) {
+	t.Parallel()
+	run := t.TempDir()
+	for _, o := range []Outcome{{Result: Waits, Door: "URL x"}, {Result: Refused, Error: "a\nb"}} {
+		must(t, o.Tell(run))
+		var got Outcome
+		text, err := os.ReadFile(filepath.Join(run, OutcomeFile))
+		must(t, err)
+		must(t, json.Unmarshal(text, &got))
+		_, err = os.Lstat(filepath.Join(run, WaitsFile))
+		if got != o || (err == nil) != (o.Result == Waits) {
+			t.Errorf("%+v: %+v, %v", o, got, err)
+		}
+	}
+}
+
+func TestAConfigurationComesFromAURL(t *testing.T) {
+	t.Parallel()
+	const config = "#cloud-config\nhostname: fetched\n"
+	content := config
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/config":
+			fmt.Fprint(w, content)
+		case "/long":
+			w.Write(make([]byte, MostSize+1))
+		case "/loop":
+			http.Redirect(w, r, "/loop", http.StatusFound)
+		case "/slow":
+			w.WriteHeader(http.StatusOK)
+			w.(http.Flusher).Flush()
+			<-r.Context().Done()
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	t.Cleanup(server.Close)
+	at := func(path, text string) *URL {
+		u, err := ParseURL(server.URL+path, strings.TrimPrefix(digest([]byte(text)), "sha256:"))
+		must(t, err)
+		return u
+	}
+	dir := newRoot(t, nil)
+	boots := func(u *URL) Outcome {
+		b := booting(t, dir, "#cloud-config\nhostname: door\n")
+		b.URL = u
+		return b.Configure()
+	}
+	if o := boots(at("/config", config)); o.Result != Waits {
+		t.Errorf("before it is fetched: %+v", o)
+	}
+	root := open(t, dir)
+	for path, want := range map[string]string{"/none": "status 404", "/long": "over 1048576 bytes", "/loop": "over 5 redirects"} {
+		if err := at(path, config).Fetch(t.Context(), root, today); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", path, err, want)
+		}
+	}
+	short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := at("/slow", config).Fetch(short, root, today); err == nil {
+		t.Error("a server that does not go on")
+	}
+	if err := at("/config", "other").Fetch(t.Context(), root, today); err == nil || !strings.Contains(err.Error(), "proa.config.sha256= says") {
+		t.Errorf("other bytes: %v", err)
+	}
+	content = "#cloud-config\ntimezone: Mars/Base\n"
+	if err := at("/config", content).Fetch(t.Context(), root, today); err == nil || !strings.Contains(err.Error(), "no time zone Mars/Base") {
+		t.Errorf("what cannot be done: %v", err)
+	}
+	if o := boots(at("/config", config)); o.Result != Waits {
+		t.Errorf("after faults: %+v", o)
+	}
+	content = config
+	must(t, at("/config", config).Fetch(t.Context(), root, today))
+	if o := boots(at("/config", config)); o.Result != Applied {
+		t.Errorf("after it was fetched: %+v", o)
+	}
+	if got, _ := os.ReadFile(filepath.Join(dir, "etc/hostname")); string(got) != "fetched\n" {
+		t.Errorf("hostname: %s", got)
+	}
+	must(t, Again(root))
+	if o := boots(at("/config", config)); o.Result != Waits {
+		t.Errorf("again: %+v", o)
+	}
+}
+
+func TestURLsThatAnybodyCouldAnswerAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ address, sha256, want string }{
+		{"http://h/x", "", "anybody in between can change"},
+		{"ftp://h/x", "", "want a URL, https or http"},
+		{"x", "", "want a URL"},
+		{"https://h/x", "00", "want 64 hex digits"},
+		{"://", "", "proa.config=: "},
+	} {
+		if _, err := ParseURL(test.address, test.sha256); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want %s", test.address, err, test.want)
+		}
+	}
+	if _, err := ParseURL("https://h/x", ""); err != nil {
+		t.Error(err)
+	}
+}
