@@ -42,6 +42,7 @@ var rooms = map[string][]string{
 var owners = map[string][]string{
 	"github.com/theupdateframework/go-tuf":   {"signing"},
 	"github.com/secure-systems-lab":          {"signing"},
+	"github.com/foxboron/go-uefi":            {"signing/secureboot"},
 	"github.com/in-toto/attestation":         {"builder/provenance"},
 	"github.com/google/go-containerregistry": {"builder/oci", "repository/ociregistry"},
 	"github.com/sigstore/sigstore":           {"builder/oci"},

@@ -91,10 +91,10 @@ func CreateKeyFile(path string) (PublicKey, error) {
 	if publicPath == path {
 		return PublicKey{}, fmt.Errorf("key file %s: want another ending than %s, which is the public key's", path, PublicKeyEnding)
 	}
-	if err := createFile(path, pem.EncodeToMemory(&pem.Block{Type: privateBlock, Bytes: der}), 0o600); err != nil {
+	if err := durable.CreateFile(path, pem.EncodeToMemory(&pem.Block{Type: privateBlock, Bytes: der}), 0o600); err != nil {
 		return PublicKey{}, err
 	}
-	if err := createFile(publicPath, publicPEM, 0o644); err != nil {
+	if err := durable.CreateFile(publicPath, publicPEM, 0o644); err != nil {
 		os.Remove(path)
 		return PublicKey{}, err
 	}
@@ -106,43 +106,12 @@ func PublicKeyPath(path string) string {
 	return strings.TrimSuffix(path, PrivateKeyEnding) + PublicKeyEnding
 }
 
-// createFile writes a file that must not exist yet, whatever the umask.
-func createFile(path string, content []byte, mode fs.FileMode) (err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err = errors.Join(err, f.Close()); err != nil {
-			os.Remove(path)
-		}
-	}()
-	if err := f.Chmod(mode); err != nil {
-		return err
-	}
-	if _, err := f.Write(content); err != nil {
-		return err
-	}
-	return f.Sync()
-}
-
 // ReadKeyFile reads a private key. A file that group or others may read, that
 // is not one PKCS#8 PEM block, or whose key is not ed25519 is refused.
 func ReadKeyFile(path string) (PrivateKey, error) {
-	content, mode, err := readKeyFile(path)
+	parsed, err := ReadAnyKeyFile(path)
 	if err != nil {
 		return PrivateKey{}, err
-	}
-	der, err := onlyBlock(content, privateBlock)
-	if err != nil {
-		return PrivateKey{}, fmt.Errorf("key file %s: %w", path, err)
-	}
-	if mode.Perm()&0o077 != 0 {
-		return PrivateKey{}, fmt.Errorf("key file %s has mode %04o, want 0600: %w", path, mode.Perm(), ErrKeyExposed)
-	}
-	parsed, err := x509.ParsePKCS8PrivateKey(der)
-	if err != nil {
-		return PrivateKey{}, fmt.Errorf("key file %s: %w", path, err)
 	}
 	private, ok := parsed.(ed25519.PrivateKey)
 	if !ok {
@@ -150,6 +119,27 @@ func ReadKeyFile(path string) (PrivateKey, error) {
 	}
 	public, err := newPublicKey(private.Public().(ed25519.PublicKey))
 	return PrivateKey{private, public}, err
+}
+
+// ReadAnyKeyFile reads a private key of any kind that PKCS#8 knows, as
+// x509.ParsePKCS8PrivateKey gives it, from a file as ReadKeyFile wants it.
+func ReadAnyKeyFile(path string) (any, error) {
+	content, mode, err := readKeyFile(path)
+	if err != nil {
+		return nil, err
+	}
+	der, err := onlyBlock(content, privateBlock)
+	if err != nil {
+		return nil, fmt.Errorf("key file %s: %w", path, err)
+	}
+	if mode.Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("key file %s has mode %04o, want 0600: %w", path, mode.Perm(), ErrKeyExposed)
+	}
+	key, err := x509.ParsePKCS8PrivateKey(der)
+	if err != nil {
+		return nil, fmt.Errorf("key file %s: %w", path, err)
+	}
+	return key, nil
 }
 
 // ReadPublicKeyFile reads a public key.

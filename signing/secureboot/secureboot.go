@@ -65,7 +65,7 @@ func Sign(program []byte, signer Signer) ([]byte, error) {
 	if table.size > 0 {
 		return nil, ErrSigned
 	}
-	parsed, err := authenticode.Parse(bytes.NewReader(program))
+	parsed, err := parse(program)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func Verify(program []byte, certificate *x509.Certificate) error {
 	if table.size == 0 {
 		return ErrNotSigned
 	}
-	parsed, err := authenticode.Parse(bytes.NewReader(program))
+	parsed, err := parse(program)
 	if err != nil {
 		return err
 	}
@@ -146,6 +146,11 @@ func verifyOne(program *authenticode.PECOFFBinary, signature []byte, certificate
 		err = errors.New("it is by another key")
 	}
 	return err
+}
+
+// parse reads a program whose headers certificates has checked.
+func parse(program []byte) (*authenticode.PECOFFBinary, error) {
+	return authenticode.Parse(bytes.NewReader(program))
 }
 
 // Signed reports whether the program has a signature, of whatever worth.
