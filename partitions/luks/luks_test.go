@@ -6,121 +6,31 @@ import (
 	"encoding/binary"
 	"errors"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/proa-os/proa/partitions/luks"
+	"github.com/proa-os/proa/partitions/luks/lukstest"
 )
 
-// volume is an encrypted partition in a file, made by cryptsetup.
-type volume struct {
-	t    testing.TB
-	dir  string
-	path string
-}
-
-func newVolume(t testing.TB) volume {
+func read(t testing.TB, v lukstest.Volume) luks.Header {
 	t.Helper()
-	dir := t.TempDir()
-	v := volume{t, dir, filepath.Join(dir, "volume")}
-	if err := os.WriteFile(v.file("key"), []byte(strings.Repeat("k", 64)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(v.path, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(v.path, 20<<20); err != nil {
-		t.Fatal(err)
-	}
-	v.run("cryptsetup", "luksFormat", "--batch-mode", "--type", "luks2", "--label", "var", "--pbkdf", "pbkdf2",
-		"--pbkdf-force-iterations", "1000", "--key-file", v.file("key"), v.path)
-	return v
-}
-
-func (v volume) file(name string) string { return filepath.Join(v.dir, name) }
-
-func (v volume) run(name string, args ...string) string {
-	v.t.Helper()
-	out, err := exec.Command(name, args...).CombinedOutput()
+	h, err := luks.Read(bytes.NewReader(v.Content()))
 	if err != nil {
-		v.t.Fatalf("%s %v: %v\n%s", name, args, err, out)
-	}
-	return strings.TrimSpace(string(out))
-}
-
-// seal lets systemd-cryptenroll add a way in by a software TPM.
-func (v volume) seal(args ...string) {
-	v.t.Helper()
-	v.run("systemd-cryptenroll", append(args, "--unlock-key-file="+v.file("key"), "--tpm2-device="+softwareTPM(v.t), v.path)...)
-}
-
-func (v volume) read() luks.Header {
-	v.t.Helper()
-	h, err := v.open()
-	if err != nil {
-		v.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return h
 }
 
-func (v volume) open() (luks.Header, error) {
-	v.t.Helper()
-	content, err := os.ReadFile(v.path)
-	if err != nil {
-		v.t.Fatal(err)
-	}
-	return luks.Read(bytes.NewReader(content))
-}
-
-// overwrite puts bytes into the volume's file.
-func (v volume) overwrite(at int64, content []byte) {
-	v.t.Helper()
-	f, err := os.OpenFile(v.path, os.O_WRONLY, 0)
-	if err != nil {
-		v.t.Fatal(err)
-	}
-	defer f.Close()
-	if _, err := f.WriteAt(content, at); err != nil {
-		v.t.Fatal(err)
-	}
-}
-
-// softwareTPM starts a TPM and returns how systemd's tools call it.
-func softwareTPM(t testing.TB) string {
-	t.Helper()
-	dir := t.TempDir()
-	socket := filepath.Join(dir, "tpm")
-	cmd := exec.CommandContext(t.Context(), "swtpm", "socket", "--tpm2", "--tpmstate", "dir="+dir,
-		"--server", "type=unixio,path="+socket, "--ctrl", "type=unixio,path="+socket+".ctrl", "--flags", "startup-clear")
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("install swtpm: %v", err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	for range 500 {
-		if _, err := os.Stat(socket); err == nil {
-			return "swtpm:path=" + socket
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatal("swtpm made no socket")
-	return ""
-}
-
 func TestAHeaderOfCryptsetupIsReadAsCryptsetupReadsIt(t *testing.T) {
-	v := newVolume(t)
-	h := v.read()
-	if want := v.run("cryptsetup", "luksUUID", v.path); h.UUID != want || h.Label != "var" || len(h.TPM2) != 0 {
+	v := lukstest.New(t)
+	h := read(t, v)
+	if want := v.Run("cryptsetup", "luksUUID", v.Path); h.UUID != want || h.Label != "var" || len(h.TPM2) != 0 {
 		t.Errorf("read %+v, want UUID %s, label var, and no TPM", h, want)
 	}
-	_, public := newKey(t, v)
-	v.seal("--tpm2-pcrs=7", "--tpm2-public-key="+public, "--tpm2-public-key-pcrs=11")
-	h = v.read()
+	_, public := lukstest.NewKey(t)
+	v.Seal("--tpm2-pcrs=7", "--tpm2-public-key="+public, "--tpm2-public-key-pcrs=11")
+	h = read(t, v)
 	key, err := os.ReadFile(public)
 	if err != nil {
 		t.Fatal(err)
@@ -128,32 +38,29 @@ func TestAHeaderOfCryptsetupIsReadAsCryptsetupReadsIt(t *testing.T) {
 	if len(h.TPM2) != 1 || len(h.TPM2[0].PCRs) != 1 || h.TPM2[0].PCRs[0] != 7 || h.TPM2[0].SignedPCRs[0] != 11 || !bytes.Equal(h.TPM2[0].Key, key) {
 		t.Errorf("read %+v", h)
 	}
-	v.run("systemd-cryptenroll", "--wipe-slot=tpm2", v.path)
-	if h = v.read(); len(h.TPM2) != 0 {
+	v.Run("systemd-cryptenroll", "--wipe-slot=tpm2", v.Path)
+	if h = read(t, v); len(h.TPM2) != 0 {
 		t.Errorf("after the TPM's slot was wiped: read %+v", h)
 	}
 }
 
 func TestTheCopyOfADamagedHeaderIsRead(t *testing.T) {
-	v := newVolume(t)
-	want := v.read()
-	v.overwrite(0, make([]byte, 4096))
-	if got := v.read(); got.UUID != want.UUID {
-		t.Errorf("without the first: read %+v, want %+v", got, want)
+	v := lukstest.New(t)
+	want := read(t, v)
+	raw := v.Content()
+	clear(raw[:4096])
+	if got, err := luks.Read(bytes.NewReader(raw)); err != nil || got.UUID != want.UUID {
+		t.Errorf("without the first: read %+v, %v, want %+v", got, err, want)
 	}
-	v.overwrite(16<<10+4096+2, []byte("x"))
-	if _, err := v.open(); err == nil || !strings.Contains(err.Error(), "does not have its checksum") {
+	raw[16<<10+4096+2] ^= 1
+	if _, err := luks.Read(bytes.NewReader(raw)); err == nil || !strings.Contains(err.Error(), "does not have its checksum") {
 		t.Errorf("without both: error %v, want one about the checksum", err)
 	}
 }
 
 func TestWhatIsNoHeaderIsRefusedByName(t *testing.T) {
-	v := newVolume(t)
-	whole, err := os.ReadFile(v.path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	whole = whole[:32<<10]
+	v := lukstest.New(t)
+	whole := v.Content()[:32<<10]
 	change := func(change func([]byte)) []byte {
 		raw := bytes.Clone(whole)
 		clear(raw[16<<10:]) // the copy
@@ -207,11 +114,8 @@ func resum(raw []byte) {
 }
 
 func FuzzRead(f *testing.F) {
-	v := newVolume(f)
-	raw, err := os.ReadFile(v.path)
-	if err != nil {
-		f.Fatal(err)
-	}
+	v := lukstest.New(f)
+	raw := v.Content()
 	f.Add(raw[:4096], bytes.TrimRight(raw[4096:16<<10], "\x00"))
 	f.Add(raw[:4096], []byte(`{"keyslots":{"1":{}},"tokens":{"0":{"type":"systemd-tpm2","keyslots":["1"],"tpm2_pubkey":"AA==","tpm2_pubkey_pcrs":[11]}}}`))
 	f.Fuzz(func(t *testing.T, head, text []byte) {

@@ -5,8 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"os"
 	"strings"
@@ -14,28 +12,10 @@ import (
 
 	"github.com/proa-os/proa/builder/uki"
 	"github.com/proa-os/proa/partitions/luks"
+	"github.com/proa-os/proa/partitions/luks/lukstest"
 	"github.com/proa-os/proa/partitions/pcrpolicy"
 	"github.com/proa-os/proa/partitions/ukifile"
 )
-
-// newKey is a key for policies, and the file with its public part.
-func newKey(t testing.TB, v volume) (*rsa.PrivateKey, string) {
-	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, pcrpolicy.Bits)
-	if err != nil {
-		t.Fatal(err)
-	}
-	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := v.file("public.pem")
-	text := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public})
-	if err := os.WriteFile(name, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return key, name
-}
 
 // image is a kernel image with a signed policy of its own measurement; without a key it
 // has none.
@@ -73,14 +53,14 @@ func measure(t *testing.T, raw []byte) [sha256.Size]byte {
 }
 
 func TestOnlyAnImageThatTheKeySignedAPolicyForOpensTheVolume(t *testing.T) {
-	v := newVolume(t)
-	key, public := newKey(t, v)
+	v := lukstest.New(t)
+	key, public := lukstest.NewKey(t)
 	signed := image(t, "quiet", key)
-	if err := v.read().Opens(bytes.NewReader(signed), int64(len(signed))); !errors.Is(err, luks.ErrNoTPM) {
+	if err := read(t, v).Opens(bytes.NewReader(signed), int64(len(signed))); !errors.Is(err, luks.ErrNoTPM) {
 		t.Errorf("a volume for no TPM: error %v, want %v", err, luks.ErrNoTPM)
 	}
-	v.seal("--tpm2-pcrs=", "--tpm2-public-key="+public, "--tpm2-public-key-pcrs=11")
-	h := v.read()
+	v.SealTo(public)
+	h := read(t, v)
 	// What is measured changes, and the policy does not.
 	changed := bytes.Replace(signed, []byte("quiet"), []byte("debug"), 1)
 	other, err := rsa.GenerateKey(rand.Reader, pcrpolicy.Bits)
@@ -112,14 +92,14 @@ func wantError(t *testing.T, what string, err error, want string) {
 }
 
 func TestRegistersThatEveryReleaseChangesOpenForNone(t *testing.T) {
-	v := newVolume(t)
-	key, public := newKey(t, v)
+	v := lukstest.New(t)
+	key, public := lukstest.NewKey(t)
 	signed := image(t, "quiet", key)
-	opens := func() error { return v.read().Opens(bytes.NewReader(signed), int64(len(signed))) }
-	v.seal("--tpm2-pcrs=4+7")
+	opens := func() error { return read(t, v).Opens(bytes.NewReader(signed), int64(len(signed))) }
+	v.Seal("--tpm2-pcrs=4+7")
 	wantError(t, "PCRs 4 and 7", opens(), "PCR 4 had")
-	v.seal("--tpm2-public-key="+public, "--tpm2-public-key-pcrs=11+12", "--tpm2-pcrs=")
+	v.Seal("--tpm2-public-key="+public, "--tpm2-public-key-pcrs=11+12", "--tpm2-pcrs=")
 	wantError(t, "signed PCRs 11 and 12", opens(), "signed values of PCRs [11 12]")
-	v.seal("--tpm2-pcrs=7")
+	v.Seal("--tpm2-pcrs=7")
 	wantError(t, "PCR 7 as one way of three", opens(), "")
 }
