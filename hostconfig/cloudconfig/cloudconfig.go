@@ -96,6 +96,9 @@ type reader struct {
 func text(v document.Value, check func(string) error) plan.Text {
 	value := v.Text()
 	if value == "" {
+		if v.There() && v.Kind() == strictyaml.Scalar {
+			v.Fault("is empty")
+		}
 		return plan.Text{}
 	}
 	if err := check(value); err != nil {

@@ -116,7 +116,10 @@ func (r *reader) user(item document.Value) plan.User {
 	o.Take("no_log_init").Bool() // no such database is written
 	u.UID = uid(o.Take("uid"))
 	if gecos := o.Take("gecos"); gecos.There() {
-		comment := text(gecos, plan.CheckField).Value
+		comment := gecos.Text()
+		if err := plan.CheckField(comment); err != nil {
+			gecos.Fault("%v", err)
+		}
 		u.Comment = &comment
 	}
 	groups := o.Take("groups")

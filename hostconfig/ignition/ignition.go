@@ -57,10 +57,10 @@ var versions = regexp.MustCompile(`^(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})\.(0
 // version reads the section "ignition", and reports whether it is one of ours.
 func (r *reader) version(o *document.Object) bool {
 	v := o.Want("version")
-	text := v.Text()
+	text := checked(v, func(string) error { return nil })
 	parts := versions.FindStringSubmatch(text)
 	switch {
-	case text == "":
+	case text == "": // which is a fault already
 		return false
 	case parts == nil:
 		v.Fault("%q: want a version such as 3.%d.0", text, newest)
