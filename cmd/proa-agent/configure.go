@@ -153,6 +153,11 @@ func configureAgain(cmd *cobra.Command) error {
 	if err := hostconfig.Again(root); err != nil {
 		return err
 	}
+	if cli.JSON(cmd) {
+		return cli.PrintJSON(cmd.OutOrStdout(), struct {
+			Again bool `json:"again"`
+		}{true})
+	}
 	_, err = fmt.Fprintln(cmd.OutOrStdout(), "the next boot configures this machine again")
 	return err
 }
