@@ -129,7 +129,11 @@ func packExport(cfg ExportConfig) (*Pack, error) {
 		}
 		return nil, fmt.Errorf("version %s to %s: %w", cfg.Base, version, ErrNoDelta)
 	}
-	p.addArtifacts(*release, []string{manifests.StateFile}, !cfg.DeltaOnly)
+	further := []string{manifests.StateFile}
+	if !cfg.DeltaOnly {
+		further = append(further, manifests.ForInstallers()...)
+	}
+	p.addArtifacts(*release, further, !cfg.DeltaOnly)
 	return p, nil
 }
 

@@ -104,9 +104,9 @@ func TestAnExportHasWhatAHostNeedsAndNothingElse(t *testing.T) {
 		deltas, files int
 		whole         bool
 	}{
-		"channel":         {nil, 2, 4 + 3 + 2 + 3, true},
-		"version":         {func(c *ExportConfig) { c.Channel, c.Version = "", "1.1.0" }, 2, 4 + 3 + 2 + 3, true},
-		"base":            {func(c *ExportConfig) { c.Base = "1.0.0" }, 1, 4 + 3 + 1 + 3, true},
+		"channel":         {nil, 2, 4 + 3 + 2 + 5, true},
+		"version":         {func(c *ExportConfig) { c.Channel, c.Version = "", "1.1.0" }, 2, 4 + 3 + 2 + 5, true},
+		"base":            {func(c *ExportConfig) { c.Base = "1.0.0" }, 1, 4 + 3 + 1 + 5, true},
 		"base, delta":     {func(c *ExportConfig) { c.Base, c.DeltaOnly = "1.0.0", true }, 1, 4 + 3 + 1 + 1, false},
 		"all deltas only": {func(c *ExportConfig) { c.DeltaOnly = true }, 2, 4 + 3 + 2 + 1, false},
 	} {
