@@ -195,6 +195,19 @@ func (h *headers) finish(image []byte) {
 	binary.LittleEndian.PutUint32(optional[optionalChecksum:], checksum(image))
 }
 
+// SetChecksum enters into the headers of an image the checksum that it has, which
+// a signature changes and does not cover.
+func SetChecksum(image []byte) error {
+	h, err := readHeaders(bytes.NewReader(image), int64(len(image)))
+	if err != nil {
+		return err
+	}
+	field := image[h.optional+optionalChecksum:]
+	binary.LittleEndian.PutUint32(field, 0)
+	binary.LittleEndian.PutUint32(field, checksum(image))
+	return nil
+}
+
 // checksum is the CheckSum of a PE image in which that field is zero: the sum
 // of its 16-bit words with the carries added back in, plus its size.
 func checksum(image []byte) uint32 {

@@ -21,7 +21,7 @@ func newKeyCommand() *cobra.Command {
 		Args:  cli.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newKeyNewCommand(), newKeyShowCommand())
+	cmd.AddCommand(newKeyNewCommand(), newKeyShowCommand(), newKeyRevokeCommand())
 	return cmd
 }
 
@@ -36,24 +36,34 @@ type keyResult struct {
 
 func newKeyNewCommand() *cobra.Command {
 	var roles []string
-	var output string
+	var output, product string
+	var forSecureBoot bool
 	cmd := &cobra.Command{
-		Use:   "new [--role ROLE,...] -o DIR|FILE.pem",
-		Short: "Make ed25519 keys",
+		Use:   "new [--secure-boot] [--role ROLE,...] -o DIR|FILE.pem",
+		Short: "Make keys for repositories, or for Secure Boot",
 		Long: `Make ed25519 keys: private keys as PKCS#8 PEM files that only their owner can
 read, and the public half of each beside it with the ending .pub.
 
 With a folder as output, there is one key for each role, named for it; with
 --role, a role that has a key gets another one (root-2.pem). Give different roles
 to different people or machines: root and targets offline, snapshot and timestamp
-where 'proa repo refresh' runs. Files are never replaced.`,
+where 'proa repo refresh' runs. Files are never replaced.
+
+With --secure-boot, the keys are RSA ones for UEFI Secure Boot, in a folder of their
+own: PK, KEK and db, each with a certificate (.crt) and a signed update that enrolls
+it (.auth), and pcr, which signs what TPMs measure. With --role db, the folder gets
+one more key for db, whose update adds it to what machines have.`,
 		Example: `  proa key new -o keys
+  proa key new --secure-boot --product edge-gateway -o secure-boot
   proa key new --role root -o keys
   proa key new -o spare.pem`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if output == "" {
 				return cli.Usage(cmd, errors.New("no output: name a folder or a file ending in .pem"))
+			}
+			if forSecureBoot {
+				return makeSecureBootKeys(cmd, output, product, roles)
 			}
 			plan, err := planKeys(output, roles, cmd.Flags().Changed("role"))
 			if err != nil {
@@ -77,7 +87,9 @@ where 'proa repo refresh' runs. Files are never replaced.`,
 			return nil
 		},
 	}
-	cmd.Flags().StringSliceVar(&roles, "role", nil, "roles to make keys for: root, targets, snapshot, timestamp (default all)")
+	cmd.Flags().StringSliceVar(&roles, "role", nil, "roles to make keys for: root, targets, snapshot, timestamp (default all), or db")
+	cmd.Flags().BoolVar(&forSecureBoot, "secure-boot", false, "make keys for UEFI Secure Boot")
+	cmd.Flags().StringVar(&product, "product", "", "name in the certificates of --secure-boot")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "folder for the keys, or the file for a single one")
 	return cmd
 }

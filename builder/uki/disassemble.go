@@ -1,0 +1,43 @@
+package uki
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// Disassemble is what an image was assembled of, to assemble it anew with
+// something more. A signature does not come along, since it would not fit. It refuses
+// an image with sections that Assemble does not make.
+func Disassemble(image []byte) (Config, error) {
+	u, err := Parse(bytes.NewReader(image), int64(len(image)))
+	if err != nil {
+		return Config{}, err
+	}
+	stub, err := Stub(image)
+	if err != nil {
+		return Config{}, err
+	}
+	for _, s := range u.Sections {
+		if isAdded(s.Name) && !isPayload(s.Name) {
+			return Config{}, fmt.Errorf("section %s: want none but those of images that proa builds", s.Name)
+		}
+	}
+	c := Config{Stub: stub, CommandLine: u.CommandLine, OSRelease: u.OSRelease, Uname: u.Uname}
+	for name, content := range map[string]*[]byte{
+		SectionKernel: &c.Kernel, SectionInitrd: &c.Initrd, SectionPCRKey: &c.PCRKey, SectionPCRSignature: &c.PCRSignature,
+	} {
+		section, err := u.Open(name)
+		if errors.Is(err, ErrNoSection) {
+			continue
+		}
+		if err == nil {
+			*content, err = io.ReadAll(section)
+		}
+		if err != nil {
+			return Config{}, err
+		}
+	}
+	return c, nil
+}
