@@ -65,6 +65,9 @@ type Config struct {
 	// TPM gives the machine a software TPM 2.0, whose state is kept with the
 	// machine.
 	TPM bool
+	// SecureBoot gives the machine firmware that enforces Secure Boot, and the keys
+	// in it; nil means firmware that boots anything. For amd64 only.
+	SecureBoot *SecureBoot
 	// Arguments are more arguments for QEMU.
 	Arguments []string
 }
@@ -125,6 +128,12 @@ func New(config Config) (*Machine, error) {
 			return nil, err
 		}
 	}
+	if config.SecureBoot != nil {
+		if board.machine != boards["amd64"].machine || config.Kernel != nil {
+			return nil, fmt.Errorf("machine with Secure Boot: want amd64 and firmware")
+		}
+		board.firmware = secureFirmware
+	}
 	if config.Kernel == nil && config.Firmware == (Firmware{}) {
 		found, err := board.findFirmware()
 		if err != nil {
@@ -148,12 +157,15 @@ func New(config Config) (*Machine, error) {
 }
 
 // ForgetVariables gives the machine a fresh variable store, as a new mainboard
-// would have. It must not be running.
+// would have, with the keys of Config.SecureBoot. It must not be running.
 func (m *Machine) ForgetVariables() error {
 	if m.config.Kernel != nil {
 		return nil
 	}
-	return Clone(m.Variables(), m.config.Firmware.Vars)
+	if err := Clone(m.Variables(), m.config.Firmware.Vars); err != nil {
+		return err
+	}
+	return m.config.SecureBoot.enroll(m.Variables())
 }
 
 // Variables is the path of the machine's variable store.

@@ -22,9 +22,10 @@ const (
 // match it, and with them the second entry that proa relies on.
 func (m *Machine) arguments(b *Boot, board board) []string {
 	c := m.config
+	secure, mode := c.secure()
 	args := []string{
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-		"-machine", board.machine + b.pflash(),
+		"-machine", board.machine + mode + b.pflash(),
 		"-accel", c.Accel,
 		"-cpu", board.cpu,
 		"-m", strconv.Itoa(c.Memory),
@@ -50,6 +51,7 @@ func (m *Machine) arguments(b *Boot, board board) []string {
 			"-drive", "if=pflash,unit=0,format=raw,readonly=on,file="+escape(c.Firmware.Code),
 			"-drive", "if=pflash,unit=1,format=raw,file="+escape(m.Variables()))
 	}
+	args = append(args, secure...)
 	args = append(args, c.tpmArguments()...)
 	return append(args, c.Arguments...)
 }
