@@ -33,6 +33,7 @@ type Host struct {
 	Release      string   `yaml:"release"`      // state.json of the running release
 	Etc          string   `yaml:"etc"`          // the folder on /var of what the machine changed in /etc
 	VarFormat    string   `yaml:"varFormat"`    // says which format /var has
+	RecoveryKey  string   `yaml:"recoveryKey"`  // the key that opens an encrypted /var
 	TrustRoot    string   `yaml:"trustRoot"`    // the TUF root that came with the image
 	RegistryAuth string   `yaml:"registryAuth"` // credentials for a repository in a registry, if it wants any
 	State        string   `yaml:"state"`        // the agent's folder on /var: trusted metadata, downloads
@@ -60,6 +61,7 @@ func DefaultHost() Host {
 		Release:      "/" + manifests.StatePath,
 		Etc:          "/var/lib/proa/etc",
 		VarFormat:    "/" + manifests.VarFormatPath,
+		RecoveryKey:  "/var/lib/proa/recovery-key",
 		TrustRoot:    "/" + manifests.TrustRootPath,
 		RegistryAuth: "/etc/proa/registry-auth.json",
 		State:        "/var/lib/proa/agent",

@@ -55,7 +55,10 @@ func (i *installation) fetchUKI(ctx context.Context) error {
 		return err
 	}
 	defer f.Close()
-	return i.checkUKI(f)
+	if err := i.checkUKI(f); err != nil {
+		return err
+	}
+	return i.checkMayOpen(f)
 }
 
 // fetchWholeUKI downloads all of the kernel image from the repository, and notes why.

@@ -39,6 +39,8 @@ type startNote struct {
 	Damaged   bool `json:"damaged"`   // the running slot was read and is corrupt; there was no other
 	// Twins are other disks with the partition GUIDs of the one that runs.
 	Twins []string `json:"twins"`
+	// VarFault is why /var and the changes to /etc are in memory alone.
+	VarFault string `json:"varFault"`
 }
 
 func (s *session) startNote() startNote {

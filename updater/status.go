@@ -208,6 +208,9 @@ func (s *session) problems() []string {
 	if s.boot.Override != "" {
 		problems = append(problems, "LoaderEntryDefault makes "+s.boot.Override+" boot in place of the committed slot; recover removes it")
 	}
+	if fault := s.startNote().VarFault; fault != "" {
+		problems = append(problems, "changes to /var and /etc are lost at the next boot: "+fault)
+	}
 	if s.disk.Table.Damaged != "" {
 		problems = append(problems, "partition table: "+s.disk.Table.Damaged)
 	}

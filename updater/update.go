@@ -184,6 +184,7 @@ func (i *installation) install(ctx context.Context) error {
 		}
 		steps = i.writes(firstOfFilling, lastOfFilling)
 	}
+	steps = append(steps, step{"checking whether /var opens", i.checkOpens})
 	if i.stage {
 		steps = append(steps, step{"noting the complete slot", i.noteStaged})
 	} else {

@@ -118,24 +118,25 @@ func (h *Host) Configure(t testing.TB, more string) {
 // Host is the host for the updater.
 func (h *Host) Host() updater.Host {
 	return updater.Host{
-		Disk:       h.Path("disk.raw"),
-		ESP:        h.Path("esp"),
-		EFIVars:    h.Path("efivars"),
-		FWEnv:      h.Path("fw_env.config"),
-		Run:        h.Path("run"),
-		Boot:       h.Path("run/boot.json"),
-		Cmdline:    h.Path("cmdline"),
-		BootID:     h.Path("boot_id"),
-		Image:      h.Path("image.json"),
-		Root:       h.Path("root"),
-		Release:    h.Path("state.json"),
-		Etc:        h.Path("etc"),
-		VarFormat:  h.Path("format.json"),
-		TrustRoot:  h.Path("root.json"),
-		State:      h.Path("state"),
-		Config:     []string{h.Path("agent.yaml")},
-		HealthDirs: []string{h.Path("health.d")},
-		ResetFile:  h.Path("reset"),
+		Disk:        h.Path("disk.raw"),
+		ESP:         h.Path("esp"),
+		EFIVars:     h.Path("efivars"),
+		FWEnv:       h.Path("fw_env.config"),
+		Run:         h.Path("run"),
+		Boot:        h.Path("run/boot.json"),
+		Cmdline:     h.Path("cmdline"),
+		BootID:      h.Path("boot_id"),
+		Image:       h.Path("image.json"),
+		RecoveryKey: h.Path("recovery-key"),
+		Root:        h.Path("root"),
+		Release:     h.Path("state.json"),
+		Etc:         h.Path("etc"),
+		VarFormat:   h.Path("format.json"),
+		TrustRoot:   h.Path("root.json"),
+		State:       h.Path("state"),
+		Config:      []string{h.Path("agent.yaml")},
+		HealthDirs:  []string{h.Path("health.d")},
+		ResetFile:   h.Path("reset"),
 	}
 }
 
@@ -143,8 +144,8 @@ func (h *Host) Host() updater.Host {
 func (h *Host) File(t testing.TB) string {
 	t.Helper()
 	v := h.Host()
-	text := fmt.Sprintf("disk: %s\nesp: %s\nefivars: %s\nrun: %s\nboot: %s\ncmdline: %s\nbootId: %s\nimage: %s\nroot: %s\nrelease: %s\netc: %s\nvarFormat: %s\ntrustRoot: %s\nstate: %s\nconfig: [%s]\nhealthDirs: [%s]\nresetFile: %s\nsystemctl: \"\"\nlastWords: {dir: \"\"}\n",
-		v.Disk, v.ESP, v.EFIVars, v.Run, v.Boot, v.Cmdline, v.BootID, v.Image, v.Root, v.Release, v.Etc, v.VarFormat, v.TrustRoot, v.State, v.Config[0], v.HealthDirs[0], v.ResetFile)
+	text := fmt.Sprintf("disk: %s\nesp: %s\nefivars: %s\nrun: %s\nboot: %s\ncmdline: %s\nbootId: %s\nimage: %s\nroot: %s\nrelease: %s\netc: %s\nvarFormat: %s\nrecoveryKey: %s\ntrustRoot: %s\nstate: %s\nconfig: [%s]\nhealthDirs: [%s]\nresetFile: %s\nsystemctl: \"\"\nlastWords: {dir: \"\"}\n",
+		v.Disk, v.ESP, v.EFIVars, v.Run, v.Boot, v.Cmdline, v.BootID, v.Image, v.Root, v.Release, v.Etc, v.VarFormat, v.RecoveryKey, v.TrustRoot, v.State, v.Config[0], v.HealthDirs[0], v.ResetFile)
 	check(t, os.WriteFile(h.Path("host.yaml"), []byte(text), 0o600))
 	return h.Path("host.yaml")
 }
