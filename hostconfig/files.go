@@ -173,7 +173,7 @@ func (w *preparation) link(l plan.Link) error {
 	e := stage.Entry{Path: l.Path, Kind: stage.Symlink, Mode: 0o777, Target: l.Target}
 	if there {
 		if old.Kind != stage.Symlink || old.Target != l.Target {
-			return fmt.Errorf("%s is a %s %s: %w", l.Path, old.Kind, old.Target, errThere)
+			return fmt.Errorf("%s is a %s %q: %w", l.Path, old.Kind, old.Target, errThere)
 		}
 		e.UID, e.GID = old.UID, old.GID
 	}

@@ -82,7 +82,7 @@ func TestWhatIsNotSupportedIsRefusedByName(t *testing.T) {
 
 		user(`"passwordHash":"secret"`):                                             "passwd.users[0].passwordHash: want a hash as crypt(5) makes it",
 		user(`"sshAuthorizedKeys":["ssh-rsa x"]`):                                   "sshAuthorizedKeys[0]: \"ssh-rsa x\": want a public key",
-		user(`"gecos":"a:b"`):                                                       "gecos: \"a:b\": want a text without colon",
+		user(`"gecos":"a:b"`):                                                       "gecos: \"a:b\": want a text without colon and control characters",
 		user(`"homeDir":"home"`):                                                    "homeDir: \"home\": want an absolute path",
 		user(`"uid":-1`):                                                            "uid: want a whole number",
 		ign(`,"passwd":{"users":[{"name":"a b"}]}`):                                 `passwd.users[0].name: "a b": want letters`,
@@ -175,7 +175,7 @@ func TestWhatCannotBeDoneIsFoundBeforeTheFirstWrite(t *testing.T) {
 		storage(`"files":[{"path":"/etc/motd"}]`):                                                      "/etc/motd is a symlink: it is there already",
 		storage(`"files":[{"path":"/etc/skel"}]`):                                                      "/etc/skel is a folder: it is there already",
 		storage(`"directories":[{"path":"/etc/hosts"}]`):                                               "/etc/hosts is a file: it is there already",
-		storage(`"links":[{"path":"/etc/motd","target":"other"}]`):                                     "/etc/motd is a symlink /run/motd: it is there already",
+		storage(`"links":[{"path":"/etc/motd","target":"other"}]`):                                     "/etc/motd is a symlink \"/run/motd\": it is there already",
 		storage(`"links":[{"path":"/etc/h","target":"/usr/bin/tool","hard":true}]`):                    "a hard link leads to a file in the same one of /etc and /var",
 		storage(`"links":[{"path":"/var/h","target":"/etc/hosts","hard":true}]`):                       "in the same one of /etc and /var",
 		storage(`"links":[{"path":"/etc/h","target":"/etc/none","hard":true}]`):                        "target /etc/none: ",

@@ -140,12 +140,18 @@ func rootOf(host updater.Host) (*os.Root, error) {
 	return os.OpenRoot("/")
 }
 
-func configureAgain(cmd *cobra.Command) error {
+// openHost is a host and its root file system.
+func openHost(cmd *cobra.Command) (updater.Host, *os.Root, error) {
 	host, err := hostOf(cmd)
 	if err != nil {
-		return err
+		return updater.Host{}, nil, err
 	}
 	root, err := rootOf(host)
+	return host, root, err
+}
+
+func configureAgain(cmd *cobra.Command) error {
+	_, root, err := openHost(cmd)
 	if err != nil {
 		return err
 	}
@@ -165,11 +171,7 @@ func configureAgain(cmd *cobra.Command) error {
 // configureAtBoot runs in the initrd, with the image as its root. What it prints
 // is in the kernel's log.
 func configureAtBoot(cmd *cobra.Command) error {
-	host, err := hostOf(cmd)
-	if err != nil {
-		return err
-	}
-	root, err := rootOf(host)
+	host, root, err := openHost(cmd)
 	if err != nil {
 		return err
 	}
@@ -196,11 +198,7 @@ func configureAtBoot(cmd *cobra.Command) error {
 // fetchConfiguration brings what the kernel's command line names, for the next
 // boot, and reboots.
 func fetchConfiguration(cmd *cobra.Command) error {
-	host, err := hostOf(cmd)
-	if err != nil {
-		return err
-	}
-	root, err := rootOf(host)
+	host, root, err := openHost(cmd)
 	if err != nil {
 		return err
 	}

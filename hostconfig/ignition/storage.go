@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/proa-os/proa/hostconfig/document"
 	"github.com/proa-os/proa/hostconfig/plan"
@@ -47,8 +48,8 @@ func (r *reader) storage(o *document.Object) {
 			if err := plan.CheckPath(link.Target); err != nil && link.Target != "" {
 				target.Fault("%v", err)
 			}
-		} else if len(link.Target) > 4095 || strings.Contains(link.Target, "\n") {
-			target.Fault("want at most 4095 bytes without a newline")
+		} else if len(link.Target) > 4095 || strings.ContainsFunc(link.Target, unicode.IsControl) {
+			target.Fault("want at most 4095 bytes without control characters")
 		}
 		l.End()
 		r.plan.Links = append(r.plan.Links, link)

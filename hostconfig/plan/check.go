@@ -8,6 +8,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"unicode"
 )
 
 // MostContents is the most that the files of a configuration may hold
@@ -21,8 +22,8 @@ func CheckPath(p string) error {
 	switch {
 	case p == "" || p[0] != '/':
 		return fmt.Errorf("%q: want an absolute path", clip(p))
-	case len(p) > most || strings.ContainsAny(p, "\x00\n"):
-		return fmt.Errorf("%q: want a path of at most %d bytes without a newline", clip(p), most)
+	case len(p) > most || strings.ContainsFunc(p, unicode.IsControl):
+		return fmt.Errorf("%q: want a path of at most %d bytes without control characters", clip(p), most)
 	case path.Clean(p) != p:
 		return fmt.Errorf("%q: want it as %q", clip(p), clip(path.Clean(p)))
 	}
@@ -54,8 +55,8 @@ func CheckAccount(name string) error {
 
 // CheckField is an error unless a text fits into a line of passwd(5).
 func CheckField(text string) error {
-	if strings.ContainsAny(text, ":\n\r\x00") {
-		return fmt.Errorf("%q: want a text without colon and newline", clip(text))
+	if strings.ContainsRune(text, ':') || strings.ContainsFunc(text, unicode.IsControl) {
+		return fmt.Errorf("%q: want a text without colon and control characters", clip(text))
 	}
 	return nil
 }
