@@ -123,7 +123,7 @@ func (s *session) finishCancelling() error {
 		return err
 	}
 	if !s.ledBefore(target) && target.Slot == s.facts.Slot.Other() && target.Slot != s.boot.Committed {
-		if err := s.giveUpSlot(target); err != nil {
+		if err := errors.Join(s.giveUpSlot(target), s.keepExtensions()); err != nil {
 			return err
 		}
 	}

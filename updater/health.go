@@ -11,7 +11,7 @@ import (
 // healthChecks are those of this host. They remember what they saw.
 func (u *Updater) healthChecks() *health.Checks {
 	systemctl := u.Host.Systemctl
-	if _, err := os.Stat("/run/systemd/system"); err != nil { // see sd_booted(3)
+	if !u.hasSystemd() {
 		systemctl = ""
 	}
 	return health.New(health.Config{
@@ -27,8 +27,17 @@ func (u *Updater) healthChecks() *health.Checks {
 // runHealthChecks waits until every health check has passed. The error names
 // those that did not within their time, and why.
 func (s *session) runHealthChecks(ctx context.Context) error {
+	if err := s.checkExtensions(); err != nil {
+		return err
+	}
 	if s.checks == nil {
 		s.checks = s.healthChecks()
 	}
 	return s.checks.Run(ctx)
+}
+
+// hasSystemd reports whether systemd runs this host; see sd_booted(3).
+func (u *Updater) hasSystemd() bool {
+	_, err := os.Stat("/run/systemd/system")
+	return u.Host.Systemctl != "" && err == nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/proa-os/proa/partitions/verity"
 	"github.com/proa-os/proa/regular"
 	"github.com/proa-os/proa/updater/bootcontrol"
+	"github.com/proa-os/proa/updater/extensions"
 	"github.com/proa-os/proa/updater/lastwords"
 )
 
@@ -40,6 +41,8 @@ type Host struct {
 	Config       []string `yaml:"config"`       // agent.yaml; later ones win
 	HealthDirs   []string `yaml:"healthDirs"`   // folders of health checks; a name in a later one hides those of earlier ones
 	Systemctl    string   `yaml:"systemctl"`    // the program that knows systemd's units; empty means that nothing is asked of it
+	// Extensions is where those of the running release are, and what has become of them.
+	Extensions extensions.Host `yaml:"extensions"`
 	// LastWords is where the end of a failed boot's log comes from and is kept; nothing is
 	// kept without a folder.
 	LastWords lastwords.Config `yaml:"lastWords"`
@@ -68,7 +71,14 @@ func DefaultHost() Host {
 		Config:       []string{"/" + manifests.AgentConfigPath, "/etc/proa/agent.yaml"},
 		HealthDirs:   []string{"/usr/lib/proa/health.d", "/etc/proa/health.d"},
 		Systemctl:    "systemctl",
-		LastWords:    lastwords.Config{Dir: "/var/lib/proa/agent/failed"},
+		Extensions: extensions.Host{
+			List:   "/" + manifests.ExtensionsPath,
+			Store:  "/var/lib/proa/extensions",
+			Run:    "/run",
+			Record: "/run/proa/extensions.json",
+			Root:   "/",
+		},
+		LastWords: lastwords.Config{Dir: "/var/lib/proa/agent/failed"},
 	}
 }
 

@@ -22,7 +22,8 @@ type Kept struct {
 	// OneWay says that the machine then cannot go back to the release before.
 	OneWay bool `json:"oneWay,omitempty"`
 
-	format int // of /var that the release works with
+	format     int                  // of /var that the release works with
+	extensions manifests.Extensions // of the release
 }
 
 // Warnings are sentences for whoever starts the update.
@@ -59,6 +60,9 @@ func (s *session) weigh(ctx context.Context, o offer) (Kept, error) {
 		return Kept{}, err
 	}
 	kept := Kept{EtcConflicts: etc.Conflicts(changes, now, next), format: next.VarFormat()}
+	if kept.extensions, err = s.offeredExtensions(ctx, o); err != nil {
+		return Kept{}, err
+	}
 	v := s.formattedVar()
 	if err := v.Reaches(next); err != nil {
 		return Kept{}, refuse(o.Release.Version, "%v", err)
@@ -83,25 +87,34 @@ func (s *session) offeredState(ctx context.Context, o offer) (manifests.State, e
 	if !ok {
 		return manifests.State{}, nil
 	}
-	if a.Size > manifests.DocumentMost {
-		return manifests.State{}, refuse(o.Release.Version, "its %s has %d bytes: want at most %d", a.Name, a.Size, manifests.DocumentMost)
-	}
-	path := filepath.Join(s.host.State, "state.download")
-	defer os.Remove(path)
-	err := s.fetch.File(ctx, manifests.ArtifactPath(a.Digest), manifests.FetchFile{Size: a.Size, Digest: a.Digest}, path)
-	if err != nil {
-		return manifests.State{}, contentError(err)
-	}
-	text, err := regular.Read(path, manifests.DocumentMost)
+	text, err := s.offeredDocument(ctx, o, a)
 	if err != nil {
 		return manifests.State{}, err
-	}
-	if manifests.DigestOf(text) != a.Digest {
-		return manifests.State{}, &UntrustedError{fmt.Errorf("%s is not what was downloaded", path)}
 	}
 	state, err := manifests.ParseState(text)
 	if err != nil {
 		return manifests.State{}, refuse(o.Release.Version, "%v", err)
 	}
 	return state, nil
+}
+
+// offeredDocument is a small artifact of the offer.
+func (s *session) offeredDocument(ctx context.Context, o offer, a manifests.Artifact) ([]byte, error) {
+	if a.Size > manifests.DocumentMost {
+		return nil, refuse(o.Release.Version, "its %s has %d bytes: want at most %d", a.Name, a.Size, manifests.DocumentMost)
+	}
+	path := filepath.Join(s.host.State, "document.download")
+	defer os.Remove(path)
+	err := s.fetch.File(ctx, manifests.ArtifactPath(a.Digest), manifests.FetchFile{Size: a.Size, Digest: a.Digest}, path)
+	if err != nil {
+		return nil, contentError(err)
+	}
+	text, err := regular.Read(path, manifests.DocumentMost)
+	if err != nil {
+		return nil, err
+	}
+	if manifests.DigestOf(text) != a.Digest {
+		return nil, &UntrustedError{fmt.Errorf("%s is not what was downloaded", path)}
+	}
+	return text, nil
 }

@@ -48,7 +48,9 @@ type PlannedDownload struct {
 	List     int64 `json:"list"`     // chunk index or delta header
 	Root     int64 `json:"root"`     // for the root image
 	Kernel   int64 `json:"kernel"`   // for the kernel image
-	Total    int64 `json:"total"`
+	// Extensions are the bytes for those that are not here.
+	Extensions int64 `json:"extensions,omitempty"`
+	Total      int64 `json:"total"`
 }
 
 // Plan finds out what an update would do, without writing anything but trusted
@@ -113,7 +115,16 @@ func (s *session) plan(ctx context.Context) (Plan, error) {
 			p.Download.Kernel += part.Size
 		}
 	}
-	p.Download.Total += p.Download.List + p.Download.Root + p.Download.Kernel
+	list, err := s.offeredExtensions(ctx, o)
+	if err != nil {
+		return p, err
+	}
+	missing, err := s.missingExtensions(list)
+	if err != nil {
+		return p, err
+	}
+	p.Download.Extensions = s.extensionStore().Space(missing)
+	p.Download.Total += p.Download.List + p.Download.Root + p.Download.Kernel + p.Download.Extensions
 	return p, nil
 }
 

@@ -183,6 +183,19 @@ func isGivenUp(t testing.TB, f *fleet, h *testhost.Host) {
 	}
 }
 
+// extended is a release with extensions.
+var extended = testhost.Spec{Version: "1.1.0", Extensions: map[string]int{"debug": 40 << 10, "site": 3000}}
+
+// hasExtensions demands that the new release has its extensions when it boots.
+func hasExtensions(t testing.TB, f *fleet, h *testhost.Host, booted testhost.Booted) {
+	if booted.Release != f.next {
+		return
+	}
+	for _, x := range f.next.Extensions.Extensions {
+		wantAttached(t, h, x)
+	}
+}
+
 var feats = []feat{
 	{name: "install", work: update(updater.UpdateOptions{}), done: isNext},
 	{name: "install once more", begin: second, work: update(updater.UpdateOptions{}), done: isNext,
@@ -208,6 +221,11 @@ var feats = []feat{
 			t.Fatalf("the update was not stopped: %v", err)
 		}
 	}, work: update(updater.UpdateOptions{}), done: isNext},
+	{name: "install with extensions", controls: []string{bootcontrol.NameOneShot}, spec: extended, work: update(updater.UpdateOptions{}), done: isNext, always: hasExtensions},
+	{name: "cancel with extensions", controls: []string{bootcontrol.NameOneShot}, spec: extended, begin: armed, work: cancelWork, done: func(t testing.TB, f *fleet, h *testhost.Host, _ testhost.Booted) {
+		isGivenUp(t, f, h)
+		wantStored(t, h)
+	}},
 	{name: "arm", begin: staged, work: update(updater.UpdateOptions{}), done: isNext},
 	{name: "stage", work: update(updater.UpdateOptions{Stage: true}), done: isSlot(partitions.SlotA), always: isSlot(partitions.SlotA)},
 	{name: "commit", begin: tried, work: judge, done: isSlot(partitions.SlotB)},

@@ -13,6 +13,7 @@ import (
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/regular"
+	"github.com/proa-os/proa/updater/extensions"
 	"github.com/proa-os/proa/updater/journal"
 	"github.com/proa-os/proa/updater/lifecycle"
 )
@@ -44,6 +45,9 @@ type Status struct {
 
 	// FactoryReset is when one was asked for that the next boot does.
 	FactoryReset *time.Time `json:"factoryReset,omitempty"`
+
+	// Extensions are those of the running release.
+	Extensions []extensions.Standing `json:"extensions,omitempty"`
 
 	// Degraded is why the machine could not survive as much as it should.
 	Degraded string   `json:"degraded,omitempty"`
@@ -162,6 +166,8 @@ func (s *session) status() Status {
 	if standing == lifecycle.Trial {
 		status.Running.Armed, status.Running.Try = s.record.ArmedAt, s.record.Tries
 	}
+	all, err := s.extensionStandings()
+	status.Extensions, status.Problems = all, append(status.Problems, extensionProblems(all, err)...)
 	if s.watched() {
 		status.WatchUntil = s.record.WatchUntil
 	}
@@ -276,6 +282,11 @@ func (s *session) check(ctx context.Context) (Available, error) {
 	}
 	if err == nil && found.News {
 		found.Kept, err = s.weigh(ctx, o)
+	}
+	if err == nil {
+		var missing []manifests.Extension
+		missing, err = s.missingExtensions(found.extensions)
+		found.Download += s.extensionStore().Space(missing)
 	}
 	var refusal *Refusal
 	if errors.As(err, &refusal) {

@@ -64,39 +64,40 @@ func (s *session) newQuartermaster(o offer, inactive *slots.Slot) (*quartermaste
 			q.before = verity.Root{Salt: sb.Salt, Blocks: sb.Blocks}
 		}
 	}
-	return q, q.openSources()
+	q.sources, q.notes, err = s.openSources()
+	return q, err
 }
 
 // openSources makes the list of whom to ask. A folder that is not there, or holds no
 // repository, is passed over: sticks come and go. One that is damaged is noted.
-func (q *quartermaster) openSources() error {
-	for _, folder := range q.Settings.Folders {
+func (s *session) openSources() (set sources.Set, notes []string, err error) {
+	for _, folder := range s.Settings.Folders {
 		found, err := stick.Open(folder)
 		if err != nil {
 			if !errors.Is(err, fs.ErrNotExist) {
-				q.notes = append(q.notes, fmt.Sprintf("folder %s is not used: %v", folder, err))
+				notes = append(notes, fmt.Sprintf("folder %s is not used: %v", folder, err))
 			}
 			continue
 		}
-		q.closers = append(q.closers, func() { found.Close() })
+		s.closers = append(s.closers, func() { found.Close() })
 		client, err := fetch.New(fetch.Config{Base: found.URL(), Schemes: map[string]func(http.RoundTripper) http.RoundTripper{
 			"file": func(http.RoundTripper) http.RoundTripper { return found },
 		}})
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
-		q.sources.Add(sources.Folder, folder, client)
+		set.Add(sources.Folder, folder, client)
 	}
-	for _, neighbour := range q.Settings.Neighbours {
-		client, err := fetch.New(q.neighbour(neighbour))
+	for _, neighbour := range s.Settings.Neighbours {
+		client, err := fetch.New(s.neighbour(neighbour))
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
-		q.closers = append(q.closers, client.Close)
-		q.sources.Add(sources.Neighbour, neighbour, client)
+		s.closers = append(s.closers, client.Close)
+		set.Add(sources.Neighbour, neighbour, client)
 	}
-	q.sources.Add(sources.Repository, q.Settings.Repository, q.fetch)
-	return nil
+	set.Add(sources.Repository, s.Settings.Repository, s.fetch)
+	return set, notes, nil
 }
 
 // find is the cheaper of the two ways, or the one that there is.
@@ -246,14 +247,14 @@ func (q *quartermaster) repository(file manifests.FetchFile) *sources.File {
 
 // neighbour is how a neighbour is asked: with less patience than the repository,
 // which is there all the same, and past all proxies.
-func (q *quartermaster) neighbour(base string) fetch.Config {
+func (s *session) neighbour(base string) fetch.Config {
 	const least, window, attempts = 32 << 10, 5 * time.Second, 2
-	patience := q.Patience
+	patience := s.Patience
 	patience.MinimumRate = max(patience.MinimumRate, least)
 	patience.Window = min(cmp.Or(patience.Window, window), window)
 	patience.Attempts = attempts
 	return fetch.Config{
-		Base: base, UserAgent: "proa-agent/" + q.Version, Patience: patience, Connections: q.Settings.Connections,
-		Proxy: fetch.ProxyNone, Limit: q.limit,
+		Base: base, UserAgent: "proa-agent/" + s.Version, Patience: patience, Connections: s.Settings.Connections,
+		Proxy: fetch.ProxyNone, Limit: s.limit,
 	}
 }

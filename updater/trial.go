@@ -259,7 +259,7 @@ func (s *session) rollbackTarget(ctx context.Context) (journal.Target, error) {
 	if err := s.verifySlot(ctx, other, root); err != nil {
 		return journal.Target{}, fmt.Errorf("slot %s: %w", other, err)
 	}
-	return target, nil
+	return target, s.hasExtensionsOf(target.Version, other, root.Hash[:])
 }
 
 // Reboot asks the service manager for an orderly reboot.

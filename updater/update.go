@@ -105,7 +105,7 @@ func (u *Updater) update(ctx context.Context, options UpdateOptions) (Updated, e
 	}
 	if !news {
 		done.Result = ResultUpToDate
-		return done, nil
+		return done, s.completeExtensions(ctx, &done)
 	}
 	if !options.Now && !options.Stage {
 		if err := s.mayRetry(offered); err != nil {
@@ -168,6 +168,9 @@ func (i *installation) install(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := i.checkExtensionSpace(); err != nil {
+		return err
+	}
 	var steps []step
 	if !whole {
 		// Nothing is given up for a release whose parts cannot be found.
@@ -184,6 +187,7 @@ func (i *installation) install(ctx context.Context) error {
 		}
 		steps = i.writes(firstOfFilling, lastOfFilling)
 	}
+	steps = append(steps, step{"fetching the extensions", i.fetchExtensions})
 	steps = append(steps, step{"checking whether /var opens", i.checkOpens})
 	if i.stage {
 		steps = append(steps, step{"noting the complete slot", i.noteStaged})

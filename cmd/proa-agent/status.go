@@ -96,6 +96,9 @@ func printStatus(w io.Writer, s updater.Status, now time.Time) error {
 		}
 		line(w, "blocked", orUnknown(b.Version), fmt.Sprintf("since %s: %s", minute(b.When), b.Reason))
 	}
+	for _, x := range s.Extensions {
+		line(w, "extension", x.Name+" "+string(x.Version), string(x.Kind), string(x.State))
+	}
 	printAgent(w, s.Agent)
 	if s.Degraded != "" {
 		line(w, "degraded", s.Degraded)

@@ -11,6 +11,9 @@ import (
 	"github.com/proa-os/proa/updater/schedule"
 )
 
+// extensionsMost is how many a release has at the most.
+const extensionsMost = 64
+
 const day = Duration(24 * time.Hour)
 
 // checkFile reports the faults of what one file says, and only of that: a value of an
@@ -45,6 +48,9 @@ func (s *Settings) checkFile(document *strictyaml.Document) {
 	}
 	if document.Has("windows") {
 		checkWindows(document, s.Windows)
+	}
+	if document.Has("extensions") {
+		checkList(document, "extensions", s.Extensions, extensionsMost, checkExtension)
 	}
 	if document.Has("health") {
 		manifests.CheckHealth(s.Health, "health", document.Fault)

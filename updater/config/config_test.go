@@ -44,6 +44,7 @@ folders: [/var/lib/proa/shelf, /run/media/stick/x.proa]
 rateLimit: 10MiB
 proxy: http://user:word@proxy.example.org:3128
 connections: 8
+extensions: [debug, site]
 policy: staged
 poll: 2h
 jitter: 5m
@@ -70,7 +71,8 @@ bootControl: grub
 		Repository: "https://os.example.org/x", Channel: "beta",
 		Neighbours: []string{"http://10.0.0.2:8000/x", "https://mirror.example.org"}, Folders: []string{"/var/lib/proa/shelf", "/run/media/stick/x.proa"},
 		RateLimit: 10 << 20, Proxy: "http://user:word@proxy.example.org:3128", Connections: 8,
-		Policy: Staged, Poll: 120 * minute, Jitter: 5 * minute,
+		Extensions: []string{"debug", "site"},
+		Policy:     Staged, Poll: 120 * minute, Jitter: 5 * minute,
 		Windows:        []Window{{"Sat,Sun 02:00", 120 * minute, "Europe/Berlin"}, {"Mon 03:00 UTC", 30 * minute, ""}},
 		RebootDeferral: 720 * minute, Trials: 2, RetryPause: minute,
 		Health: []manifests.HealthCheck{
@@ -148,7 +150,7 @@ func TestWhatIsReadLaterWinsKeyByKey(t *testing.T) {
 
 func TestEveryFaultHasItsFileAndPlace(t *testing.T) {
 	for _, test := range []struct{ name, yaml, want string }{
-		{"unknown key", "pol: 1h", "unknown key \"pol\": want one of bootControl, channel, connections, folders, health"},
+		{"unknown key", "pol: 1h", "unknown key \"pol\": want one of bootControl, channel, connections, extensions, folders, health"},
 		{"repeated key", "poll: 1h\npoll: 2h", `2:1: key "poll" is repeated: it is also on line 1`},
 		{"repository", "repository: ftp://x", `1:13: repository "ftp://x": want an http or https URL`},
 		{"no host", "repository: 'http:///x'", "want an http or https URL"},
@@ -169,6 +171,8 @@ func TestEveryFaultHasItsFileAndPlace(t *testing.T) {
 		{"proxy", "proxy: ftp://x", "1:8: proxy: want a URL such as http://proxy.example.org:3128 (http, https or socks5), or none"},
 		{"proxy without a scheme", "proxy: 'proxy:3128'", "1:8: proxy: want a URL such as"},
 		{"proxy with a path", "proxy: 'http://proxy/x'", "1:8: proxy: want a URL such as"},
+		{"extension", "extensions: [A]", `1:14: extensions[0]: extension "A": want 1 to 64`},
+		{"extension twice", "extensions: [a, a]", `1:17: extensions[1] "a": it is there already`},
 		{"no connection", "connections: 0", "1:14: connections 0: want 1 to 16"},
 		{"many connections", "connections: 17", "1:14: connections 17: want 1 to 16"},
 		{"channel", "channel: A/B", `1:10: channel "A/B": want`},

@@ -39,6 +39,10 @@ type Settings struct {
 	// not given.
 	Connections int `yaml:"connections" json:"connections"`
 
+	// Extensions are the names of those of a release's extensions that this host
+	// wants; all of them if not given.
+	Extensions []string `yaml:"extensions" json:"extensions"`
+
 	// Policy is how far the agent goes by itself; Automatic if not given.
 	Policy Policy `yaml:"policy" json:"policy"`
 	// Poll is the time from one look at the repository to the next, 1m to 720h;

@@ -109,6 +109,13 @@ func checkNeighbour(neighbour string) error {
 	return nil
 }
 
+func checkExtension(name string) error {
+	if err := manifests.CheckExtensionName(name); err != nil {
+		return fmt.Errorf(": %w", err)
+	}
+	return nil
+}
+
 func checkFolder(folder string) error {
 	if !path.IsAbs(folder) || path.Clean(folder) != folder {
 		return fmt.Errorf(" %.80q: want an absolute path", folder)

@@ -5,9 +5,12 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -32,8 +35,10 @@ type Release struct {
 	Chunks    []chunkindex.Chunk
 	State     manifests.State
 	Release   manifests.Release
-	Transport manifests.Transport
-	More      [][]byte // other artifacts to publish
+	// Extensions is the zero value of a release without any.
+	Extensions manifests.Extensions
+	Transport  manifests.Transport
+	More       [][]byte // other artifacts to publish
 }
 
 // Spec says what a release is to be.
@@ -45,6 +50,8 @@ type Spec struct {
 	// What it expects of /etc and /var. Optional.
 	Migrations []manifests.Migration
 	Etc        []manifests.EtcEntry
+	// Extensions are the bytes of each extension's image, by its name. Optional.
+	Extensions map[string]int
 }
 
 // salt is the same for all releases, as it is for the releases of a product.
@@ -81,8 +88,38 @@ func FromImage(t testing.TB, spec Spec, image []byte) *Release {
 			{Name: manifests.UKIFile, Size: int64(len(r.UKI)), Digest: manifests.DigestOf(r.UKI)},
 		},
 	}
+	r.addExtensions(t, spec)
 	r.encode(t)
 	return r
+}
+
+// addExtensions makes images whose content depends on their name and the release.
+func (r *Release) addExtensions(t testing.TB, spec Spec) {
+	if len(spec.Extensions) == 0 {
+		return
+	}
+	r.Extensions = manifests.Extensions{Schema: 1, Product: Product, Version: spec.Version, Arch: manifests.AMD64}
+	add := func(name string, content []byte) manifests.Artifact {
+		r.More = append(r.More, content)
+		a := manifests.Artifact{Name: name, Size: int64(len(content)), Digest: manifests.DigestOf(content)}
+		r.Release.Artifacts = append(r.Release.Artifacts, a)
+		return a
+	}
+	for _, name := range slices.Sorted(maps.Keys(spec.Extensions)) {
+		x := manifests.Extension{Name: name, Kind: manifests.Sysext, Version: spec.Version, RootHash: bytes.Repeat([]byte{byte(len(name))}, 32)}
+		a := add(x.Image(), Content(name+" of "+string(spec.Version), spec.Extensions[name]))
+		x.Size, x.Digest = a.Size, a.Digest
+		r.Extensions.Extensions = append(r.Extensions.Extensions, x)
+	}
+	add(manifests.ExtensionsFile, r.ExtensionsText(t))
+	slices.SortFunc(r.Release.Artifacts, func(a, b manifests.Artifact) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// ExtensionsText is the extensions.json.
+func (r *Release) ExtensionsText(t testing.TB) []byte {
+	text, err := json.Marshal(r.Extensions)
+	check(t, err)
+	return text
 }
 
 func (r *Release) encode(t testing.TB) {

@@ -20,6 +20,7 @@ import (
 	"github.com/proa-os/proa/partitions/esp"
 	"github.com/proa-os/proa/partitions/verity"
 	"github.com/proa-os/proa/updater"
+	"github.com/proa-os/proa/updater/extensions"
 	"github.com/proa-os/proa/updater/hostfs"
 )
 
@@ -136,16 +137,34 @@ func (h *Host) Host() updater.Host {
 		State:       h.Path("state"),
 		Config:      []string{h.Path("agent.yaml")},
 		HealthDirs:  []string{h.Path("health.d")},
+		Extensions:  h.Extensions(),
 		ResetFile:   h.Path("reset"),
 	}
+}
+
+// Extensions is where the host has what concerns them. Its systemd would look into
+// the folders of run.
+func (h *Host) Extensions() extensions.Host {
+	return extensions.Host{
+		List: h.Path("extensions.json"), Store: h.Path("extensions"), Run: h.Path("run"), Record: h.Path("run/extensions.json"), Root: h.Path("root"),
+	}
+}
+
+// attachExtensions does what proa-extensions.service does.
+func (h *Host) attachExtensions(t testing.TB) {
+	settings, err := updater.LoadSettings(h.Path("agent.yaml"))
+	check(t, err)
+	_, err = h.Extensions().Attach(settings.Extensions)
+	check(t, err)
 }
 
 // File writes the host as proa-agent's --host reads it.
 func (h *Host) File(t testing.TB) string {
 	t.Helper()
 	v := h.Host()
-	text := fmt.Sprintf("disk: %s\nesp: %s\nefivars: %s\nrun: %s\nboot: %s\ncmdline: %s\nbootId: %s\nimage: %s\nroot: %s\nrelease: %s\netc: %s\nvarFormat: %s\nrecoveryKey: %s\ntrustRoot: %s\nstate: %s\nconfig: [%s]\nhealthDirs: [%s]\nresetFile: %s\nsystemctl: \"\"\nlastWords: {dir: \"\"}\n",
-		v.Disk, v.ESP, v.EFIVars, v.Run, v.Boot, v.Cmdline, v.BootID, v.Image, v.Root, v.Release, v.Etc, v.VarFormat, v.RecoveryKey, v.TrustRoot, v.State, v.Config[0], v.HealthDirs[0], v.ResetFile)
+	text := fmt.Sprintf("disk: %s\nesp: %s\nefivars: %s\nrun: %s\nboot: %s\ncmdline: %s\nbootId: %s\nimage: %s\nroot: %s\nrelease: %s\netc: %s\nvarFormat: %s\nrecoveryKey: %s\ntrustRoot: %s\nstate: %s\nconfig: [%s]\nhealthDirs: [%s]\nresetFile: %s\nsystemctl: \"\"\nlastWords: {dir: \"\"}\nextensions: {list: %s, store: %s, run: %s, record: %s, root: %s}\n",
+		v.Disk, v.ESP, v.EFIVars, v.Run, v.Boot, v.Cmdline, v.BootID, v.Image, v.Root, v.Release, v.Etc, v.VarFormat, v.RecoveryKey, v.TrustRoot, v.State, v.Config[0], v.HealthDirs[0], v.ResetFile,
+		v.Extensions.List, v.Extensions.Store, v.Extensions.Run, v.Extensions.Record, v.Extensions.Root)
 	check(t, os.WriteFile(h.Path("host.yaml"), []byte(text), 0o600))
 	return h.Path("host.yaml")
 }
@@ -236,10 +255,17 @@ func (h *Host) writeBoot(t testing.TB, slot partitions.Slot, line string, r *Rel
 		"slot": slot, "rootHash": manifests.HexBytes(r.Root.Hash[:]), "disk": h.Path("disk.raw"),
 	})
 	check(t, os.WriteFile(h.Path("state.json"), r.StateText(t), 0o600))
+	check(t, os.RemoveAll(h.Path("extensions.json")))
+	if len(r.Extensions.Extensions) > 0 {
+		check(t, os.WriteFile(h.Path("extensions.json"), r.ExtensionsText(t), 0o600))
+	}
+	check(t, os.RemoveAll(h.Path("run/extensions.json"))) // no boot outlives another
+	check(t, os.RemoveAll(h.Path("run/extensions")))
 	h.writeJSON(t, "image.json", manifests.Image{
 		Schema: 1, Product: r.Release.Product, Version: r.Release.Version, Arch: r.Release.Arch,
 		Epoch: r.Release.Epoch, SecurityEpoch: r.Release.SecurityEpoch,
 	})
+	h.attachExtensions(t)
 }
 
 func (h *Host) writeJSON(t testing.TB, name string, v any) {
