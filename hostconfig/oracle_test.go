@@ -86,13 +86,13 @@ func TestAccountsAreWhatTheShadowSuiteMakesAndFindsGood(t *testing.T) {
 	t.Parallel()
 	const config = "#cloud-config\ngroups: [team, {ops: [old, ann]}]\nusers:\n" +
 		"- {name: ann, groups: 'sudo, team', gecos: Ann, uid: '2000', ssh_authorized_keys: [" + key + "]}\n" +
-		"- {name: bob, primary_group: team, no_create_home: true}\n- {name: sys, system: true}\n"
+		"- {name: bob, primary_group: team, no_create_home: true, groups: made}\n- {name: sys, system: true}\n- {name: old}\n"
 	ours, theirs := newRoot(t, nil), newRoot(t, nil)
 	must(t, configure(t, ours, config))
 	for _, command := range [][]string{
-		{"groupadd", "team"}, {"groupadd", "ops"},
+		{"groupadd", "team"}, {"groupadd", "ops"}, {"groupadd", "made"}, {"usermod", "--lock", "old"},
 		{"useradd", "--create-home", "--uid", "2000", "--comment", "Ann", "--groups", "sudo,team", "ann"},
-		{"useradd", "--no-create-home", "--gid", "team", "bob"},
+		{"useradd", "--no-create-home", "--gid", "team", "--groups", "made", "bob"},
 		{"useradd", "--system", "--no-create-home", "sys"},
 		{"usermod", "--append", "--groups", "ops", "old"}, {"usermod", "--append", "--groups", "ops", "ann"},
 	} {

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path"
 	"strconv"
+	"strings"
 
 	"github.com/proa-os/proa/hostconfig/plan"
 	"github.com/proa-os/proa/hostconfig/stage"
@@ -88,10 +89,13 @@ func (a *Accounts) addUser(u plan.User) error {
 
 func (a *Accounts) shadowLine(u plan.User) []string {
 	hash := "*"
-	if u.Password != nil {
+	switch {
+	case u.Password != nil:
 		hash = *u.Password
+	case u.Locked:
+		hash = "!"
 	}
-	line := []string{u.Name, hash, strconv.FormatInt(a.day, 10), "", "", "", "", "", ""}
+	line := []string{u.Name, hash, a.today(), "", "", "", "", "", ""}
 	if !u.System {
 		line[3] = cmp.Or(a.login["PASS_MIN_DAYS"], "")
 		line[4] = cmp.Or(a.login["PASS_MAX_DAYS"], "")
@@ -204,11 +208,22 @@ func (a *Accounts) changeUser(u plan.User, line []string) error {
 		}
 		a.set(passwd, line, 3, gid)
 	}
-	if u.Password != nil && a.passwordOf(line) != *u.Password {
+	if now := a.passwordOf(line); u.Password != nil && now != *u.Password {
 		a.setPassword(shadow, passwd, u.Name, *u.Password)
-		a.set(shadow, a.find(shadow, u.Name), 2, strconv.FormatInt(a.day, 10))
+		a.set(shadow, a.find(shadow, u.Name), 2, a.today())
+	} else if u.Locked && u.Password == nil && !strings.HasPrefix(now, "!") {
+		a.setPassword(shadow, passwd, u.Name, "!"+now)
 	}
 	return nil
+}
+
+// today is when a password was changed. A clock that was never set gives
+// nothing: 0 would mean that it must be changed at once.
+func (a *Accounts) today() string {
+	if a.day < 1 {
+		return ""
+	}
+	return strconv.FormatInt(a.day, 10)
 }
 
 func (a *Accounts) passwordOf(line []string) string {

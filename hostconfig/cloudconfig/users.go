@@ -130,7 +130,8 @@ func (r *reader) user(item document.Value) plan.User {
 		}
 		u.Groups = append(u.Groups, name)
 	}
-	u.Password = password(o)
+	u.Password, u.Locked = password(o)
+	r.missing(item, o.Take("create_groups").Bool(), u)
 	for _, key := range []string{"ssh_authorized_keys", "ssh-authorized-keys"} {
 		v := o.Take(key)
 		for _, line := range texts(v) {
@@ -145,7 +146,7 @@ func (r *reader) user(item document.Value) plan.User {
 	r.sudo(u, o.Take("sudo"))
 	o.Refuse("want a hash in passwd", "plain_text_passwd")
 	o.Refuse("there is no network yet when a machine is configured: want the keys themselves in ssh_authorized_keys", "ssh_import_id")
-	o.Refuse("not done here", "inactive", "expiredate", "selinux_user", "ssh_redirect_user", "snapuser", "doas", "create_groups")
+	o.Refuse("not done here", "inactive", "expiredate", "selinux_user", "ssh_redirect_user", "snapuser", "doas")
 	o.End()
 	return u
 }
@@ -162,31 +163,41 @@ func uid(v document.Value) *uint32 {
 	return v.Number(most)
 }
 
-// password is locked unless lock_passwd says otherwise.
-func password(o *document.Object) *string {
-	hash := ""
+// missing makes the groups of a user, as far as they are not there.
+func (r *reader) missing(item document.Value, create *bool, u plan.User) {
+	if create != nil && !*create {
+		return
+	}
+	for _, name := range append([]string{u.PrimaryGroup}, u.Groups...) {
+		if name != "" {
+			r.plan.Groups = append(r.plan.Groups, plan.Group{Place: item.Place, Name: name})
+		}
+	}
+}
+
+// password is the hash, if there is one, and whether it is locked: that is so
+// unless lock_passwd says otherwise.
+func password(o *document.Object) (hash *string, locked bool) {
 	for _, key := range []string{"passwd", "hashed_passwd"} {
 		v := o.Take(key)
 		if text := v.Text(); text != "" {
 			if err := plan.CheckHash(text); err != nil {
 				v.Fault("%v", err)
 			}
-			hash = text
+			hash = &text
 		}
 	}
-	lock := true
+	locked = true
 	for _, key := range []string{"lock_passwd", "lock-passwd"} {
 		if b := o.Take(key).Bool(); b != nil {
-			lock = *b
+			locked = *b
 		}
 	}
-	switch {
-	case lock && !strings.HasPrefix(hash, "!"):
-		hash = "!" + hash
-	case hash == "":
-		hash = "*" // never an empty password
+	if hash != nil && locked && !strings.HasPrefix(*hash, "!") {
+		text := "!" + *hash
+		hash = &text
 	}
-	return &hash
+	return hash, locked
 }
 
 // sudo is the file that cloud-init writes, one for each user.

@@ -110,9 +110,11 @@ func (r *reader) systemd(o *document.Object) {
 		unit := plan.Unit{Place: item.Place, Name: checked(name, plan.CheckUnit), Enabled: u.Take("enabled").Bool(), Mask: u.Take("mask").Bool()}
 		r.unique(seen, name, unit.Name)
 		if contents := u.Take("contents"); contents.There() {
-			text := contents.Text()
-			unit.Contents = &text
-			r.unit(contents, text)
+			// As for Ignition, an empty one is none.
+			if text := contents.Text(); text != "" {
+				unit.Contents = &text
+				r.unit(contents, text)
+			}
 		}
 		dropins := map[string]bool{}
 		for _, item := range u.Take("dropins").Items() {

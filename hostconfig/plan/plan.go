@@ -54,6 +54,7 @@ type User struct {
 	Home         string  // empty: the default, or what is there
 	Shell        string  // likewise
 	Password     *string // as shadow(5) has it; nil: "*" for a new user, as it is for another
+	Locked       bool    // with no Password: no password lets the user in, whatever there is
 	PrimaryGroup string  // a name or a number; empty: one of its own
 	Groups       []string
 	OnlyGroups   bool // the user leaves all other groups, if Groups has any
