@@ -172,14 +172,19 @@ func (p *Pack) add(r *repository, l listed, only string) error {
 	return nil
 }
 
-// addArtifacts adds what a release is fetched from: further files, deltas, and, if it
-// is to serve every host, the whole root image; then the kernel image.
+// addArtifacts adds what a release is fetched from: further files, extensions, deltas,
+// and, if it is to serve every host, the whole root image; then the kernel image.
 func (p *Pack) addArtifacts(packed PackedRelease, further []string, whole bool) {
 	add := func(f manifests.FetchFile) {
 		p.addFile(PackedFile{Name: manifests.ArtifactPath(f.Digest), Size: f.Size, Digest: f.Digest})
 	}
 	for _, name := range further {
 		if a, ok := packed.release.Artifact(name); ok {
+			add(manifests.FetchFile{Size: a.Size, Digest: a.Digest})
+		}
+	}
+	for _, a := range packed.release.Artifacts {
+		if manifests.IsOfExtensions(a.Name) {
 			add(manifests.FetchFile{Size: a.Size, Digest: a.Digest})
 		}
 	}

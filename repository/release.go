@@ -136,7 +136,7 @@ func (r *releaseFolder) store(ctx context.Context, repository string, history []
 
 // isStoredWhole says which artifacts a repository keeps as they are.
 func isStoredWhole(name string) bool {
-	return name == manifests.UKIFile || name == manifests.RootMapFile ||
+	return name == manifests.UKIFile || name == manifests.RootMapFile || manifests.IsOfExtensions(name) ||
 		slices.Contains(manifests.Documents(), name) || slices.Contains(manifests.ForInstallers(), name)
 }
 
