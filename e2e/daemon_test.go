@@ -76,6 +76,7 @@ metrics: unix:/run/proa/metrics.sock
 	h.powerOn()
 	h.awaitDaemon()
 	h.wantRunning(base, partitions.SlotA)
+	known := h.wantIdentity()
 	h.checkDaemon()
 	h.checkBus()
 	h.checkReload()
@@ -88,6 +89,7 @@ metrics: unix:/run/proa/metrics.sock
 	if s := h.status(exitOK); s.Running.Standing != "committed" || s.Last == nil || s.Last.Outcome != "committed" {
 		t.Errorf("status: %+v", s)
 	}
+	h.wantSameIdentity(known)
 	h.wantEvents("armed", "739a2733f1a248939ac7e6ddfc08766d", "1.1.0")
 	h.wantEvents("committed", "03b3a4e5608d4e008f78567bb85dafbd", "1.1.0")
 	h.wantEvents("watch-passed", "45c508b218a446049ef7bf60522e23fb", "1.1.0")
@@ -115,6 +117,11 @@ metrics: unix:/run/proa/metrics.sock
 	h.awaitState("it polled and leaves the release alone", func(d daemonState) bool {
 		return d.Activity == "idle" && d.LastPoll != nil && d.Staged == ""
 	})
+	h.checkDaemon()
+	h.wantSameIdentity(known)
+
+	h.wantNewIdentity(known)
+	h.wantRunning("1.1.0", partitions.SlotB)
 	h.checkDaemon()
 }
 
