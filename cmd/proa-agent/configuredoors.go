@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +15,7 @@ import (
 	"github.com/proa-os/proa/hostconfig"
 	"github.com/proa-os/proa/hostconfig/doors"
 	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/regular"
 	"github.com/proa-os/proa/updater"
 	"github.com/proa-os/proa/updater/bootdisk"
@@ -45,11 +48,14 @@ func newBooting(host updater.Host, root *os.Root) (hostconfig.Booting, error) {
 		House: doors.House{
 			Sys: "/sys", Dev: "/dev", Most: hostconfig.MostSize, LoadModules: loadModules,
 			ESP: func() (string, func(), error) {
-				loadModules("vfat", "nls_cp437", "nls_ascii")
 				disk, err := bootdisk.Open(hostfs.OS{}, note.Disk, runtime.GOARCH)
 				if err != nil {
 					return "", nil, err
 				}
+				if _, err := disk.Find(partitions.RoleESP); err != nil {
+					return "", nil, fmt.Errorf("%w: %w", err, fs.ErrNotExist) // a board that boots in another way
+				}
+				loadModules("vfat", "nls_cp437", "nls_ascii")
 				return disk.MountESP(host.Run, false)
 			},
 			MountVolume: func(device, kind string) (string, func(), error) {

@@ -27,7 +27,8 @@ type Found struct {
 // House is where the doors of a machine are.
 type House struct {
 	Sys string // where sysfs is mounted
-	// ESP is the boot partition as a folder, and lets go of it; nil: there is none.
+	// ESP is the boot partition as a folder, and lets go of it. The error wraps
+	// fs.ErrNotExist where there is no such partition.
 	ESP func() (folder string, release func(), err error)
 	// Dev has the nodes of block devices.
 	Dev string
@@ -171,10 +172,10 @@ func (h House) fwcfg() (*Found, error) {
 const ESPPath = "proa/config"
 
 func (h House) esp() (*Found, error) {
-	if h.ESP == nil {
+	folder, release, err := h.ESP()
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	folder, release, err := h.ESP()
 	if err != nil {
 		return nil, err
 	}

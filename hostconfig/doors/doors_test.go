@@ -2,6 +2,7 @@ package doors
 
 import (
 	"bytes"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,6 +27,7 @@ func house(t *testing.T, sys map[string]string) House {
 		must(t, os.WriteFile(path, []byte(content), 0o644))
 	}
 	return House{Sys: dir, Dev: dir, Most: 1 << 10, LoadModules: func(...string) {},
+		ESP:         func() (string, func(), error) { return dir, func() {}, nil },
 		MountVolume: func(device, kind string) (string, func(), error) { return device + ".mounted", func() {}, nil }}
 }
 
@@ -49,6 +51,7 @@ func TestTheFirstDoorWithSomethingCounts(t *testing.T) {
 		{"another credential", "", "", map[string]string{dmi: table("io.systemd.credential:proa.configs={}")}},
 		{"fw_cfg as systemd has it", "fw_cfg opt/io.systemd.credentials/proa.config", "a", map[string]string{
 			fwcfg + "io.systemd.credentials/proa.config/raw": "a", fwcfg + "com.coreos/config/raw": "b"}},
+		{"the boot partition", "file proa/config of the boot partition", "c", map[string]string{ESPPath: "c"}},
 		{"fw_cfg as CoreOS has it", "fw_cfg opt/com.coreos/config", "b", map[string]string{dmi: table("x"), fwcfg + "com.coreos/config/raw": "b"}},
 	} {
 		found, err := house(t, test.sys).Look()
@@ -70,6 +73,16 @@ func TestADoorThatCannotBeReadIsAnError(t *testing.T) {
 	} {
 		if found, err := house(t, test.sys).Look(); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%+v, %v: want %s", found, err, test.want)
+		}
+	}
+}
+
+func TestAMachineWithoutABootPartitionHasOtherDoors(t *testing.T) {
+	h := house(t, nil)
+	for err, want := range map[error]bool{fs.ErrNotExist: true, fs.ErrPermission: false} {
+		h.ESP = func() (string, func(), error) { return "", nil, err }
+		if found, got := h.Look(); found != nil || (got == nil) != want {
+			t.Errorf("%v: %+v, %v", err, found, got)
 		}
 	}
 }
