@@ -113,17 +113,30 @@ func resum(raw []byte) {
 	copy(raw[sumAt:], sum[:])
 }
 
+// header is a first header with the given JSON.
+func header(text []byte) []byte {
+	raw := make([]byte, 16<<10)
+	copy(raw, "LUKS\xba\xbe\x00\x02")
+	binary.BigEndian.PutUint64(raw[8:], uint64(len(raw)))
+	copy(raw[72:], "sha256")
+	copy(raw[4096:], text)
+	resum(raw)
+	return raw
+}
+
 func FuzzRead(f *testing.F) {
-	v := lukstest.New(f)
-	raw := v.Content()
-	f.Add(raw[:4096], bytes.TrimRight(raw[4096:16<<10], "\x00"))
-	f.Add(raw[:4096], []byte(`{"keyslots":{"1":{}},"tokens":{"0":{"type":"systemd-tpm2","keyslots":["1"],"tpm2_pubkey":"AA==","tpm2_pubkey_pcrs":[11]}}}`))
-	f.Fuzz(func(t *testing.T, head, text []byte) {
-		image := make([]byte, 16<<10)
-		copy(image, head)
-		copy(image[4096:], text)
-		resum(image)
-		h, err := luks.Read(bytes.NewReader(image))
+	seal := `{"keyslots":{"1":{}},"tokens":{"0":{"type":"systemd-tpm2","keyslots":["1"],"tpm2_pubkey":"AA==","tpm2_pubkey_pcrs":[11]}}}`
+	for _, text := range []string{"{}", seal, strings.Replace(seal, "systemd-tpm2", "another", 1)} {
+		f.Add([]byte(text), uint64(16<<10), 0, byte(0))
+	}
+	f.Fuzz(func(t *testing.T, text []byte, size uint64, at int, value byte) {
+		raw := header(text[:min(len(text), 12<<10)])
+		binary.BigEndian.PutUint64(raw[8:], size)
+		if at >= 0 && at < 448 {
+			raw[at] = value
+		}
+		resum(raw)
+		h, err := luks.Read(bytes.NewReader(raw))
 		if err != nil {
 			return
 		}
