@@ -2,12 +2,13 @@ package formats
 
 import (
 	"archive/tar"
-	"compress/gzip"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"time"
+
+	"github.com/klauspost/compress/gzip"
 
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions"

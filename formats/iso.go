@@ -3,11 +3,13 @@ package formats
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/proa-os/proa/builder/uki"
 	"github.com/proa-os/proa/manifests"
@@ -45,6 +47,8 @@ func (c *conversion) writeISO(ctx context.Context) error {
 const (
 	isoESP   = "esp.img"
 	isoFiles = "files"
+
+	readmeFile = "README.txt" // of the file system
 )
 
 // writeLiveESP makes a boot partition with the live system's kernel image in the
@@ -105,10 +109,18 @@ func (c *conversion) writeISOFiles(context.Context) error {
 		return err
 	}
 	for name, content := range map[string][]byte{
-		"README.txt":          []byte(strings.ReplaceAll(isoReadme, "@NAME@", c.release.name())),
+		readmeFile:            []byte(strings.ReplaceAll(isoReadme, "@NAME@", c.release.name())),
 		manifests.ReleaseFile: manifest,
 	} {
 		if err := os.WriteFile(filepath.Join(c.path(isoFiles), name), content, 0o644); err != nil {
+			return err
+		}
+	}
+	// xorriso takes over times and modes. The folder's last, for its files change it.
+	epoch := time.Unix(c.release.Epoch, 0)
+	for _, name := range []string{readmeFile, manifests.ReleaseFile, "."} {
+		path := filepath.Join(c.path(isoFiles), name)
+		if err := errors.Join(os.Chtimes(path, epoch, epoch), os.Chmod(path, 0o755)); err != nil {
 			return err
 		}
 	}
