@@ -15,6 +15,7 @@ import (
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/partitions/diskimage"
 	"github.com/proa-os/proa/partitions/esp"
+	"github.com/proa-os/proa/partitions/sparse"
 	"github.com/proa-os/proa/partitions/verity"
 	"github.com/proa-os/proa/progress"
 	"github.com/proa-os/proa/updater/testhost"
@@ -181,4 +182,11 @@ func holdByQEMU(t testing.TB, path string) (end func()) {
 		cmd.Process.Kill()
 		cmd.Wait()
 	}
+}
+
+func digestOf(t testing.TB, path string) [32]byte {
+	t.Helper()
+	_, sum, err := sparse.Digest(t.Context(), path, nil)
+	check(t, err)
+	return sum
 }

@@ -2,6 +2,8 @@ package gpt
 
 import (
 	"bytes"
+	"encoding/binary"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -157,4 +159,78 @@ func TestGrowKeepsWhatItDoesNotKnow(t *testing.T) {
 	if !bytes.HasPrefix(disk.content, []byte("boot code")) || disk.content[446+16+4] != 0x83 {
 		t.Error("the MBR lost what else was in it")
 	}
+}
+
+// ends is a disk of which nothing but both ends can be written; between them are
+// zeros.
+type ends struct {
+	size       int64
+	head, tail []byte
+}
+
+func (e *ends) place(off int64, n int) []byte {
+	tail := e.size - int64(len(e.tail))
+	switch {
+	case off >= 0 && off+int64(n) <= int64(len(e.head)):
+		return e.head[off:][:n]
+	case off >= tail && off+int64(n) <= e.size:
+		return e.tail[off-tail:][:n]
+	}
+	return nil
+}
+
+func (e *ends) ReadAt(p []byte, off int64) (int, error) {
+	clear(p)
+	copy(p, e.place(off, len(p)))
+	return len(p), nil
+}
+
+func (e *ends) WriteAt(p []byte, off int64) (int, error) {
+	place := e.place(off, len(p))
+	if place == nil {
+		return 0, fmt.Errorf("write of %d bytes at %d", len(p), off)
+	}
+	return copy(place, p), nil
+}
+
+func (e *ends) Sync() error { return nil }
+
+// FuzzGrow varies the table of a disk that is larger than the table says. Whatever
+// it is, nothing but tables is written, and no partition but var changes.
+func FuzzGrow(f *testing.F) {
+	const head = 34 * 512
+	whole := sgdiskImage(f)
+	f.Add(whole[:head], uint16(1))
+	f.Add(whole[:head], uint16(9999))
+	short := bytes.Clone(whole[:head])
+	short[512+atCount] = 8
+	f.Add(short, uint16(40))
+	f.Fuzz(func(t *testing.T, first []byte, more uint16) {
+		disk := &ends{size: testDisk + int64(more)*512, head: make([]byte, 1<<20), tail: make([]byte, 1<<20)}
+		copy(disk.head[:head], first)
+		seal := disk.head[512:1024]
+		if count, size := binary.LittleEndian.Uint32(seal[atCount:]), binary.LittleEndian.Uint32(seal[atEntrySize:]); uint64(count)*uint64(size) < 1<<19 {
+			sealHeader(seal, disk.head[1024:][:count*size])
+		}
+		before, err := Read(disk, disk.size)
+		if err != nil {
+			return
+		}
+		after, changed, err := Grow(disk, disk.size)
+		if err != nil || !changed {
+			return
+		}
+		if after.Damaged != "" || len(after.Partitions) != len(before.Partitions) {
+			t.Fatalf("%+v became %+v", before, after)
+		}
+		for i, p := range before.Partitions {
+			q := after.Partitions[i]
+			if p.Role == partitions.RoleVar {
+				p.Size = max(p.Size, q.Size)
+			}
+			if p != q {
+				t.Errorf("%+v became %+v", p, q)
+			}
+		}
+	})
 }
