@@ -114,6 +114,9 @@ func work() error {
 	if err := startJudge(); err != nil {
 		fmt.Fprintln(os.Stderr, "appliance: starting the judge:", err)
 	}
+	if err := startInstallation(); err != nil {
+		fmt.Fprintln(os.Stderr, "appliance: starting the installation:", err)
+	}
 	if uptime, err := os.ReadFile("/proc/uptime"); err == nil {
 		fmt.Printf("appliance: ready after %s s\n", strings.Fields(string(uptime))[0])
 	}
