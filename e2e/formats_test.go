@@ -151,9 +151,9 @@ func TestALiveSystemStartsFromTheNetwork(t *testing.T) {
 // installed, configured and updated, with nobody there.
 func TestALiveSystemInstallsItself(t *testing.T) {
 	t.Parallel()
-	const hello = "hello from the disc"
+	const config = `{"ignition": {"version": "3.4.0"}, "storage": {"files": [{"path": "/etc/hello", "contents": {"source": "data:,hello"}}]}}`
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		io.WriteString(w, ignitionConfig("hello%20from%20the%20disc"))
+		io.WriteString(w, config)
 	}))
 	t.Cleanup(server.Close)
 	_, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
@@ -183,11 +183,11 @@ func TestALiveSystemInstallsItself(t *testing.T) {
 	}
 	h.start()
 	h.wantRunning(base, partitions.SlotA)
-	h.wantConfigured("", hello)
+	h.want("cat /etc/hello; echo; proa-agent status --offline | grep -c ^configured", "hello\n1")
 	h.follow("good")
 	h.update(exitOK)
 	h.runUntilReset("reboot")
 	h.start()
 	h.wantCommittedUpdate("1.1.0")
-	h.wantConfigured("", hello)
+	h.want("cat /etc/hello; echo; proa-agent status --offline | grep -c ^configured", "hello\n1")
 }
