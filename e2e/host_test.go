@@ -15,7 +15,7 @@ import (
 
 // patience bounds every single wait. It is far more than any takes: emulation
 // on a busy machine is slow, and no test is about time.
-const patience = 4 * time.Minute
+const patience = 10 * time.Minute
 
 // host is one machine of one test.
 type host struct {
