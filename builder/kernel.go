@@ -83,6 +83,7 @@ func (b *build) assembleUKI(ctx context.Context) error {
 		CommandLine: line,
 		OSRelease:   b.osRelease(),
 		Uname:       b.kernelRelease,
+		SBAT:        b.sbat(),
 		PCRKey:      pcrKey,
 	})
 	if err != nil {
@@ -94,6 +95,12 @@ func (b *build) assembleUKI(ctx context.Context) error {
 	}
 	b.digest(ctx, manifests.UKIFile)
 	return nil
+}
+
+// sbat is the product's line of .sbat. A release that hosts may not go back behind
+// is a new generation of the product.
+func (b *build) sbat() []byte {
+	return fmt.Appendf(nil, "proa.%[1]s,%[2]d,%[1]s,kernel-image,%[3]s,https://github.com/proa-os/proa\n", b.Recipe.Product, b.Recipe.SecurityEpoch+1, b.Version)
 }
 
 // pcrKey is the public key of policies for what a TPM measures, if the recipe

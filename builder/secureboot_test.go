@@ -12,8 +12,8 @@ import (
 	"github.com/proa-os/proa/partitions/ukifile"
 )
 
-func TestTheKernelImageCarriesTheKeyOfItsMeasurements(t *testing.T) {
-	c := config(t, "secureBoot: {pcrKey: pcr.pub}\n")
+func TestTheKernelImageCarriesTheKeyOfItsMeasurementsAndItsGeneration(t *testing.T) {
+	c := config(t, "secureBoot: {pcrKey: pcr.pub}\nsecurityEpoch: 3\n")
 	key := filepath.Join(t.TempDir(), "pcr.key")
 	run(t, "openssl", "genrsa", "-out", key, "2048")
 	public, err := exec.Command("openssl", "rsa", "-in", key, "-pubout").Output()
@@ -32,6 +32,10 @@ func TestTheKernelImageCarriesTheKeyOfItsMeasurements(t *testing.T) {
 	got, err := ukifile.ReadSection(bytes.NewReader(image), int64(len(image)), ukifile.SectionPCRKey, 1<<12)
 	if err != nil || !bytes.Equal(got, public) {
 		t.Errorf("section .pcrpkey is %q, %v", got, err)
+	}
+	sbat, err := ukifile.ReadSection(bytes.NewReader(image), int64(len(image)), ".sbat", 1<<12)
+	if err != nil || !strings.HasSuffix(string(sbat), "\nproa.test,4,test,kernel-image,1.0.0,https://github.com/proa-os/proa\n") {
+		t.Errorf("section .sbat is %q, %v", sbat, err)
 	}
 	c.Output = filepath.Join(t.TempDir(), "again")
 	if err := os.WriteFile(c.Recipe.SecureBoot.PCRKey, []byte("no key"), 0o600); err != nil {

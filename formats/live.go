@@ -51,26 +51,12 @@ func (c *conversion) assembleLive(ctx context.Context, whole bool) (uki.Config, 
 	return parts, nil
 }
 
-// takeApart gives what a kernel image was assembled from.
+// takeApart gives what a kernel image was assembled from, but for the policy of its
+// measurements, which are not those of another image.
 func takeApart(image []byte) (uki.Config, error) {
-	u, err := uki.Parse(bytes.NewReader(image), int64(len(image)))
-	if err != nil {
-		return uki.Config{}, err
-	}
-	c := uki.Config{CommandLine: u.CommandLine, OSRelease: u.OSRelease, Uname: u.Uname}
-	if c.Stub, err = uki.Stub(image); err != nil {
-		return uki.Config{}, err
-	}
-	for name, into := range map[string]*[]byte{uki.SectionKernel: &c.Kernel, uki.SectionInitrd: &c.Initrd} {
-		section, err := u.Open(name)
-		if err != nil {
-			return uki.Config{}, err
-		}
-		if *into, err = io.ReadAll(section); err != nil {
-			return uki.Config{}, fmt.Errorf("reading section %s: %w", name, err)
-		}
-	}
-	return c, nil
+	c, err := uki.Disassemble(image)
+	c.PCRKey, c.PCRSignature = nil, nil
+	return c, err
 }
 
 // liveCommandLine marks a release's command line, and adds words to it.

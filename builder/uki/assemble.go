@@ -19,6 +19,7 @@ type Config struct {
 	OSRelease   []byte // required: the contents of os-release, which names the boot entry
 	Uname       string // required: the kernel's release, as in /lib/modules
 
+	SBAT         []byte // optional: lines of .sbat for what is added to the stub
 	PCRKey       []byte // optional: the public key of policies for what is measured, PEM
 	PCRSignature []byte // optional: such policies, JSON
 }
@@ -47,7 +48,8 @@ func Assemble(c Config) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	added := c.sections()
+	stub, sbat := h.takeSBAT(stub, c)
+	added := c.sections(sbat)
 	size := len(stub)
 	for _, s := range added {
 		size += len(s.content) + int(h.fileAlignment)
@@ -73,9 +75,10 @@ type content struct {
 }
 
 // sections are what a configuration adds to the stub, in the order of the file.
-func (c Config) sections() []content {
+func (c Config) sections(sbat []byte) []content {
 	all := []content{
 		{SectionOSRelease, sectionData, c.OSRelease},
+		{SectionSBAT, sectionData, sbat},
 		{SectionCommandLine, sectionData, []byte(c.CommandLine)},
 		{SectionUname, sectionData, []byte(c.Uname)},
 		{SectionPCRKey, sectionData, c.PCRKey},
@@ -107,6 +110,9 @@ func (c Config) check() error {
 	if len(c.PCRKey) > pcrpolicy.KeyMost || len(c.PCRSignature) > pcrpolicy.SignatureMost {
 		return fmt.Errorf("PCR key of %d bytes, signatures of %d: want at most %d and %d",
 			len(c.PCRKey), len(c.PCRSignature), pcrpolicy.KeyMost, pcrpolicy.SignatureMost)
+	}
+	if len(c.SBAT) > mostSBAT {
+		return fmt.Errorf("lines for .sbat of %d bytes: want at most %d", len(c.SBAT), mostSBAT)
 	}
 	if len(c.CommandLine) > mostCommandLine || len(c.OSRelease) > mostOSRelease || len(c.Uname) > mostUname {
 		return fmt.Errorf("command line of %d bytes, os-release of %d, uname of %d: want at most %d, %d and %d",
@@ -171,6 +177,10 @@ func (h *headers) add(image []byte, name string, flags uint32, content []byte) (
 	binary.LittleEndian.PutUint32(raw[36:], flags)
 	copy(image[at:], raw)
 	h.sections = append(h.sections, s)
+	if flags == sectionData {
+		initialised := image[h.optional+optionalInitialized:]
+		binary.LittleEndian.PutUint32(initialised, binary.LittleEndian.Uint32(initialised)+s.stored)
+	}
 	return image, nil
 }
 
@@ -182,14 +192,7 @@ func (h *headers) finish(image []byte) {
 	binary.LittleEndian.PutUint32(file[12:], 0) // PointerToSymbolTable
 	binary.LittleEndian.PutUint32(file[16:], 0) // NumberOfSymbols
 
-	initialised := binary.LittleEndian.Uint32(optional[optionalInitialized:])
-	for _, s := range h.sections {
-		if isPayload(s.name) && s.name != SectionKernel {
-			initialised += s.stored
-		}
-	}
 	last := h.sections[len(h.sections)-1]
-	binary.LittleEndian.PutUint32(optional[optionalInitialized:], initialised)
 	binary.LittleEndian.PutUint32(optional[optionalImageSize:], uint32(alignUp(int(last.address+last.size), h.sectionAlignment)))
 	binary.LittleEndian.PutUint32(optional[optionalChecksum:], 0)
 	binary.LittleEndian.PutUint32(optional[optionalChecksum:], checksum(image))

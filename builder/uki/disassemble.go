@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // Disassemble is what an image was assembled of, to assemble it anew with
@@ -19,15 +20,22 @@ func Disassemble(image []byte) (Config, error) {
 	if err != nil {
 		return Config{}, err
 	}
+	// One that lies behind what was added was taken out of the stub to be added to.
+	first := slices.IndexFunc(u.Sections, func(s Section) bool { return isAdded(s.Name) })
+	merged := slices.ContainsFunc(u.Sections[first:], func(s Section) bool { return s.Name == SectionSBAT })
 	for _, s := range u.Sections {
 		if isAdded(s.Name) && !isPayload(s.Name) {
 			return Config{}, fmt.Errorf("section %s: want none but those of images that proa builds", s.Name)
 		}
 	}
 	c := Config{Stub: stub, CommandLine: u.CommandLine, OSRelease: u.OSRelease, Uname: u.Uname}
-	for name, content := range map[string]*[]byte{
+	parts := map[string]*[]byte{
 		SectionKernel: &c.Kernel, SectionInitrd: &c.Initrd, SectionPCRKey: &c.PCRKey, SectionPCRSignature: &c.PCRSignature,
-	} {
+	}
+	if merged {
+		parts[SectionSBAT] = &c.SBAT
+	}
+	for name, content := range parts {
 		section, err := u.Open(name)
 		if errors.Is(err, ErrNoSection) {
 			continue

@@ -11,6 +11,7 @@ func TestAssembleUndoesDisassemble(t *testing.T) {
 		c := testConfig(t)
 		if full {
 			c.PCRKey, c.PCRSignature = []byte("key"), []byte("{}")
+			c.SBAT = []byte("proa.edge,1,edge,kernel-image,1,https://x\n")
 		}
 		image := assemble(t, c)
 		parts, err := Disassemble(image)

@@ -32,7 +32,8 @@ func Stub(image []byte) ([]byte, error) {
 	file, optional := stub[h.pe:], stub[h.optional:h.table]
 	initialised := le.Uint32(optional[optionalInitialized:])
 	for i, s := range h.sections[first:] {
-		if !isAdded(s.name) {
+		// The stub's own has become part of one that was added.
+		if !isAdded(s.name) && s.name != SectionSBAT {
 			return nil, fmt.Errorf("section %q comes after %q: want those of the stub first", s.name, h.sections[first].name)
 		}
 		raw := stub[h.table+(first+i)*sectionHeaderSize:][:sectionHeaderSize]
