@@ -3,9 +3,11 @@ package installer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/proa-os/proa/partitions/gpt"
@@ -133,13 +135,14 @@ func TestRefusedWritesAreErrorsAndTheNextRunConverges(t *testing.T) {
 	source := folderOf(t, r)
 	for n := 0; ; n += 3 {
 		path := blankFile(t, 86*mib)
-		broken := errors.New("the disk is gone")
+		broken := fmt.Errorf("write: %w", syscall.EIO)
 		recorder := &powercut.Recorder{Dir: filepath.Dir(path), Drops: true, Before: powercut.Fail(n, broken, true)}
 		_, err := Install(t.Context(), Config{Source: source, Disk: path, FS: recorder})
 		if err == nil {
 			return
 		}
-		if !errors.Is(err, broken) {
+		var gone *GoneError
+		if !errors.As(err, &gone) || gone.Disk != path {
 			t.Fatalf("operation %d: %v", n, err)
 		}
 		if _, err := readTable(t, path); err == nil && judge(t, path, r) != nil {

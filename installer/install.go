@@ -26,6 +26,9 @@ type Config struct {
 	// Settings is the machine's configuration, put onto the boot partition as
 	// SettingsPath. Optional; at most SettingsMost bytes.
 	Settings []byte
+	// BootFiles are further files of the boot partition by their path, such as
+	// "loader/keys/auto/db.auth". Optional; they must not be empty.
+	BootFiles map[string][]byte
 	// SectorSize is that of the disk that a file stands for, 512 or 4096; 0 means
 	// 512. A disk has its own.
 	SectorSize int64
@@ -200,6 +203,12 @@ func (j *job) layOut(ctx context.Context) error {
 	files, err := j.Source.BootFiles(ctx)
 	if err != nil {
 		return err
+	}
+	for path, content := range j.BootFiles {
+		if _, taken := files[path]; taken {
+			return fmt.Errorf("file %s for the boot partition: given twice", path)
+		}
+		files[path] = inMemory(content)
 	}
 	if j.Settings != nil {
 		files[SettingsPath] = inMemory(j.Settings)

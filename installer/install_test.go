@@ -20,7 +20,7 @@ func TestDisksAreInstalledAndOtherToolsReadThem(t *testing.T) {
 	r := newRelease(t, "1.0.0")
 	for _, c := range []struct{ size, sector int64 }{{128 * mib, 512}, {700*mib + 512*7, 512}, {400 * mib, 4096}} {
 		path := blankFile(t, c.size)
-		done, err := Install(t.Context(), Config{Source: folderOf(t, r), Disk: path, SectorSize: c.sector, Settings: []byte("settings")})
+		done, err := Install(t.Context(), Config{Source: folderOf(t, r), Disk: path, SectorSize: c.sector, Settings: []byte("settings"), BootFiles: map[string][]byte{"loader/keys/auto/db.auth": {1}}})
 		if err != nil {
 			t.Fatalf("%+v: %v", c, err)
 		}
@@ -50,7 +50,10 @@ func TestDisksAreInstalledAndOtherToolsReadThem(t *testing.T) {
 		if out := run(t, "mtype", "-i", boot, "::"+esp.LoaderConfPath); out != string(esp.LoaderConf(partitions.SlotA)) {
 			t.Errorf("loader.conf: %q", out)
 		}
-		again, err := Install(t.Context(), Config{Source: folderOf(t, r), Disk: path, SectorSize: c.sector, Settings: []byte("settings")})
+		if text, err := image.ReadESPFile("loader/keys/auto/db.auth", 100); err != nil || string(text) != "\x01" {
+			t.Errorf("further file %q, %v", text, err)
+		}
+		again, err := Install(t.Context(), Config{Source: folderOf(t, r), Disk: path, SectorSize: c.sector, Settings: []byte("settings"), BootFiles: map[string][]byte{"loader/keys/auto/db.auth": {1}}})
 		if err != nil || !again.Already || again.Written != 0 || again.Var != done.Var {
 			t.Errorf("once more: %+v, %v", again, err)
 		}

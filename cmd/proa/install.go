@@ -22,6 +22,7 @@ type installFlags struct {
 	disk       string
 	wipe       string
 	settings   string
+	enroll     string
 	size       string
 	sectorSize int64
 	register   bool
@@ -65,6 +66,7 @@ Exit codes: 0 the release is on the disk; 1 it is not; 2 the command line is wro
 	flags.StringVarP(&f.disk, "disk", "d", "", "whole disk, or file, to install onto")
 	flags.StringVar(&f.wipe, "wipe", "", "`name` of the disk, if it may lose what is on it")
 	flags.StringVar(&f.settings, "config", "", "file or URL of the machine's configuration (Ignition or cloud-config)")
+	flags.StringVar(&f.enroll, "enroll", "", "folder of the Secure Boot keys that the firmware is to be offered, as 'proa key new --secure-boot' made it")
 	flags.StringVar(&f.size, "size", "", "make the file of --disk anew, with so many bytes, such as 16GiB")
 	flags.Int64Var(&f.sectorSize, "sector-size", 0, "of the disk that a file stands for: 512 or 4096 bytes (default 512)")
 	flags.BoolVar(&f.register, "register", false, "have this machine's firmware start the disk first (in a live system it is told in any case)")
@@ -93,9 +95,18 @@ func (f *installFlags) run(cmd *cobra.Command, args []string) error {
 	if f.disk == "" {
 		return cli.Usage(cmd, errors.New("no disk: name one with --disk, see them with --list"))
 	}
+	if f.register && isFile(f.disk) {
+		return cli.Usage(cmd, errors.New("--register: the firmware boots disks, not the file of one"))
+	}
 	settings, err := readMachineConfig(cmd.Context(), f.settings)
 	if err != nil {
 		return err
+	}
+	var enroll map[string][]byte
+	if f.enroll != "" {
+		if enroll, err = enrollment(f.enroll); err != nil {
+			return keyHint(err)
+		}
 	}
 	release, err := f.source.open(cmd.Context(), cmd, source)
 	if err != nil {
@@ -107,7 +118,7 @@ func (f *installFlags) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	done, err := installer.Install(cmd.Context(), installer.Config{
-		Source: release, Disk: f.disk, Wipe: f.wipe, Settings: settings,
+		Source: release, Disk: f.disk, Wipe: f.wipe, Settings: settings, BootFiles: enroll,
 		SectorSize: f.sectorSize, AnyArch: f.anyArch, Progress: cli.Progress(cmd),
 	})
 	if err != nil {
