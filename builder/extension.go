@@ -22,11 +22,6 @@ import (
 // as it is, the documents about it, and extension.json, which lists them. The
 // output folder appears whole or not at all; Init and Agent of c are not used.
 func BuildExtension(ctx context.Context, kind manifests.ExtensionKind, c Config) (manifests.BuiltExtension, error) {
-	for _, s := range c.Recipe.Sources {
-		if s.Deb != nil || s.RPM != nil {
-			return manifests.BuiltExtension{}, fmt.Errorf("%s: an extension is made of archives, images and folders; packages would bring all that they depend on, and a database of what is installed", s.Name())
-		}
-	}
 	x := &extensionBuild{kind: kind}
 	_, err := c.run(ctx, func(b *build) []step {
 		x.build = b

@@ -1,6 +1,9 @@
 package manifests
 
-import "path/filepath"
+import (
+	"fmt"
+	"path/filepath"
+)
 
 // ParseExtensionRecipe is ParseRecipe for the recipe of an extension, whose name
 // is the product. What only a whole operating system has is a fault by its key.
@@ -12,6 +15,12 @@ func ParseExtensionRecipe(name string, data []byte) (Recipe, error) {
 	} {
 		if doc.Has(key) {
 			doc.Fault(key, "%s: an extension has none, it belongs to the operating system", key)
+		}
+	}
+	for i, s := range r.Sources {
+		if s.Deb != nil || s.RPM != nil {
+			at := fmt.Sprintf("sources[%d]", i)
+			doc.Fault(at, "%s: an extension is made of archives, images and folders; packages would bring all that they depend on, and a database of what is installed", at)
 		}
 	}
 	if r.Product != "" {
