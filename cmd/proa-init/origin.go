@@ -68,10 +68,10 @@ func (o origin) likens(d disk, sysBlock string) likeness {
 	return samePartition
 }
 
-// on reports whether the disk has a boot partition with the loader's GUID.
+// on reports whether the disk has the partition that the loader came from, which
+// need not be one of ours.
 func (o origin) on(d disk) bool {
-	esp, ok := d.partition(partitions.RoleESP)
-	return ok && !o.partition.IsZero() && esp.GUID == o.partition
+	return !o.partition.IsZero() && slices.ContainsFunc(d.table.Partitions, func(p partitions.Partition) bool { return p.GUID == o.partition })
 }
 
 // sorted puts the matches on the disk that the loader came from in front, and
@@ -101,8 +101,8 @@ func twins(d disk, disks []disk) (paths []string) {
 }
 
 // awaited reports whether the disk that the loader came from is still to come:
-// none of ours has its partition; or none of those that have it is at its place,
-// where the kernel knows a controller and no disk yet.
+// none has its partition; or none of those that have it is at its place, where the
+// kernel knows a controller and no disk yet.
 func (o origin) awaited(disks []disk, best found, sysBlock, sysPCI string) bool {
 	if o.partition.IsZero() {
 		return false

@@ -86,6 +86,8 @@ func TestTheDiskThatTheLoaderCameFromIsWaitedFor(t *testing.T) {
 	r := newRelease(t, 1)
 	vda, vdb := newDisk(t, "vda", r, r), newDisk(t, "vdb", r, r)
 	esp, _ := vda.partition(partitions.RoleESP)
+	others := disk{name: "sda"} // somebody's own boot partition, whose loader starts ours
+	others.table.Partitions = []partitions.Partition{{Number: 1, Role: "EFI System", Type: partitions.TypeESP, GUID: partitions.GUID{2}}}
 	sysBlock, sysPCI := devices(t,
 		"block/vda", "pci0000:00/0000:00:03.0/virtio1/block/vda",
 		"block/vdb", "pci0000:00/0000:00:04.0/virtio2/block/vdb",
@@ -104,6 +106,7 @@ func TestTheDiskThatTheLoaderCameFromIsWaitedFor(t *testing.T) {
 		{"it is there", origin{esp.GUID, nil}, []disk{vda}, false},
 		{"it is there, at its place", origin{esp.GUID, []pciFunction{{3, 0}}}, []disk{vda}, false},
 		{"nobody has the GUID", origin{partitions.GUID{1}, nil}, []disk{vda, vdb}, true},
+		{"one of somebody else's has it", origin{partitions.GUID{2}, nil}, []disk{vda, others}, false},
 		{"a controller without a disk so far", origin{esp.GUID, []pciFunction{{0x14, 0}}}, []disk{vda}, true},
 		{"a controller with something else", origin{esp.GUID, []pciFunction{{0x1f, 2}}}, []disk{vda}, false},
 		{"a place that the kernel does not know", origin{esp.GUID, []pciFunction{{0xe, 0}}}, []disk{vda}, false},
