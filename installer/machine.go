@@ -6,8 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
+
+	"github.com/proa-os/proa/updater/bootdisk"
 )
 
 // Machine is where a machine tells of its disks; the zero value is this machine.
@@ -102,7 +103,7 @@ func (m Machine) look(disk Disk) (free bool, holds string) {
 // disk is the disk of that name in /sys/block.
 func (m Machine) disk(name string) (Disk, error) {
 	folder := m.sys("block", name)
-	number := func(file string) (int64, error) { return sysNumber(filepath.Join(folder, file)) }
+	number := func(file string) (int64, error) { return bootdisk.SysNumber(filepath.Join(folder, file)) }
 	sectors, err := number("size")
 	if err != nil {
 		return Disk{}, err
@@ -237,16 +238,4 @@ func (m Machine) swaps() []string {
 		}
 	}
 	return names
-}
-
-func sysNumber(path string) (int64, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return 0, err
-	}
-	n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 54)
-	if err != nil {
-		return 0, fmt.Errorf("%s: %w", path, err)
-	}
-	return n, nil
 }

@@ -101,15 +101,15 @@ func (d *Disk) device(p partitions.Partition) (string, error) {
 	}
 	for _, file := range parts {
 		folder := filepath.Dir(file)
-		if n, err := sysNumber(file); err != nil || n != int64(p.Number) {
+		if n, err := SysNumber(file); err != nil || n != int64(p.Number) {
 			continue
 		}
 		const sysfsSector = 512 // whatever the disk's own sectors are
-		start, err := sysNumber(filepath.Join(folder, "start"))
+		start, err := SysNumber(filepath.Join(folder, "start"))
 		if err != nil {
 			return "", err
 		}
-		size, err := sysNumber(filepath.Join(folder, "size"))
+		size, err := SysNumber(filepath.Join(folder, "size"))
 		if err != nil {
 			return "", err
 		}
@@ -122,7 +122,8 @@ func (d *Disk) device(p partitions.Partition) (string, error) {
 	return "", fmt.Errorf("the kernel knows no partition %d of %s", p.Number, d.path)
 }
 
-func sysNumber(path string) (int64, error) {
+// SysNumber is the number in a file of sysfs.
+func SysNumber(path string) (int64, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return 0, err
