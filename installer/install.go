@@ -101,10 +101,11 @@ type job struct {
 }
 
 // Install makes the disk one that boots the release, with an empty /var. It refuses
-// a disk that is in use, or too small, or holds data that may not go; then nothing
-// has been written. The disk needs no more than an error or the end of ctx to be
-// left unbootable, with no table; running it again goes on. A disk that is already
-// what it would become is left as it is.
+// a disk that is in use (*UsedError), too small (*TooSmallError), for another
+// architecture (*ArchError), or holds data that may not go (*DataError); then nothing
+// has been written. Any later error, and the end of ctx, leaves a disk without a table,
+// which boots nothing; running it again goes on. A disk that is already what it would
+// become is left as it is.
 func Install(ctx context.Context, c Config) (Result, error) {
 	if c.Progress == nil {
 		c.Progress = progress.Silent()
@@ -179,13 +180,10 @@ func (j *job) checkSettings() error {
 	return nil
 }
 
-// look refuses a disk that must not be written.
-func (j *job) look(context.Context) error {
-	var err error
-	if j.content, err = examine(j.disk, j.info.Size); err != nil {
-		return err
-	}
-	return nil
+// look finds out what is on the disk.
+func (j *job) look(context.Context) (err error) {
+	j.content, err = examine(j.disk, j.info.Size)
+	return err
 }
 
 // mayWrite is asked before the first write.

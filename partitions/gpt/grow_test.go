@@ -41,6 +41,8 @@ func TestTablesGrowWithTheirDisks(t *testing.T) {
 			}
 			if sector == 512 {
 				sgdiskAgrees(t, disk.content)
+			} else {
+				fdiskAgrees(t, disk.content, want)
 			}
 			writes := len(disk.writes)
 			if again, changed, err := Grow(disk, size); err != nil || changed || len(disk.writes) != writes || !slices.Equal(again.Partitions, want) {

@@ -102,6 +102,32 @@ func sgdiskAgrees(t *testing.T, content []byte) {
 	}
 }
 
+// fdiskAgrees lets fdisk judge a disk with sectors of 4096 bytes, which sgdisk takes
+// from the kernel alone.
+func fdiskAgrees(t *testing.T, content []byte, want []partitions.Partition) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "disk.raw")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("fdisk", "--sector-size", "4096", "--bytes", "--list", "--output", "start,size,name", path)
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	out, err := cmd.CombinedOutput()
+	for _, complaint := range []string{"orrupt", "mismatch", "backup", "error"} {
+		if strings.Contains(string(out), complaint) {
+			err = errors.New(complaint)
+		}
+	}
+	if err != nil {
+		t.Errorf("fdisk: %v\n%s", err, out)
+	}
+	for _, p := range want {
+		if line := fmt.Sprint(p.Start/4096, p.Size, string(p.Role)); !strings.Contains(strings.Join(strings.Fields(string(out)), ""), strings.ReplaceAll(line, " ", "")) {
+			t.Errorf("fdisk does not say %s:\n%s", line, out)
+		}
+	}
+}
+
 func TestWrittenTablesAreAsSgdiskWritesThem(t *testing.T) {
 	disk := &ram{content: make([]byte, testDisk)}
 	layout := testLayout(testDisk)
@@ -132,6 +158,9 @@ func TestWrittenTablesAreReadBack(t *testing.T) {
 		table, err := read(disk.content)
 		if err != nil || table.Damaged != "" || table.SectorSize != sector || table.DiskGUID != layout.DiskGUID || !slices.Equal(table.Partitions, layout.Partitions) {
 			t.Errorf("sectors of %d: %+v, %v", sector, table, err)
+		}
+		if sector == 4096 {
+			fdiskAgrees(t, disk.content, layout.Partitions)
 		}
 	}
 }
