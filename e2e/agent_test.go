@@ -38,6 +38,11 @@ type status struct {
 	Blocked []struct {
 		Version string `json:"version"`
 	} `json:"blocked"`
+	Configuration *struct {
+		Door    string `json:"door"`
+		Outcome string `json:"outcome"`
+		Error   string `json:"error"`
+	} `json:"configuration"`
 	Degraded string   `json:"degraded"`
 	Problems []string `json:"problems"`
 }

@@ -164,6 +164,12 @@ func TestAConfigurationComesFromAURL(t *testing.T) {
 	if o := boots(at("/config", config)); o.Result != Waits {
 		t.Errorf("after faults: %+v", o)
 	}
+	// What is kept counts only as long as the digest is its own.
+	must(t, root.MkdirAll(workFolder, 0o755))
+	must(t, root.WriteFile(fetchedPath, []byte("#cloud-config\nhostname: other\n"), 0o600))
+	if o := boots(at("/config", config)); o.Result != Waits {
+		t.Errorf("with another one that was fetched before: %+v", o)
+	}
 	content = config
 	must(t, at("/config", config).Fetch(t.Context(), root, today))
 	if o := boots(at("/config", config)); o.Result != Applied {
