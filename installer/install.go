@@ -186,13 +186,14 @@ func (j *job) look(context.Context) (err error) {
 	return err
 }
 
-// mayWrite is asked before the first write.
+// mayWrite is asked before the first write. A name that is not the disk's means that
+// another one was meant, whatever is on this one.
 func (j *job) mayWrite() error {
-	if j.content.blank || j.content.unfinished || j.Wipe == j.info.Name && j.Wipe != "" {
-		return nil
-	}
-	if j.Wipe != "" {
+	switch {
+	case j.Wipe != "" && j.Wipe != j.info.Name:
 		return fmt.Errorf("the disk to wipe is named %q: %s is %q", j.Wipe, j.info.Path, j.info.Name)
+	case j.Wipe != "" || j.content.blank || j.content.unfinished:
+		return nil
 	}
 	return &DataError{Disk: j.info.Path, Name: j.info.Name, Holds: j.content.text}
 }

@@ -105,6 +105,14 @@ func TestDisksWithDataAreLeftAsTheyAre(t *testing.T) {
 	}
 }
 
+func TestANameOfAnotherDiskIsNeverPassedOver(t *testing.T) {
+	path := blankFile(t, 128*mib)
+	_, err := Install(t.Context(), Config{Source: folderOf(t, newRelease(t, "1.0.0")), Disk: path, Wipe: "other.raw"})
+	if info, statErr := os.Stat(path); err == nil || statErr != nil || used(info) != 0 {
+		t.Errorf("a blank disk, with another's name: %v, %v", err, statErr)
+	}
+}
+
 func writeAt(t testing.TB, path string, at int64, content string) {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
