@@ -61,6 +61,10 @@ func TestAFileSystemOverAnOldVolumeIsNoVolume(t *testing.T) {
 	if c := look(t, path); c.luks || !c.ext4 {
 		t.Errorf("got %+v", c)
 	}
+	overwrite(t, path, 0, []byte("LUKS\xba\xbe\x00\x02"))
+	if c := look(t, path); !c.luks || c.ext4 {
+		t.Errorf("with a first header: got %+v", c)
+	}
 }
 
 func TestOnlyARecoveryKeyIsTakenForOne(t *testing.T) {
@@ -68,7 +72,7 @@ func TestOnlyARecoveryKeyIsTakenForOne(t *testing.T) {
 	if got, err := parseRecoveryKey([]byte(key + "\n")); err != nil || got != key {
 		t.Errorf("got %q, %v", got, err)
 	}
-	for _, text := range []string{"", key[9:], key + "-" + key[:8], strings.ToUpper(key), key + "\n" + key, strings.Replace(key, "-", " ", 1)} {
+	for _, text := range []string{"", key[9:], key + "-" + key[:8], strings.ToUpper(key), key + "\n" + key, strings.Replace(key, "-", " ", 1), strings.Replace(key, "h-h", "-hh", 1)} {
 		if _, err := parseRecoveryKey([]byte(text)); err == nil {
 			t.Errorf("%q was taken", text)
 		}
