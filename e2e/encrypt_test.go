@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/proa-os/proa/machine"
 	"github.com/proa-os/proa/machine/workshop"
 	"github.com/proa-os/proa/partitions"
+	"github.com/proa-os/proa/partitions/luks"
 	"github.com/proa-os/proa/partitions/ukifile"
 )
 
@@ -78,19 +80,38 @@ func (l *lab) makeSealed(ctx context.Context) error {
 
 // sealedHost is a machine with a TPM, and the base release as a factory would
 // leave it.
-func sealedHost(t *testing.T, name string) *host {
+func sealedHost(t *testing.T, name string, keys *machine.SecureBoot) *host {
 	t.Helper()
-	shared.sealed(t)
 	dir := t.TempDir()
 	disk := filepath.Join(dir, "disk.raw")
 	if err := machine.Clone(disk, shared.path("sealed", sealedBase, "disk.raw")); err != nil {
 		t.Fatal(err)
 	}
-	m, err := machine.New(machine.Config{Disk: disk, Dir: filepath.Join(dir, "machine"), TPM: true})
-	if err != nil {
-		t.Fatal(err)
+	h := &host{t: t, name: name, traffic: shared.front.traffic(name)}
+	h.renew(machine.Config{Disk: disk, Dir: filepath.Join(dir, "machine"), TPM: true, SecureBoot: keys})
+	return h
+}
+
+// sealingKeys are the keys of Secure Boot that signed these releases.
+func sealingKeys(t *testing.T) *machine.SecureBoot {
+	t.Helper()
+	keys := &machine.SecureBoot{}
+	for list, content := range map[string]*[]byte{"PK": &keys.PK, "KEK": &keys.KEK, "db": &keys.DB} {
+		var err error
+		if *content, err = os.ReadFile(shared.path("sealing", list+".esl")); err != nil {
+			t.Fatal(err)
+		}
 	}
-	return &host{t: t, name: name, machine: m, traffic: shared.front.traffic(name)}
+	return keys
+}
+
+// renew puts the disk and the TPM of the config into a machine with a fresh variable store.
+func (h *host) renew(config machine.Config) {
+	h.t.Helper()
+	var err error
+	if h.machine, err = machine.New(config); err != nil {
+		h.t.Fatal(err)
+	}
 }
 
 // wantSealedVar checks that /var is what the TPM opened, and that it does not open
@@ -140,9 +161,47 @@ func (h *host) varPartition() (path string, header []byte) {
 	return path, content[:16<<20]
 }
 
+// TestAVarThatWasSealedUnderSecureBootNeedsIt takes the keys of Secure Boot from a
+// machine's firmware, as somebody does who wants to boot a system of their own.
+func TestAVarThatWasSealedUnderSecureBootNeedsIt(t *testing.T) {
+	t.Parallel()
+	shared.sealed(t)
+	h := sealedHost(t, "sealed-secure", sealingKeys(t))
+	h.start()
+	h.wantSealedVar(sealedBase)
+	h.run("echo kept > /var/kept; sync")
+	h.boot.PowerCut()
+	_, header := h.varPartition()
+	if sealed, err := luks.Read(bytes.NewReader(header)); err != nil || len(sealed.TPM2) != 1 || !slices.Equal(sealed.TPM2[0].PCRs, []int{7}) {
+		t.Errorf("sealed to %+v, %v: want PCR 7 among it", sealed.TPM2, err)
+	}
+	h.start()
+	h.wantSealedVar(sealedBase)
+	if got := h.run("cat /var/kept"); got != "kept\n" {
+		t.Errorf("/var/kept: %q", got)
+	}
+	h.boot.PowerCut()
+	disk := h.machine.Disk()
+	h.renew(machine.Config{Disk: disk, Dir: filepath.Join(filepath.Dir(disk), "machine"), TPM: true})
+	h.start()
+	h.wantClosedVar()
+}
+
+// wantClosedVar checks that the machine came up without what is on the var partition.
+func (h *host) wantClosedVar() {
+	h.t.Helper()
+	if got := h.run("ls /var/kept 2>&1 || cat /proc/mounts"); strings.Contains(got, "proa-var") || strings.HasPrefix(got, "/var/kept\n") {
+		h.t.Errorf("/var is open:\n%s", got)
+	}
+	if s := h.status(exitOK); !strings.Contains(strings.Join(s.Problems, "\n"), "the TPM does not give out its key for this kernel image") {
+		h.t.Errorf("problems: %q", s.Problems)
+	}
+}
+
 func TestAnEncryptedVarOpensForSignedReleasesAlone(t *testing.T) {
 	t.Parallel()
-	h := sealedHost(t, "sealed")
+	shared.sealed(t)
+	h := sealedHost(t, "sealed", nil)
 	h.start()
 	h.wantRunning(sealedBase, partitions.SlotA)
 	h.wantSealedVar(sealedBase)
@@ -177,12 +236,7 @@ func TestAnEncryptedVarOpensForSignedReleasesAlone(t *testing.T) {
 	})
 	h.start()
 	h.wantRunning(sealedNext, partitions.SlotB)
-	if got := h.run("ls /var/kept 2>&1 || cat /proc/mounts"); strings.Contains(got, "proa-var") || strings.HasPrefix(got, "/var/kept") {
-		t.Errorf("the changed kernel image opened /var:\n%s", got)
-	}
-	if s := h.status(exitOK); !strings.Contains(strings.Join(s.Problems, "\n"), "the TPM does not give out its key for this kernel image") {
-		t.Errorf("problems: %q", s.Problems)
-	}
+	h.wantClosedVar()
 	h.boot.PowerCut()
 	if _, after := h.varPartition(); !bytes.Equal(before, after) {
 		t.Error("the boot that could not open /var has written to it")
