@@ -29,7 +29,7 @@ func TestInstalledDiskBoots(t *testing.T) {
 	if err := os.WriteFile(config, []byte(`{"ignition": {"version": "3.4.0"}}`), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	h := newHost(t, "installed", install(t, "1500MiB", shared.path("out", base), "--config", config), "")
+	h := newHost(t, "installed", install(t, "1500MiB", shared.release(t, base), "--config", config), "")
 	h.start()
 	h.wantRunning(base, partitions.SlotA)
 	h.wantCommitted(partitions.SlotA)
@@ -45,6 +45,7 @@ func TestInstalledDiskBoots(t *testing.T) {
 // TestDiskWithLargeSectorsBoots installs from a repository onto a disk with sectors
 // of 4096 bytes.
 func TestDiskWithLargeSectorsBoots(t *testing.T) {
+	shared.publish(t, "base")
 	disk := install(t, "1500MiB", strings.Replace(shared.front.url("large-sectors"), "10.0.2.2", "127.0.0.1", 1), "--channel", "base", "--trust-root", shared.path("repo", "metadata", "root.json"), "--sector-size", "4096")
 	h := newHost(t, "large-sectors", disk, "",
 		"-global", "virtio-blk-pci.logical_block_size=4096", "-global", "virtio-blk-pci.physical_block_size=4096")
