@@ -13,6 +13,7 @@ package secureboot
 
 import (
 	"bytes"
+	"cmp"
 	"crypto"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -22,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/foxboron/go-uefi/authenticode"
 )
@@ -109,12 +111,12 @@ func Verify(program []byte, certificate *x509.Certificate) error {
 	if err != nil {
 		return err
 	}
-	signatures, err := parsed.Signatures()
+	signatures, err := split(program[table.at:])
 	if err != nil {
 		return err
 	}
-	for _, s := range signatures {
-		if err = verifyOne(parsed, s.Certificate, certificate); err == nil {
+	for _, signature := range signatures {
+		if err = verifyOne(parsed, signature, certificate); err == nil {
 			return nil
 		}
 	}
@@ -151,6 +153,30 @@ func verifyOne(program *authenticode.PECOFFBinary, signature []byte, certificate
 // parse reads a program whose headers certificates has checked.
 func parse(program []byte) (*authenticode.PECOFFBinary, error) {
 	return authenticode.Parse(bytes.NewReader(program))
+}
+
+// split is the signatures of a certificate table: each has a length, with this
+// header, a revision and a kind before it, and begins at a multiple of 8. Other kinds
+// than Authenticode's are passed over.
+func split(table []byte) (signatures [][]byte, err error) {
+	const header, pkcs7 = 8, 0x0002
+	for len(table) > 0 {
+		if len(table) < header {
+			return nil, fmt.Errorf("signatures: %d bytes are left over", len(table))
+		}
+		length := binary.LittleEndian.Uint32(table)
+		if length < header || int64(length) > int64(len(table)) {
+			return nil, fmt.Errorf("signature of %d bytes: want %d to %d", length, header, len(table))
+		}
+		if binary.LittleEndian.Uint16(table[6:]) == pkcs7 {
+			signatures = append(signatures, table[header:length])
+		}
+		table = table[min(len(table), int(length+7)&^7):]
+	}
+	if len(signatures) == 0 {
+		return nil, ErrNotSigned
+	}
+	return signatures, nil
 }
 
 // Signed reports whether the program has a signature, of whatever worth.
@@ -194,10 +220,15 @@ func certificates(program []byte) (table, error) {
 	if !ok || header.NumberOfRvaAndSizes <= securityDirectory || int64(header.SizeOfHeaders) > int64(len(program)) {
 		return table{}, errors.New("program: want PE32+ with room for a signature")
 	}
-	for _, s := range file.Sections {
-		if int64(s.Offset)+int64(s.Size) > int64(len(program)) {
-			return table{}, fmt.Errorf("program: section %.8q: want it inside of %d bytes", s.Name, len(program))
+	// Tools disagree on what a signature covers where there are gaps.
+	end := int64(header.SizeOfHeaders)
+	sections := slices.DeleteFunc(file.Sections, func(s *pe.Section) bool { return s.Size == 0 })
+	slices.SortFunc(sections, func(a, b *pe.Section) int { return cmp.Compare(a.Offset, b.Offset) })
+	for _, s := range sections {
+		if int64(s.Offset) != end || end+int64(s.Size) > int64(len(program)) {
+			return table{}, fmt.Errorf("program: section %.8q of %d bytes at %d: want it at %d, inside of %d", s.Name, s.Size, s.Offset, end, len(program))
 		}
+		end += int64(s.Size)
 	}
 	found := header.DataDirectory[securityDirectory]
 	t := table{
@@ -208,7 +239,7 @@ func certificates(program []byte) (table, error) {
 	if t.size == 0 {
 		return t, nil
 	}
-	if t.at < int(header.SizeOfHeaders) || t.at+t.size != len(program) {
+	if int64(t.at) < end || t.at+t.size != len(program) {
 		return table{}, fmt.Errorf("program: signatures of %d bytes at %d: want them at its end, %d", t.size, t.at, len(program))
 	}
 	return t, nil
