@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions"
@@ -134,6 +135,23 @@ func (s *session) bringExtensions(ctx context.Context, list manifests.Extensions
 	}
 	received = set.Received(sources.Repository) + set.Received(sources.Neighbour)
 	return received, append(notes, set.Notes()...), err
+}
+
+// CompleteExtensions fetches the extensions that the running release lacks; the next
+// boot attaches them. When nothing lacks it neither locks nor asks anybody.
+func (u *Updater) CompleteExtensions(ctx context.Context) error {
+	all, err := u.Host.Extensions.Standings(u.Settings.Extensions)
+	if err != nil || !slices.ContainsFunc(all, func(x extensions.Standing) bool { return x.State == extensions.Missing }) {
+		return err
+	}
+	s, err := u.open(true)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	err = s.completeExtensions(ctx, &Updated{})
+	u.emitFailure(ctx, "update", err)
+	return err
 }
 
 // completeExtensions fetches what the running release lacks: of a machine that was

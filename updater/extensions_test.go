@@ -383,3 +383,25 @@ func TestAPlanCountsWhatExtensionsCost(t *testing.T) {
 		t.Errorf("plan %+v: want %d bytes for extensions", p.Download, want)
 	}
 }
+
+func TestAMachineFromTheFactoryGetsItsExtensions(t *testing.T) {
+	repository := testhost.NewRepository(t)
+	release := testhost.NewRelease(t, testhost.Spec{Version: "1.0.0", Extensions: map[string]int{"debug": 5000}})
+	repository.Publish(t, release)
+	f := &fleet{repository: repository, next: release, host: testhost.New(t, repository, release)}
+	check(t, f.host.Updater(t, nil).CompleteExtensions(t.Context()))
+	wantStored(t, f.host, release)
+	path := manifests.ArtifactPath(release.Extensions.Extensions[0].Digest)
+	repository.Served(path)
+	check(t, f.host.Updater(t, nil).CompleteExtensions(t.Context()))
+	if n := repository.Served(path); n > 0 {
+		t.Errorf("%d bytes were fetched once more", n)
+	}
+	f.boot(t, partitions.SlotA)
+	f.attached(t)
+
+	// The next update keeps them for the way back.
+	f.offer(t, testhost.Spec{Version: "1.1.0"})
+	f.update(t)
+	wantStored(t, f.host, release)
+}

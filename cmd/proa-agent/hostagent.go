@@ -12,6 +12,7 @@ import (
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/updater"
+	"github.com/proa-os/proa/updater/config"
 	"github.com/proa-os/proa/updater/daemon"
 )
 
@@ -52,6 +53,9 @@ func (a hostAgent) Check(ctx context.Context) (daemon.Offer, error) {
 	}
 	defer giveBack()
 	found, err := a.u.Check(ctx)
+	if err == nil && !found.News && a.u.Settings.Policy != config.CheckOnly {
+		err = a.u.CompleteExtensions(ctx)
+	}
 	return daemon.Offer{Version: found.Version, Release: found.Release, News: found.News}, sort(err)
 }
 
