@@ -38,7 +38,8 @@ type startNote struct {
 	Fallbacks int  `json:"fallbacks"` // boots in a row before this one that gave up their slot
 	Damaged   bool `json:"damaged"`   // the running slot was read and is corrupt; there was no other
 	// Twins are other disks with the partition GUIDs of the one that runs.
-	Twins []string `json:"twins"`
+	Twins     []string `json:"twins"`
+	VarSealed bool     `json:"varSealed"` // /var is encrypted, and the TPM opened it
 	// VarFault is why /var and the changes to /etc are in memory alone.
 	VarFault string `json:"varFault"`
 }

@@ -116,19 +116,22 @@ func TestAReleaseThatWouldNotOpenVarIsNotArmed(t *testing.T) {
 	}
 }
 
-func TestStatusTellsThatVarIsLost(t *testing.T) {
+func TestStatusTellsWhetherVarIsOpenOrLost(t *testing.T) {
 	f := newFleet(t)
 	name := f.host.Path("run/boot.json")
 	text, err := os.ReadFile(name)
 	check(t, err)
 	var note map[string]any
 	check(t, json.Unmarshal(text, &note))
-	note["varFault"] = "opening /dev/vda7: the TPM does not give out its key"
+	note["varFault"], note["varSealed"] = "opening /dev/vda7: the TPM does not give out its key", true
 	text, err = json.Marshal(note)
 	check(t, err)
 	check(t, os.WriteFile(name, text, 0o600))
 	status, err := f.host.Updater(t, nil).Status(context.Background(), false)
 	check(t, err)
+	if !status.VarSealed {
+		t.Error("that /var is encrypted is not told")
+	}
 	if !strings.Contains(strings.Join(status.Problems, "\n"), "changes to /var and /etc are lost at the next boot: opening /dev/vda7") {
 		t.Errorf("problems: %q", status.Problems)
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/proa-os/proa/manifests"
@@ -43,6 +42,8 @@ type Status struct {
 	WatchUntil *time.Time        `json:"watchUntil,omitempty"`
 	Blocked    []journal.Blocked `json:"blocked,omitempty"`
 
+	// VarSealed says that /var is encrypted, and that the TPM opened it.
+	VarSealed bool `json:"varSealed,omitempty"`
 	// FactoryReset is when one was asked for that the next boot does.
 	FactoryReset *time.Time `json:"factoryReset,omitempty"`
 
@@ -155,6 +156,7 @@ func (s *session) status() Status {
 		History:      s.record.History,
 		RetryAfter:   s.retryAfter(),
 		Blocked:      s.record.Blocked,
+		VarSealed:    s.startNote().VarSealed,
 		FactoryReset: s.factoryReset(),
 		Degraded:     s.degraded(standing),
 		Problems:     s.problems(),
@@ -207,30 +209,6 @@ func times(n int) string {
 		return "once"
 	}
 	return fmt.Sprintf("%d times in a row", n)
-}
-
-func (s *session) problems() []string {
-	var problems []string
-	if s.boot.Override != "" {
-		problems = append(problems, "LoaderEntryDefault makes "+s.boot.Override+" boot in place of the committed slot; recover removes it")
-	}
-	if fault := s.startNote().VarFault; fault != "" {
-		problems = append(problems, "changes to /var and /etc are lost at the next boot: "+fault)
-	}
-	if s.disk.Table.Damaged != "" {
-		problems = append(problems, "partition table: "+s.disk.Table.Damaged)
-	}
-	if twins := s.startNote().Twins; len(twins) > 0 {
-		problems = append(problems, fmt.Sprintf("%s has the same partition GUIDs as the disk that runs, %s: detach or wipe it, since the firmware may boot either",
-			strings.Join(twins, ", "), s.facts.Disk))
-	}
-	// A trial works with the format of the release before it.
-	if at := s.standing(); at == lifecycle.Settled || at == lifecycle.Visiting {
-		if err := s.isMigrated(); err != nil {
-			problems = append(problems, err.Error())
-		}
-	}
-	return problems
 }
 
 // daemonSays is what the daemon writes to agent.json while it runs. One that was

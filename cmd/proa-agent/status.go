@@ -73,6 +73,9 @@ func printStatus(w io.Writer, s updater.Status, now time.Time) error {
 		fmt.Fprintf(table, "begun\t%s\tslot %s\t%s\n", orUnknown(i.Version), i.Slot, installingText(s))
 	}
 	table.Flush()
+	if s.VarSealed {
+		line(w, "encrypted", "/var", "opened by the TPM")
+	}
 	if asked := s.FactoryReset; asked != nil {
 		line(w, "pending", "factory reset", "the next boot forgets /var and the changes to /etc; asked for "+minute(*asked))
 	}

@@ -35,7 +35,7 @@ func (b *boot) mountVar() error {
 		b.varKeeps = true
 		return nil
 	}
-	b.varFault = err.Error()
+	b.varFault = strings.ReplaceAll(err.Error(), "\n", "; ")
 	b.log.fault("%v; CHANGES TO /var AND /etc WILL BE LOST", err)
 	return overlay(varTarget, "/run/proa/var")
 }
