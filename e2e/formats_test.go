@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -99,10 +100,9 @@ func liveMedium(iso, device string) func(*machine.Config) {
 	}
 }
 
-// wantLive checks that a live system runs, whose root is on the device.
+// wantLive checks that a live system comes up, whose root is on the device.
 func (h *host) wantLive(device string) {
 	h.t.Helper()
-	h.powerOn()
 	if err := h.boot.WaitReady(h.wait()); err != nil {
 		h.t.Fatal(err)
 	}
@@ -126,6 +126,7 @@ func TestALiveSystemStartsFromADiscAndFromAStick(t *testing.T) {
 	for device, name := range map[string]string{"scsi-cd": "sr0", "scsi-hd": "sda"} {
 		t.Run(name, func(t *testing.T) {
 			h := blankHost(t, "live-"+name, 64<<20, liveMedium(iso, device))
+			h.powerOn()
 			h.wantLive(name)
 			h.boot.PowerCut()
 			disk, err := os.ReadFile(h.machine.Disk())
@@ -143,6 +144,13 @@ func TestALiveSystemStartsFromTheNetwork(t *testing.T) {
 		c.Memory = 768
 		c.Netboot = &machine.Netboot{Folder: set, File: "live.efi"}
 	})
+	h.powerOn()
+	// 66 MB in 46,000 packets, each of which is waited for.
+	ctx, cancel := context.WithTimeout(t.Context(), 4*patience)
+	defer cancel()
+	if err := h.boot.WaitReady(ctx); err != nil {
+		t.Fatal(err)
+	}
 	h.wantLive("")
 	h.want("readlink /run/proa/live/root.erofs; grep -c ' note=network' /proc/cmdline", "/dev/loop0\n1")
 }

@@ -123,6 +123,8 @@ func TestBadInputIsRefusedByName(t *testing.T) {
 	}{
 		{`format "vdi": want one of raw, raw.zst, qcow2`, Config{Format: "vdi"}},
 		{"format qcow2 takes no words", Config{Format: QCOW2, Words: []string{"quiet"}}},
+		{"format raw has nothing to sign", Config{Format: Raw, Sign: func(program []byte) ([]byte, error) { return program, nil }}},
+		{"the key is in a drawer", Config{Format: PXE, Sign: func([]byte) ([]byte, error) { return nil, errors.New("the key is in a drawer") }}},
 		{"format iso needs the proa program", Config{Format: ISO, Installer: []byte{}}},
 		{`word "a b": want one word`, Config{Format: PXE, Words: []string{"a b"}}},
 		{`word "": want one word`, Config{Format: PXE, Words: []string{""}}},

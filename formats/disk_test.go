@@ -3,6 +3,7 @@ package formats
 import (
 	"archive/tar"
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -169,5 +170,33 @@ func TestAnOVADescribesAMachineWithTheDisk(t *testing.T) {
 	vmdk := filepath.Join(dir, names[2])
 	if out := run(t, "qemu-img", "compare", "-f", "raw", "-F", "vmdk", filepath.Join(folder, manifests.DiskFile), vmdk); !strings.Contains(out, "identical") {
 		t.Errorf("the disk in it: %s", out)
+	}
+}
+
+// qemu-img writes the id without leading zeros.
+func TestContentIdsOfAllLengthsAreReplaced(t *testing.T) {
+	t.Parallel()
+	path := convert(t, newRelease(t), VMDK)
+	whole, err := os.ReadFile(path)
+	check(t, err)
+	at := bytes.Index(whole, []byte("\nCID="))
+	for digits := 1; digits <= 8; digits++ {
+		content := bytes.Clone(whole)
+		text := content[at+5 : at+1500]
+		copy(text, append(append(bytes.Repeat([]byte("f"), digits), text[8:]...), make([]byte, 8-digits)...))
+		check(t, os.WriteFile(path, content, 0o644))
+		file, err := os.OpenFile(path, os.O_RDWR, 0)
+		check(t, err)
+		err = setContentID(file, binary.BigEndian.Uint32(random(8, 32)))
+		file.Close()
+		check(t, err)
+		wantContent(t, path, whole)
+	}
+	check(t, os.WriteFile(path, bytes.Replace(whole, []byte("\nCID="), []byte("\nDIC="), 1), 0o644))
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	check(t, err)
+	defer file.Close()
+	if err := setContentID(file, 1); err == nil || !strings.Contains(err.Error(), "has no CID") {
+		t.Errorf("got %v, want an error with %q", err, "has no CID")
 	}
 }

@@ -81,8 +81,9 @@ type Config struct {
 	Output  string // required: the file to make; for PXE a folder
 	Replace bool   // put it in the place of what Output is
 
-	Installer []byte   // required for live systems: the proa program for the release's architecture
-	Words     []string // more of a live system's kernel command line, such as "proa.install=auto"
+	Installer []byte                               // required for live systems: the proa program for the release's architecture
+	Sign      func(program []byte) ([]byte, error) // signs a live system's kernel image for Secure Boot; nil: it is not signed
+	Words     []string                             // more of a live system's kernel command line, such as "proa.install=auto"
 
 	Progress progress.Reporter // nil: silent
 }
@@ -170,6 +171,9 @@ func (c *Config) check() error {
 	}
 	if len(c.Words) > 0 && !c.Format.Live() {
 		return fmt.Errorf("format %s takes no words for the kernel's command line: it stands in the release's signed kernel image", c.Format)
+	}
+	if c.Sign != nil && !c.Format.Live() {
+		return fmt.Errorf("format %s has nothing to sign but what is signed as a release", c.Format)
 	}
 	if c.Format.Live() && len(c.Installer) == 0 {
 		return fmt.Errorf("format %s needs the proa program, to install with", c.Format)

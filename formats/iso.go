@@ -3,15 +3,16 @@ package formats
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/proa-os/proa/builder/uki"
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/partitions/diskimage"
@@ -34,6 +35,7 @@ func (c *conversion) writeISO(ctx context.Context) error {
 		{"make boot partition", c.writeLiveESP},
 		{"make file system", c.writeISOFiles},
 		{"run xorriso", c.runXorriso},
+		{"set size of volume", c.setVolumeSize},
 		{"write partition table", c.nameISOPartitions},
 	} {
 		if err := step.run(ctx); err != nil {
@@ -58,7 +60,7 @@ func (c *conversion) writeLiveESP(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	image, err := uki.Assemble(parts)
+	image, err := c.assembleSigned(parts)
 	if err != nil {
 		return err
 	}
@@ -155,6 +157,40 @@ func volumeName(name string) string {
 		return '_'
 	}, strings.ToUpper(name))
 	return name[:min(len(name), 32)]
+}
+
+// setVolumeSize makes the file system as long as the image. A boot partition of
+// more than 32 MiB has no length in the boot catalogue; firmware takes what is left of
+// the volume then, and by xorriso's word that would be nothing, since the partitions
+// lie behind it (UEFI Specification 2.10, section 13.3.2.1; ECMA-119, section 8.4.8).
+func (c *conversion) setVolumeSize(context.Context) error {
+	const (
+		block      = 2048
+		descriptor = 16 * block
+		spaceSize  = 80 // 32 bits, in both orders of bytes
+	)
+	file, err := os.OpenFile(c.made, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	mark := make([]byte, 6)
+	if _, err := file.ReadAt(mark, descriptor); err != nil {
+		return err
+	}
+	if blocks := info.Size() / block; string(mark) != "\x01CD001" || info.Size()%block != 0 || blocks > math.MaxUint32 {
+		return fmt.Errorf("%d bytes that begin a volume with %q: xorriso made no ISO 9660", info.Size(), mark)
+	}
+	size := binary.LittleEndian.AppendUint32(nil, uint32(info.Size()/block))
+	size = binary.BigEndian.AppendUint32(size, uint32(info.Size()/block))
+	if _, err := file.WriteAt(size, descriptor+spaceSize); err != nil {
+		return err
+	}
+	return file.Close()
 }
 
 // nameISOPartitions writes the table that proa-init reads.

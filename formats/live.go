@@ -51,6 +51,15 @@ func (c *conversion) assembleLive(ctx context.Context, whole bool) (uki.Config, 
 	return parts, nil
 }
 
+// assembleSigned joins the parts of a live system's kernel image.
+func (c *conversion) assembleSigned(parts uki.Config) ([]byte, error) {
+	image, err := uki.Assemble(parts)
+	if err != nil || c.Sign == nil {
+		return image, err
+	}
+	return c.Sign(image)
+}
+
 // takeApart gives what a kernel image was assembled from, but for the policy of its
 // measurements, which are not those of another image.
 func takeApart(image []byte) (uki.Config, error) {

@@ -2,6 +2,7 @@ package formats
 
 import (
 	"bytes"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -65,6 +66,10 @@ func TestAnISOIsADiscAndADisk(t *testing.T) {
 	manifest, err := os.ReadFile(filepath.Join(folder, manifests.ReleaseFile))
 	check(t, err)
 	wantContent(t, filepath.Join(dir, "files", manifests.ReleaseFile), manifest)
+	// All of it is volume: what the boot catalogue gives no length goes to its end.
+	if out := run(t, "isosize", iso); out != fmt.Sprintln(len(content)) {
+		t.Errorf("isosize: %s, want %d", out, len(content))
+	}
 	if out := run(t, "blkid", "-o", "value", "-s", "LABEL", iso); out != "EDGE_1_0_0_AMD64\n" {
 		t.Errorf("blkid finds the label %q", out)
 	}
@@ -180,5 +185,32 @@ func TestSystemdFindsNoFaultInTheUnits(t *testing.T) {
 	check(t, os.WriteFile(path, bytes.ReplaceAll(content, []byte("/run/proa/live/proa"), []byte("/bin/true")), 0o644))
 	if out := run(t, "systemd-analyze", "verify", "--man=no", path); out != "" {
 		t.Error(out)
+	}
+}
+
+// sbsign signs and sbverify verifies: what is on the medium is what was signed last.
+func TestTheKernelImageOfALiveSystemIsSigned(t *testing.T) {
+	t.Parallel()
+	folder, dir := newRelease(t), t.TempDir()
+	key, cert := filepath.Join(dir, "key.pem"), filepath.Join(dir, "cert.pem")
+	run(t, "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test", "-days", "2", "-keyout", key, "-out", cert)
+	for _, format := range []Format{ISO, PXE} {
+		sign := func(program []byte) ([]byte, error) {
+			in, out := filepath.Join(dir, "in"), filepath.Join(dir, "out")
+			check(t, os.WriteFile(in, program, 0o644))
+			run(t, "sbsign", "--key", key, "--cert", cert, "--output", out, in)
+			return os.ReadFile(out)
+		}
+		made, err := tryConvert(t.Context(), Config{Release: folder, Format: format, Output: filepath.Join(t.TempDir(), "out"), Sign: sign})
+		check(t, err)
+		image := filepath.Join(made, pxeUKI)
+		if format == ISO {
+			first := regexp.MustCompile(`First sector: (\d+)`).FindStringSubmatch(run(t, "sgdisk", "-i", "1", made))
+			image = filepath.Join(dir, "iso.efi")
+			run(t, "mcopy", "-i", made+"@@"+first[1]+"S", "::/EFI/BOOT/BOOTX64.EFI", image)
+		}
+		if out := run(t, "sbverify", "--cert", cert, image); !strings.Contains(out, "Signature verification OK") {
+			t.Errorf("%s: sbverify: %s", format, out)
+		}
 	}
 }

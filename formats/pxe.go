@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/proa-os/proa/builder/uki"
 )
 
 // The files of a boot set.
@@ -44,7 +42,7 @@ func (c *conversion) writePXE(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	image, err := uki.Assemble(parts)
+	image, err := c.assembleSigned(parts)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 )
 
 // writeVMDK makes a stream-optimised VMDK.
@@ -36,7 +37,7 @@ func (c *conversion) streamOptimized(ctx context.Context, to string) error {
 	return file.Close()
 }
 
-var contentID = regexp.MustCompile(`(?m)^CID=[0-9a-f]{8}$`)
+var contentID = regexp.MustCompile(`(?m)^CID=[0-9a-f]{1,8}$`)
 
 // setContentID sets CID in the descriptor that is embedded in a VMDK: a text, at
 // the sector that the header names (VMware, Virtual Disk Format 5.0, "The Text
@@ -63,10 +64,16 @@ func setContentID(file *os.File, id uint32) error {
 	if place == nil {
 		return errors.New("the descriptor has no CID")
 	}
-	if id == 0xffffffff || id == 0xfffffffe {
+	if id >= 0xfffffffe {
 		id = 1 // those mean that there is none
 	}
-	_, err := file.WriteAt(fmt.Appendf(nil, "CID=%08x", id), int64(offset*sector)+int64(place[0]))
+	// The one that was there may have had fewer digits; what follows then moves on,
+	// over some of the zeros at the end.
+	changed := slices.Concat(text[:place[0]], fmt.Appendf(nil, "CID=%08x", id), text[place[1]:])
+	if len(bytes.TrimRight(changed, "\x00")) >= len(text) {
+		return errors.New("the descriptor has no room for 8 digits")
+	}
+	_, err := file.WriteAt(changed[:len(text)], int64(offset*sector))
 	return err
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/proa-os/proa/cmd/internal/cli"
 	"github.com/proa-os/proa/formats"
 	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/signing/secureboot"
 )
 
 type convertOptions struct {
@@ -21,6 +22,7 @@ type convertOptions struct {
 	installer string
 	words     []string
 	force     bool
+	signer    signerFlags
 }
 
 func newConvertCommand() *cobra.Command {
@@ -43,6 +45,8 @@ func newConvertCommand() *cobra.Command {
 
 A live system runs the release from its medium, and changes no disk until it is told
 to install. With --append "proa.install=auto" it installs itself, without a question.
+For machines with Secure Boot, --keys, or --key and --cert, sign its kernel image,
+as 'proa sign' signed the release's.
 qemu-img writes qcow2, vhd, vmdk and ova, xorriso writes iso. The output appears
 whole or not at all. The same release gives the same bytes with the same versions
 of these programs.
@@ -60,6 +64,7 @@ Exit codes: 0 converted; 1 something went wrong; 2 the command line is wrong.`,
 	flags.StringVar(&o.installer, "installer", "", "the proa program that installs from a live system (default: this one)")
 	flags.StringArrayVar(&o.words, "append", nil, "a word more for a live system's kernel command line; can be repeated")
 	flags.BoolVar(&o.force, "force", false, "replace what an earlier conversion made")
+	o.signer.add(cmd)
 	cli.CompleteWords(cmd, "format", formatNames()...)
 	return cmd
 }
@@ -106,6 +111,13 @@ func (o convertOptions) convert(cmd *cobra.Command, release string, format forma
 		if c.Installer, err = readInstaller(o.installer, manifest.Arch); err != nil {
 			return formats.Result{}, err
 		}
+	}
+	if o.signer.given() {
+		signer, err := o.signer.open(cmd)
+		if err != nil {
+			return formats.Result{}, keyHint(err)
+		}
+		c.Sign = func(program []byte) ([]byte, error) { return secureboot.Sign(program, signer) }
 	}
 	result, err := formats.Convert(cmd.Context(), c)
 	return result, convertHint(err)

@@ -16,14 +16,12 @@ import (
 )
 
 type signOptions struct {
-	output      string
-	keys        string
-	key         string
-	certificate string
-	pcrKey      string
-	provenance  []string
-	enroll      bool
-	again       bool
+	signerFlags
+	output     string
+	pcrKey     string
+	provenance []string
+	enroll     bool
+	again      bool
 }
 
 func newSignCommand() *cobra.Command {
@@ -69,38 +67,23 @@ finds them: machines that have no keys yet can take them from there.`,
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&o.output, "output", "o", "", "folder for the signed release")
-	flags.StringVar(&o.keys, "keys", "", "folder of keys that 'proa key new --secure-boot' made")
-	flags.StringVar(&o.key, "key", "", "private key that signs: a file, or the URI of a key in a token (default: of --keys)")
-	flags.StringVar(&o.certificate, "cert", "", "certificate of --key, a PEM file")
+	o.signerFlags.add(cmd)
 	flags.StringVar(&o.pcrKey, "pcr-key", "", "private key for PCR policies, as --key (default: pcr.pem of --keys)")
 	flags.StringArrayVar(&o.provenance, "provenance-key", nil, "sign the provenance with this key, a file that 'proa key new' made; can be repeated")
 	flags.BoolVar(&o.enroll, "enroll", false, "put the updates that enroll --keys on the disk image")
 	flags.BoolVar(&o.again, "again", false, "replace the signatures of a release that is signed")
-	cli.CompleteFolder(cmd, "output", "keys")
+	cli.CompleteFolder(cmd, "output")
 	return cmd
 }
 
 func (o signOptions) config(cmd *cobra.Command, release string) (sign.Config, error) {
 	c := sign.Config{Release: release, Output: o.output, PCRKey: o.pcrKey, Again: o.again, Progress: cli.Progress(cmd)}
-	switch {
-	case (o.key == "") != (o.certificate == ""):
-		return c, cli.Usage(cmd, errors.New("--key and --cert go together"))
-	case o.key == "" && o.keys == "":
-		return c, cli.Usage(cmd, errors.New("no key: name a folder with --keys, or a key with --key and --cert"))
-	case o.enroll && o.keys == "":
-		return c, cli.Usage(cmd, errors.New("--enroll goes with --keys, a folder that has the updates"))
-	}
-	if o.key == "" {
-		name, err := secureboot.NewestDB(o.keys)
-		if err != nil {
-			return c, err
-		}
-		o.key = filepath.Join(o.keys, name+signing.PrivateKeyEnding)
-		o.certificate = filepath.Join(o.keys, name+secureboot.CertificateEnding)
-	}
 	var err error
-	if c.Signer, err = secureboot.OpenSigner(o.key, o.certificate); err != nil {
+	if c.Signer, err = o.open(cmd); err != nil {
 		return c, err
+	}
+	if o.enroll && o.keys == "" {
+		return c, cli.Usage(cmd, errors.New("--enroll goes with --keys, a folder that has the updates"))
 	}
 	if c.PCRKey == "" && o.keys != "" {
 		c.PCRKey = filepath.Join(o.keys, secureboot.PCR+signing.PrivateKeyEnding)
