@@ -16,60 +16,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/proa-os/proa/partitions/pcrpolicy"
+	"github.com/proa-os/proa/partitions/pcrpolicy/tpmtest"
 )
-
-// newKey is a key and its two PEM files, private.pem and public.pem in the folder.
-func newKey(t testing.TB, dir string) *rsa.PrivateKey {
-	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, pcrpolicy.Bits)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, block := range map[string]*pem.Block{
-		"private.pem": {Type: "PRIVATE KEY", Bytes: private},
-		"public.pem":  {Type: "PUBLIC KEY", Bytes: public},
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return key
-}
-
-// emulatedTPM starts a software TPM and returns how systemd's tools call it.
-func emulatedTPM(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	socket := filepath.Join(dir, "tpm")
-	cmd := exec.CommandContext(t.Context(), "swtpm", "socket", "--tpm2", "--tpmstate", "dir="+dir,
-		"--server", "type=unixio,path="+socket, "--ctrl", "type=unixio,path="+socket+".ctrl", "--flags", "startup-clear")
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("install swtpm: %v", err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	for range 500 {
-		if _, err := os.Stat(socket); err == nil {
-			return "swtpm:path=" + socket
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatal("swtpm made no socket")
-	return ""
-}
 
 // calculated is PCR 11 of a kernel as systemd-measure calculates it.
 func calculated(t *testing.T, kernel string) (pcr [sha256.Size]byte) {
@@ -87,12 +37,12 @@ func calculated(t *testing.T, kernel string) (pcr [sha256.Size]byte) {
 
 func TestSignedPolicyIsTheOneThatSystemdMeasureSigns(t *testing.T) {
 	dir := t.TempDir()
-	key, kernel := newKey(t, dir), filepath.Join(dir, "kernel")
+	key, kernel := tpmtest.NewKey(t, dir), filepath.Join(dir, "kernel")
 	if err := os.WriteFile(kernel, []byte("kernel"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("/lib/systemd/systemd-measure", "sign", "--bank=sha256", "--phase=:", "--json=short", "--linux="+kernel,
-		"--private-key="+dir+"/private.pem", "--public-key="+dir+"/public.pem", "--tpm2-device="+emulatedTPM(t))
+		"--private-key="+dir+"/private.pem", "--public-key="+dir+"/public.pem", "--tpm2-device="+tpmtest.Start(t))
 	cmd.Stderr = os.Stderr
 	want, err := cmd.Output()
 	if err != nil {
@@ -122,7 +72,7 @@ func canonical(v any) string {
 }
 
 func TestPolicyOfAnotherImageKeyOrBytesIsRefused(t *testing.T) {
-	key, other := newKey(t, t.TempDir()), newKey(t, t.TempDir())
+	key, other := tpmtest.NewKey(t, t.TempDir()), tpmtest.NewKey(t, t.TempDir())
 	pcr := sha256.Sum256([]byte("image"))
 	signed, err := pcrpolicy.Sign(key, pcr)
 	if err != nil {
@@ -173,7 +123,7 @@ func TestPolicyOfAnotherImageKeyOrBytesIsRefused(t *testing.T) {
 
 func TestKeysThatTPMsCannotCheckAreRefused(t *testing.T) {
 	dir := t.TempDir()
-	newKey(t, dir)
+	tpmtest.NewKey(t, dir)
 	text, err := os.ReadFile(filepath.Join(dir, "public.pem"))
 	if err != nil {
 		t.Fatal(err)
@@ -212,7 +162,7 @@ func (lying) Public() crypto.PublicKey {
 }
 
 func FuzzCheck(f *testing.F) {
-	key := newKey(f, f.TempDir())
+	key := tpmtest.NewKey(f, f.TempDir())
 	pcr := sha256.Sum256([]byte("image"))
 	signed, err := pcrpolicy.Sign(key, pcr)
 	if err != nil {

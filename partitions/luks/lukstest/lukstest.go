@@ -3,18 +3,14 @@
 package lukstest
 
 import (
-	"crypto/rand"
 	"crypto/rsa"
-	"crypto/x509"
-	"encoding/pem"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/proa-os/proa/partitions/pcrpolicy"
+	"github.com/proa-os/proa/partitions/pcrpolicy/tpmtest"
 )
 
 // Size is the length of a Volume, in bytes.
@@ -48,7 +44,7 @@ func New(t testing.TB) Volume {
 // Seal lets systemd-cryptenroll add a way in by a software TPM of its own.
 func (v Volume) Seal(args ...string) {
 	v.t.Helper()
-	v.Run("systemd-cryptenroll", append(args, "--unlock-key-file="+v.key, "--tpm2-device="+softwareTPM(v.t), v.Path)...)
+	v.Run("systemd-cryptenroll", append(args, "--unlock-key-file="+v.key, "--tpm2-device="+tpmtest.Start(v.t), v.Path)...)
 }
 
 // SealTo is Seal for a signed policy of PCR 11 and nothing else.
@@ -80,42 +76,6 @@ func (v Volume) Content() []byte {
 // NewKey is a key for policies, and the path of its public part.
 func NewKey(t testing.TB) (*rsa.PrivateKey, string) {
 	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, pcrpolicy.Bits)
-	if err != nil {
-		t.Fatal(err)
-	}
-	public, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	name := filepath.Join(t.TempDir(), "public.pem")
-	text := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public})
-	if err := os.WriteFile(name, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return key, name
-}
-
-// softwareTPM starts a TPM and returns how systemd's tools call it.
-func softwareTPM(t testing.TB) string {
-	t.Helper()
 	dir := t.TempDir()
-	socket := filepath.Join(dir, "tpm")
-	cmd := exec.CommandContext(t.Context(), "swtpm", "socket", "--tpm2", "--tpmstate", "dir="+dir,
-		"--server", "type=unixio,path="+socket, "--ctrl", "type=unixio,path="+socket+".ctrl", "--flags", "startup-clear")
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("install swtpm: %v", err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	for range 500 {
-		if _, err := os.Stat(socket); err == nil {
-			return "swtpm:path=" + socket
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatal("swtpm made no socket")
-	return ""
+	return tpmtest.NewKey(t, dir), filepath.Join(dir, "public.pem")
 }
