@@ -24,6 +24,7 @@ type release struct {
 	recipe  string   // more of the recipe
 	noise   int      // bytes of a file that no two releases share
 	delta   bool     // make one from the release before
+	signed  string   // the key for Secure Boot that signs it, of the lab's; "" for none
 }
 
 const base = "1.0.0"
@@ -47,6 +48,10 @@ var releases = []release{
 	{version: "1.4.0", channel: "hang", words: []string{"proa.watchdog=20"}, files: script{
 		"usr/sbin/init": "while true; do sleep 1000; done", // and nobody feeds the watchdog
 	}},
+	{version: secureBase, channel: "secure-base", signed: "db"},
+	{version: "1.11.0", channel: "secure", signed: "db"},
+	{version: "1.12.0", channel: "unsigned"},
+	{version: "1.13.0", channel: "rotated", signed: "db-2"},
 }
 
 // noise is what the large release is larger by, and what no host has of it.
@@ -128,7 +133,14 @@ func (l *lab) buildRelease(ctx context.Context, r release) error {
 	if err := l.proaRun(ctx, "build", file, "-o", "out/"+r.version, "--version", r.version); err != nil {
 		return err
 	}
-	args := []string{"repo", "publish", "out/" + r.version, "--repo", "repo", "--keys", "keys", "--channel", r.channel}
+	folder := "out/" + r.version
+	if r.signed != "" {
+		if err := l.sign(ctx, r); err != nil {
+			return err
+		}
+		folder = "signed/" + r.version
+	}
+	args := []string{"repo", "publish", folder, "--repo", "repo", "--keys", "keys", "--channel", r.channel}
 	if r.delta {
 		args = append(args, "--deltas", "1")
 	}
