@@ -212,3 +212,20 @@ func TestPercentsOfProgramsAreProgress(t *testing.T) {
 		}
 	}
 }
+
+func FuzzFollower(f *testing.F) {
+	f.Add("    (33.33/100%)\r", "xorriso : UPDATE :  44.26% done\n")
+	f.Add("(", "/100%")
+	f.Fuzz(func(t *testing.T, first, second string) {
+		step := &told{}
+		f := follower{marker: []byte(qemuImg.percent), step: step}
+		for _, text := range []string{first, second} {
+			if n, err := f.Write([]byte(text)); n != len(text) || err != nil {
+				t.Fatalf("wrote %d of %d bytes, %v", n, len(text), err)
+			}
+		}
+		if step.sum < 0 || step.sum > 100 || len(f.last()) > 4000 {
+			t.Errorf("told %d percent, and quotes %d bytes", step.sum, len(f.last()))
+		}
+	})
+}
