@@ -18,6 +18,7 @@ import (
 	"github.com/proa-os/proa/machine/workshop"
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/partitions/luks"
+	"github.com/proa-os/proa/partitions/luks/lukstest"
 	"github.com/proa-os/proa/partitions/ukifile"
 )
 
@@ -161,12 +162,23 @@ func (h *host) varPartition() (path string, header []byte) {
 	return path, content[:16<<20]
 }
 
+// cutWhileEncrypting leaves on the var partition what a power cut does while it is
+// being encrypted: a header that no TPM opens, and the mark of who was about it.
+func (h *host) cutWhileEncrypting() {
+	h.t.Helper()
+	const tail = 64 << 10
+	h.overwrite(partitions.RoleVar, 0, lukstest.New(h.t).Content()[:16<<20])
+	h.overwrite(partitions.RoleVar, h.find(partitions.RoleVar).Size-tail, []byte("proa-init is formatting this partition\n"))
+}
+
 // TestAVarThatWasSealedUnderSecureBootNeedsIt takes the keys of Secure Boot from a
-// machine's firmware, as somebody does who wants to boot a system of their own.
+// machine's firmware, as somebody does who wants to boot a system of their own. The
+// machine's first boot was cut before.
 func TestAVarThatWasSealedUnderSecureBootNeedsIt(t *testing.T) {
 	t.Parallel()
 	shared.sealed(t)
 	h := sealedHost(t, "sealed-secure", sealingKeys(t))
+	h.cutWhileEncrypting()
 	h.start()
 	h.wantSealedVar(sealedBase)
 	h.run("echo kept > /var/kept; sync")
