@@ -83,10 +83,6 @@ func (t *tpm) close() {
 // tpmFolder is where the state of the machine's TPM is.
 func (m *Machine) tpmFolder() string { return filepath.Join(m.config.Dir, "tpm") }
 
-// ForgetTPM gives the machine a fresh TPM, as a new mainboard would have. It
-// must not be running.
-func (m *Machine) ForgetTPM() error { return os.RemoveAll(m.tpmFolder()) }
-
 // tpmArguments are QEMU's for the TPM.
 func (c Config) tpmArguments() []string {
 	if !c.TPM {
