@@ -46,6 +46,7 @@ var owners = map[string][]string{
 	"github.com/in-toto/attestation":         {"builder/provenance"},
 	"github.com/google/go-containerregistry": {"builder/oci", "repository/ociregistry"},
 	"github.com/sigstore/sigstore":           {"builder/oci"},
+	"github.com/diskfs/go-diskfs":            {}, // tests read with it what we write
 	"github.com/erofs/go-erofs":              {"builder/erofs"},
 	"github.com/sassoftware/go-rpmutils":     {"builder/rpm"},
 	"github.com/knqyf263/go-rpmdb":           {}, // tests read with it what we write
