@@ -33,7 +33,7 @@ var rooms = map[string][]string{
 	"machine":    {},
 	"cmd":        {"manifests", "deltas", "partitions", "signing", "repository", "builder", "formats", "updater", "installer", "hostconfig", "fetch", "durable", "regular", "progress"},
 	"demo":       {"machine"},
-	"bench":      {"machine", "manifests"},
+	"bench":      {"machine", "manifests", "durable"},
 	"e2e":        {"manifests", "partitions", "machine"},
 	"torture":    {}, // what judges shares no code with what it judges; its tests drive machines
 }
