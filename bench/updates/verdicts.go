@@ -27,7 +27,7 @@ func (o outcome) verdicts() []verdict {
 	delta, hasDelta := o.best(proaDelta)
 	index, hasIndex := o.best(proaIndex)
 	// Patches of files are no update yet, so they are not the best of the others.
-	for _, peers := range [][]method{{ostreeDelta, xdelta, zstdPatch, zstdStrong}, {bsdiffFiles}} {
+	for _, peers := range [][]method{{ostreeDelta, xdelta, zstdPatch}, {bsdiffFiles}} {
 		if peer, found := o.best(peers...); found && hasDelta {
 			add(ratio("delta, bytes : "+peer.Method.name, float64(delta.Bytes), float64(peer.Bytes), 0.85))
 		}
