@@ -74,6 +74,9 @@ func TestDisksOfEveryFormatBoot(t *testing.T) {
 			if test.disk != nil {
 				disk = test.disk(t, disk)
 			}
+			if info, err := os.Stat(disk); err != nil || test.format == "gce" && info.Size() != 1<<30 {
+				t.Errorf("a disk of %d bytes, %v", info.Size(), err)
+			}
 			h := blankHost(t, "formats-"+test.format, 1<<20, func(c *machine.Config) {
 				c.Arguments = []string{
 					"-drive", "if=none,id=image,snapshot=on,format=" + test.driver + ",file=" + disk,

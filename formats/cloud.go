@@ -20,14 +20,14 @@ const gib = 1 << 30
 // writeAWS makes a raw image of whole GiB: volumes of EC2 have no other sizes,
 // and what is written into one by its direct interface is as long as the volume.
 func (c *conversion) writeAWS(ctx context.Context) error {
-	return c.writeWholeGiB(ctx, c.made)
+	return c.writeWhole(ctx, c.made)
 }
 
 // writeGCE makes what Compute Engine imports: a tar in the old GNU format,
 // compressed by gzip, with one file disk.raw of whole GiB.
 func (c *conversion) writeGCE(ctx context.Context) error {
 	disk := c.path(manifests.DiskFile)
-	if err := c.writeWholeGiB(ctx, disk); err != nil {
+	if err := c.writeWhole(ctx, disk); err != nil {
 		return err
 	}
 	info, err := os.Stat(disk)
@@ -61,9 +61,9 @@ func (c *conversion) tarHeader(name string, size int64) *tar.Header {
 	return &tar.Header{Typeflag: tar.TypeReg, Name: name, Size: size, Mode: 0o644, ModTime: time.Unix(c.release.Epoch, 0)}
 }
 
-// writeWholeGiB copies the disk to a file of whole GiB, and gives var what that
+// writeWhole copies the disk to a file of whole units, and gives var what that
 // adds, as if the disk had been made in this size.
-func (c *conversion) writeWholeGiB(ctx context.Context, to string) error {
+func (c *conversion) writeWhole(ctx context.Context, to string) error {
 	if err := c.copySparse(ctx, c.disk(), to); err != nil {
 		return err
 	}
@@ -72,7 +72,7 @@ func (c *conversion) writeWholeGiB(ctx context.Context, to string) error {
 		return err
 	}
 	defer disk.Close()
-	if err := enlarge(disk, gib); err != nil {
+	if err := enlarge(disk, c.unit); err != nil {
 		return fmt.Errorf("enlarging the disk: %w", err)
 	}
 	return disk.Close()

@@ -17,14 +17,12 @@ import (
 // Some time passes between the two, which the programs would write down.
 func TestTheSameReleaseGivesTheSameBytes(t *testing.T) {
 	folder := newRelease(t)
-	for _, format := range All() {
-		if format == AWS { // GCE's is the same, packed
-			continue
-		}
-		first := digests(t, convert(t, folder, format))
+	// Raw is a copy; OVA and GCE have what VMDK and AWS are.
+	for _, format := range []Format{Zstd, QCOW2, VHD, OVA, GCE, ISO, PXE} {
+		first := digests(t, converted(t, folder, format))
 		t.Setenv("TZ", "Asia/Tokyo")
 		mask := syscall.Umask(0o077)
-		second := digests(t, convert(t, folder, format))
+		second := digests(t, converted(t, folder, format))
 		syscall.Umask(mask)
 		if !slices.Equal(first, second) {
 			t.Errorf("%s: %q, then %q", format, first, second)
@@ -77,7 +75,7 @@ func TestWhatIsThereIsReplacedOnlyWhenAskedAndOnlyByItsLike(t *testing.T) {
 	t.Parallel()
 	folder := newRelease(t)
 	for _, format := range []Format{Raw, PXE} {
-		out := convert(t, folder, format)
+		out := converted(t, folder, format)
 		c := Config{Release: folder, Format: format, Output: out}
 		if _, err := tryConvert(t.Context(), c); !errors.Is(err, ErrExists) {
 			t.Errorf("%s again: got %v, want %v", format, err, ErrExists)

@@ -24,7 +24,7 @@ func TestQemuImgFindsTheDiskInItsFormats(t *testing.T) {
 	raw, err := os.Stat(disk)
 	check(t, err)
 	for format, driver := range map[Format]string{QCOW2: "qcow2", VHD: "vpc", VMDK: "vmdk", Raw: "raw"} {
-		image := convert(t, folder, format)
+		image := converted(t, folder, format)
 		if out := run(t, "qemu-img", "compare", "-f", "raw", "-F", driver, disk, image); !strings.Contains(out, "identical") {
 			t.Errorf("%s: qemu-img compare: %s", format, out)
 		}
@@ -45,7 +45,7 @@ func TestQemuImgFindsTheDiskInItsFormats(t *testing.T) {
 
 func TestTheFooterOfAVHDIsWhole(t *testing.T) {
 	t.Parallel()
-	content, err := os.ReadFile(convert(t, newRelease(t), VHD))
+	content, err := os.ReadFile(converted(t, newRelease(t), VHD))
 	check(t, err)
 	footer := content[len(content)-footerSize:]
 	sum := uint32(0)
@@ -69,16 +69,16 @@ func TestZstdUnpacksTheDisk(t *testing.T) {
 	folder := newRelease(t)
 	want, err := os.ReadFile(filepath.Join(folder, manifests.DiskFile))
 	check(t, err)
-	got, err := exec.Command("zstd", "-dc", convert(t, folder, Zstd)).Output()
+	got, err := exec.Command("zstd", "-dc", converted(t, folder, Zstd)).Output()
 	if err != nil || !bytes.Equal(got, want) {
 		t.Errorf("%d bytes, %v; want the %d of the disk", len(got), err, len(want))
 	}
 }
 
-func TestCloudsGetWholeGiBWithATableToTheEnd(t *testing.T) {
+func TestCloudsGetWholeUnitsWithATableToTheEnd(t *testing.T) {
 	t.Parallel()
 	folder := newRelease(t)
-	archive := convert(t, folder, GCE)
+	archive := converted(t, folder, GCE)
 	dir := t.TempDir()
 	if listed := run(t, "tar", "-xvzSf", archive, "-C", dir); listed != "disk.raw\n" {
 		t.Errorf("the archive has %q", listed)
@@ -88,13 +88,13 @@ func TestCloudsGetWholeGiBWithATableToTheEnd(t *testing.T) {
 		t.Errorf("sgdisk -v: %s", out)
 	}
 	// The last partition ends where there is no room for another MiB.
-	if out := run(t, "sgdisk", "-i", "7", disk); !strings.Contains(out, "Last sector: 2095103 ") || !strings.Contains(out, "'var'") {
+	if out := run(t, "sgdisk", "-i", "7", disk); !strings.Contains(out, "Last sector: 260095 ") || !strings.Contains(out, "'var'") {
 		t.Errorf("sgdisk -i 7: %s", out)
 	}
-	if info, err := os.Stat(disk); err != nil || info.Size() != 1<<30 {
+	if info, err := os.Stat(disk); err != nil || info.Size() != testUnit {
 		t.Errorf("the disk: %+v, %v", info, err)
 	}
-	if out := run(t, "qemu-img", "compare", "-f", "raw", "-F", "raw", disk, convert(t, folder, AWS)); !strings.Contains(out, "identical") {
+	if out := run(t, "qemu-img", "compare", "-f", "raw", "-F", "raw", disk, converted(t, folder, AWS)); !strings.Contains(out, "identical") {
 		t.Errorf("the image for AWS is another one: %s", out)
 	}
 	// All that is not the table is as it was, and nothing is where the table was.
@@ -122,7 +122,7 @@ func TestCloudsGetWholeGiBWithATableToTheEnd(t *testing.T) {
 func TestAnOVADescribesAMachineWithTheDisk(t *testing.T) {
 	t.Parallel()
 	folder := newRelease(t)
-	archive := convert(t, folder, OVA)
+	archive := converted(t, folder, OVA)
 	var names []string
 	dir := t.TempDir()
 	file, err := os.Open(archive)
@@ -176,7 +176,7 @@ func TestAnOVADescribesAMachineWithTheDisk(t *testing.T) {
 // qemu-img writes the id without leading zeros.
 func TestContentIdsOfAllLengthsAreReplaced(t *testing.T) {
 	t.Parallel()
-	path := convert(t, newRelease(t), VMDK)
+	path := converted(t, newRelease(t), VMDK)
 	whole, err := os.ReadFile(path)
 	check(t, err)
 	at := bytes.Index(whole, []byte("\nCID="))

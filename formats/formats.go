@@ -109,12 +109,15 @@ var ErrExists = errors.New("the output exists already")
 type conversion struct {
 	Config
 	release release
+	unit    int64  // bytes: clouds' disks are a multiple
 	work    string // a folder beside the output, for what is not yet whole
 	made    string // in work: what becomes the output
 }
 
 // Convert makes the output, whole or not at all.
-func Convert(ctx context.Context, config Config) (Result, error) {
+func Convert(ctx context.Context, config Config) (Result, error) { return convert(ctx, config, gib) }
+
+func convert(ctx context.Context, config Config, unit int64) (Result, error) {
 	if config.Progress == nil {
 		config.Progress = progress.Silent()
 	}
@@ -140,7 +143,7 @@ func Convert(ctx context.Context, config Config) (Result, error) {
 	}
 	defer os.RemoveAll(work)
 
-	c := &conversion{Config: config, release: release, work: work, made: filepath.Join(work, "made")}
+	c := &conversion{Config: config, release: release, unit: unit, work: work, made: filepath.Join(work, "made")}
 	result := Result{Format: c.Format, Path: c.Output}
 	for _, step := range []struct {
 		name string

@@ -21,7 +21,7 @@ import (
 func TestAnISOIsADiscAndADisk(t *testing.T) {
 	t.Parallel()
 	folder := newRelease(t)
-	iso, dir := convert(t, folder, ISO, "proa.install=auto"), t.TempDir()
+	iso, dir := converted(t, folder, ISO, "proa.install=auto"), t.TempDir()
 	if out := run(t, "sgdisk", "-v", iso); !strings.Contains(out, "No problems found") {
 		t.Errorf("sgdisk -v: %s", out)
 	}
@@ -86,7 +86,7 @@ func TestAnISOIsADiscAndADisk(t *testing.T) {
 func TestABootSetIsWholeForFirmwareAndForIPXE(t *testing.T) {
 	t.Parallel()
 	folder := newRelease(t)
-	set := convert(t, folder, PXE, "console=ttyS1")
+	set := converted(t, folder, PXE, "console=ttyS1")
 	entries, err := os.ReadDir(set)
 	check(t, err)
 	if len(entries) != len(bootSet()) {

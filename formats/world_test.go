@@ -100,8 +100,11 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// convert converts a release into a folder of its own, and returns the output.
-func convert(t *testing.T, folder string, format Format, words ...string) string {
+// testUnit stands for the GiB of clouds, which takes a while to read.
+const testUnit = 128 << 20
+
+// converted converts a release into a folder of its own, and returns the output.
+func converted(t *testing.T, folder string, format Format, words ...string) string {
 	t.Helper()
 	path, err := tryConvert(t.Context(), Config{
 		Release: folder, Format: format, Output: filepath.Join(t.TempDir(), "out"), Words: words,
@@ -114,7 +117,7 @@ func tryConvert(ctx context.Context, c Config) (string, error) {
 	if c.Format.Live() && c.Installer == nil {
 		c.Installer = installer
 	}
-	result, err := Convert(ctx, c)
+	result, err := convert(ctx, c, testUnit)
 	return result.Path, err
 }
 
