@@ -209,12 +209,14 @@ func (h Host) Check(names []string, systemd bool) error {
 }
 
 // merged reports whether systemd lists an extension among those that it laid over a
-// hierarchy (systemd's src/sysext/sysext.c: .systemd-sysext/extensions).
+// hierarchy (systemd's src/sysext/sysext.c: .systemd-sysext/extensions and
+// .systemd-confext/confexts).
 func (h Host) merged(x manifests.Extension) bool {
 	hierarchy := "usr"
 	if x.Kind == manifests.Confext {
 		hierarchy = "etc"
 	}
-	text, err := regular.Read(filepath.Join(h.Root, hierarchy, ".systemd-"+string(x.Kind), "extensions"), 64<<10)
+	list := filepath.Join(h.Root, hierarchy, ".systemd-"+string(x.Kind), filepath.Base(h.folder(x.Kind)))
+	text, err := regular.Read(list, 64<<10)
 	return err == nil && slices.Contains(strings.Split(strings.TrimSpace(string(text)), "\n"), x.Name)
 }

@@ -150,7 +150,7 @@ func TestAnExtensionCountsWhenSystemdSaysThatItIsMerged(t *testing.T) {
 	if err := h.Check(nil, true); err == nil || !strings.Contains(err.Error(), "extension debug 1 is not merged") {
 		t.Errorf("nothing is merged: %v", err)
 	}
-	for path, names := range map[string]string{"usr/.systemd-sysext/extensions": "debug\ntrace\n", "etc/.systemd-confext/extensions": "site"} {
+	for path, names := range map[string]string{"usr/.systemd-sysext/extensions": "debug\ntrace\n", "etc/.systemd-confext/confexts": "site"} {
 		path = filepath.Join(h.Root, path)
 		check(t, os.MkdirAll(filepath.Dir(path), 0o755))
 		check(t, os.WriteFile(path, []byte(names), 0o644))
