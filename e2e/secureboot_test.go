@@ -192,10 +192,15 @@ func TestAKernelImageThatWasChangedDoesNotBootAndKeysAreRotated(t *testing.T) {
 	h.run("mkdir -p /tmp/esp && mount -t vfat /dev/vda1 /tmp/esp && cd /tmp/esp/EFI/BOOT && cp /tmp/loader BOOTX64.NEW && sync && mv BOOTX64.NEW BOOTX64.EFI && sync && cd / && umount /tmp/esp")
 
 	// Then the old key is revoked: what it signed does not boot any more.
-	if err := shared.proaRun(t.Context(), "key", "revoke", "secure-boot/db.crt", "--keys", "secure-boot", "-o", "revoke.auth"); err != nil {
+	revoke := filepath.Join(t.TempDir(), "revoke.auth")
+	if err := shared.proaRun(t.Context(), "key", "revoke", "secure-boot/db.crt", "--keys", "secure-boot", "-o", revoke); err != nil {
 		t.Fatal(err)
 	}
-	h.writeVariable(variableDBX, 0x67, read("revoke.auth"))
+	update, err := os.ReadFile(revoke)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.writeVariable(variableDBX, 0x67, update)
 	h.tryOnce("proa-a.efi") // the base release, by the old key
 	h.runUntilReset("reboot")
 	h.start()

@@ -30,7 +30,7 @@ type Config struct {
 
 // programs are the binaries taken from Debian; the libraries that they need
 // come with them.
-var programs = []string{"usr/bin/busybox", "usr/sbin/mke2fs"}
+var programs = []string{"usr/bin/busybox", "usr/bin/chattr", "usr/sbin/mke2fs"}
 
 // links are the names that are symbolic links in the appliance.
 var links = map[string]string{

@@ -225,7 +225,11 @@ func TestUnfitProgramsAreRefused(t *testing.T) {
 		change(raw)
 		return raw
 	}
+	gap := tinyProgram()
+	binary.LittleEndian.PutUint32(gap[64+24+240+20:], 976)
+	binary.LittleEndian.PutUint32(gap[64+24+240+16:], 48)
 	for name, program := range map[string][]byte{
+		"a gap":             gap,
 		"empty":             nil,
 		"text":              []byte(strings.Repeat("no program ", 100)),
 		"cut":               plain[:len(plain)/3],
