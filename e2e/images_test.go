@@ -16,8 +16,9 @@ import (
 
 func TestAnImageOfDebianPackagesBoots(t *testing.T) {
 	t.Parallel()
-	image := newReferenceImage(t, "debian")
-	bootDebian(t, "debian", image)
+	image := newReferenceImage(t, "debian", "proa.watchdog=120]", "proa.watchdog=120, "+serveConfig(t)+"]")
+	h := bootDebian(t, "debian", image, (*host).fetchConfig)
+	h.wantConfigFetched()
 }
 
 func TestAnImageFromARegistryBoots(t *testing.T) {
@@ -26,14 +27,18 @@ func TestAnImageFromARegistryBoots(t *testing.T) {
 	bootDebian(t, "debian-oci", image)
 }
 
-// bootDebian builds and boots a Debian, and checks that it is whole.
-func bootDebian(t *testing.T, name string, image referenceImage) {
+// bootDebian builds and boots a Debian, and checks that it is whole; before are
+// boots that come first.
+func bootDebian(t *testing.T, name string, image referenceImage, before ...func(*host)) *host {
 	t.Helper()
 	image.write("release/usr/share/hello/message", "hello from "+base+"\n")
 	if err := workshop.AddGuest(t.Context(), image.path("release")); err != nil {
 		t.Fatal(err)
 	}
 	h := newHostWith(t, name, filepath.Join(image.build(), "disk.raw"), "", machine.MemoryDebian)
+	for _, boot := range before {
+		boot(h)
+	}
 	h.powerOn()
 	if err := h.boot.WaitReady(h.wait()); err != nil {
 		t.Fatal(err)
@@ -62,6 +67,7 @@ func bootDebian(t *testing.T, name string, image referenceImage) {
 	if s := h.status(exitOK); s.Running.Standing != "committed" || len(s.Problems) > 0 {
 		t.Errorf("status: %+v", s)
 	}
+	return h
 }
 
 func TestAnImageOfRPMPackagesBoots(t *testing.T) {
