@@ -19,6 +19,8 @@ type lab struct {
 	front *front
 	stop  func() // ends proa serve
 
+	changing sync.Mutex // of the repository, which takes one change at a time
+
 	making   sync.Mutex      // of the next
 	releases map[string]bool // versions that are built and published, or could not be
 
@@ -99,6 +101,10 @@ func (l *lab) startRepository(ctx context.Context) error {
 
 // proaRun runs proa in the lab's folder.
 func (l *lab) proaRun(ctx context.Context, args ...string) error {
+	if args[0] == "repo" {
+		l.changing.Lock()
+		defer l.changing.Unlock()
+	}
 	cmd := exec.CommandContext(ctx, l.path("bin", "proa"), args...)
 	cmd.Dir = l.dir
 	return output(cmd)
