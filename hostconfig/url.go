@@ -8,10 +8,10 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"regexp"
 	"time"
 
 	"github.com/proa-os/proa/hostconfig/doors"
+	"github.com/proa-os/proa/manifests"
 )
 
 // fetchedPath is where a configuration is kept that came over the network.
@@ -23,22 +23,11 @@ type URL struct {
 	sha256  string // hex digits; empty: whatever comes
 }
 
-var hexDigest = regexp.MustCompile(`^[0-9a-f]{64}$`)
-
-// ParseURL reads what the words proa.config= and proa.config.sha256= of the
-// kernel's command line say. Whoever answers decides about the machine, so plain
-// http is only for what has a digest.
+// ParseURL reads what the kernel's command line says; see manifests.ParseConfigURL.
 func ParseURL(address, sha256 string) (*URL, error) {
-	u, err := url.Parse(address)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("proa.config=: %w", err)
-	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return nil, fmt.Errorf("proa.config=%.200s: want a URL, https or http", u.Redacted())
-	case sha256 != "" && !hexDigest.MatchString(sha256):
-		return nil, fmt.Errorf("proa.config.sha256=%.80s: want 64 hex digits in lower case", sha256)
-	case u.Scheme == "http" && sha256 == "":
-		return nil, fmt.Errorf("proa.config=%.200s: anybody in between can change what comes over http: want https, or its digest in proa.config.sha256=", u.Redacted())
+	u, err := manifests.ParseConfigURL(address, sha256)
+	if err != nil {
+		return nil, err
 	}
 	return &URL{u, sha256}, nil
 }

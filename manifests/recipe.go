@@ -231,6 +231,16 @@ func (r *Recipe) check(fault func(path, format string, args ...any)) {
 	r.checkExtensions(fault)
 }
 
+// parameter is the value that the recipe gives a kernel parameter.
+func (r *Recipe) parameter(name string) string {
+	for _, word := range r.Kernel.CommandLine {
+		if key, value, _ := strings.Cut(word, "="); key == name {
+			return value
+		}
+	}
+	return ""
+}
+
 // checkParameter keeps a recipe from overriding what the signed command line
 // must say.
 func (r *Recipe) checkParameter(fault func(path, format string, args ...any), at, word string) {
@@ -243,8 +253,16 @@ func (r *Recipe) checkParameter(fault func(path, format string, args ...any), at
 		if n, err := strconv.ParseUint(value, 10, 16); err != nil || n > most {
 			fault(at, "%s: %q: want 0 to %d seconds", at, clip(word), most)
 		}
+	case key == "proa.config":
+		if _, err := ParseConfigURL(value, r.parameter("proa.config.sha256")); err != nil {
+			fault(at, "%s: %v", at, err)
+		}
+	case key == "proa.config.sha256":
+		if r.parameter("proa.config") == "" {
+			fault(at, "%s: %q: it is the digest of what proa.config= names, which is missing", at, clip(word))
+		}
 	case strings.HasPrefix(key, "proa."):
-		fault(at, "%s: %q: of those that start with proa. a recipe sets proa.watchdog and proa.rootwait only", at, clip(word))
+		fault(at, "%s: %q: of those that start with proa. a recipe sets proa.watchdog, proa.rootwait and proa.config only", at, clip(word))
 	case key == "panic" && (value == "" || value == "0"):
 		fault(at, "%s: %q: a machine that panics must reset, or a trial would never end", at, clip(word))
 	case key == "ro" || key == "rw" || key == "systemd.gpt_auto" || key == "systemd.verity":
