@@ -119,10 +119,6 @@ metrics: unix:/run/proa/metrics.sock
 	})
 	h.checkDaemon()
 	h.wantSameIdentity(known)
-
-	h.wantNewIdentity(known)
-	h.wantRunning("1.1.0", partitions.SlotB)
-	h.checkDaemon()
 }
 
 // awaitOwnReset waits until the machine has found an update, installed it and gone

@@ -49,23 +49,3 @@ func (h *host) wantSameIdentity(before identity) {
 		h.t.Errorf("boot %d: identity %+v, and it was %+v", h.boot.Number, now, before)
 	}
 }
-
-// wantNewIdentity asks for a factory reset, and checks that the machine is
-// another one then.
-func (h *host) wantNewIdentity(before identity) {
-	h.t.Helper()
-	h.agent("factory-reset --yes", exitOK)
-	h.runUntilReset("systemctl reboot; sleep 600")
-	h.powerOn()
-	h.awaitDaemon()
-	now := h.wantIdentity()
-	if now.machineID == before.machineID {
-		h.t.Errorf("machine-id is %s again", now.machineID)
-	}
-	for key := range strings.SplitSeq(strings.TrimSpace(before.hostKeys), "\n") {
-		if strings.Contains(now.hostKeys, key) {
-			h.t.Errorf("the host key %s is there again", key)
-		}
-	}
-	h.want("ls /var/lib/proa/agent/failed 2> /dev/null", "")
-}

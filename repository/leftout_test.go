@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,7 +85,8 @@ func TestThereIsNoDeltaBetweenSalts(t *testing.T) {
 	release.Root.Salt = bytes.Repeat([]byte{1}, 32)
 	release.Root.Hash = veritysetup(t, filepath.Join(dir, manifests.RootFile), filepath.Join(dir, manifests.VerityFile), release.Root.Salt)
 	tree := must[[]byte](t)(os.ReadFile(filepath.Join(dir, manifests.VerityFile)))
-	release.Artifacts[2].Digest, release.Artifacts[2].Size = manifests.DigestOf(tree), int64(len(tree))
+	at := slices.IndexFunc(release.Artifacts, func(a manifests.Artifact) bool { return a.Name == manifests.VerityFile })
+	release.Artifacts[at].Digest, release.Artifacts[at].Size = manifests.DigestOf(tree), int64(len(tree))
 	writeRelease(t, dir, release)
 	publish(t, cfg, dir, "stable")
 	image[30<<10] ^= 1
