@@ -51,6 +51,7 @@ default the current one. The output folder holds:
   root.map         where files lie in root.erofs, for what publishes it
   root.verity      its dm-verity hash tree
   uki.efi          kernel, initrd and the command line with the root hash
+  loader.efi       the boot loader, and layout.json the sizes of partitions, for installers
   release.json     the manifest: every artifact by size and SHA-256
   sbom.spdx.json   what the root is made of, as SPDX 2.3
   provenance.json  what it was made from: SLSA provenance in a DSSE envelope
@@ -132,18 +133,11 @@ func (o buildOptions) run(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
-	config, err := o.config(cmd, recipe)
-	if err != nil {
-		return err
-	}
-	in, err := o.open(cmd)
+	config, in, err := o.prepare(cmd, recipe)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	if err := o.followLock(cmd, recipe, in, &config); err != nil {
-		return err
-	}
 	release, err := builder.Build(cmd.Context(), config)
 	switch {
 	case errors.Is(err, builder.ErrExists):
@@ -195,6 +189,23 @@ func printScripts(cmd *cobra.Command, folder string, r manifests.Release) error 
 	}
 	_, err = fmt.Fprint(cmd.ErrOrStderr(), report)
 	return err
+}
+
+// prepare is what a build needs, with its lock followed. The caller closes the inputs.
+func (o buildOptions) prepare(cmd *cobra.Command, r *recipe) (builder.Config, inputs, error) {
+	config, err := o.config(cmd, r)
+	if err != nil {
+		return builder.Config{}, inputs{}, err
+	}
+	in, err := o.open(cmd)
+	if err != nil {
+		return builder.Config{}, inputs{}, err
+	}
+	if err := o.followLock(cmd, r, in, &config); err != nil {
+		in.Close()
+		return builder.Config{}, inputs{}, err
+	}
+	return config, in, nil
 }
 
 // followLock gives a build the lock of its recipe. Where the recipe has moved,

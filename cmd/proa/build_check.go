@@ -35,19 +35,12 @@ func (o buildOptions) runCheck(cmd *cobra.Command, path string) error {
 		return err
 	}
 	o.version, o.arch, o.locked = string(release.Version), string(release.Arch), true
-	config, err := o.config(cmd, recipe)
-	if err != nil {
-		return err
-	}
-	config.Epoch = release.Epoch
-	in, err := o.open(cmd)
+	config, in, err := o.prepare(cmd, recipe)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	if err := o.followLock(cmd, recipe, in, &config); err != nil {
-		return err
-	}
+	config.Epoch = release.Epoch
 	check, err := builder.Rebuild(cmd.Context(), config, release, o.check)
 	if errors.Is(err, builder.ErrPrevious) {
 		return cli.Hint(err, "name that release with --previous")

@@ -32,18 +32,11 @@ func (o buildOptions) runExtension(cmd *cobra.Command, path string) error {
 	if err != nil {
 		return err
 	}
-	config, err := o.config(cmd, recipe)
-	if err != nil {
-		return err
-	}
-	in, err := o.open(cmd)
+	config, in, err := o.prepare(cmd, recipe)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	if err := o.followLock(cmd, recipe, in, &config); err != nil {
-		return err
-	}
 	built, err := builder.BuildExtension(cmd.Context(), kind, config)
 	switch {
 	case errors.Is(err, builder.ErrExists):

@@ -31,11 +31,11 @@ func (o buildOptions) chooseFormats(cmd *cobra.Command) ([]formats.Format, error
 			return nil, cli.Usage(cmd, err)
 		}
 		if err := format.Check(); err != nil {
-			return nil, convertHint(err)
+			return nil, convertHint(o.output, err)
 		}
 		path := filepath.Clean(o.output) + format.Suffix()
 		if _, err := os.Lstat(path); !o.force && !errors.Is(err, fs.ErrNotExist) {
-			return nil, convertHint(fmt.Errorf("%s: %w", path, formats.ErrExists))
+			return nil, convertHint(o.output, fmt.Errorf("%s: %w", path, formats.ErrExists))
 		}
 		wanted = append(wanted, format)
 	}

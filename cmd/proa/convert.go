@@ -106,7 +106,7 @@ func (o convertOptions) convert(cmd *cobra.Command, release string, format forma
 	if format.Live() {
 		manifest, err := examine.ReadRelease(release)
 		if err != nil {
-			return formats.Result{}, convertHint(err)
+			return formats.Result{}, convertHint(release, err)
 		}
 		if c.Installer, err = readInstaller(o.installer, manifest.Arch); err != nil {
 			return formats.Result{}, err
@@ -120,7 +120,7 @@ func (o convertOptions) convert(cmd *cobra.Command, release string, format forma
 		c.Sign = func(program []byte) ([]byte, error) { return secureboot.Sign(program, signer) }
 	}
 	result, err := formats.Convert(cmd.Context(), c)
-	return result, convertHint(err)
+	return result, convertHint(release, err)
 }
 
 // readInstaller reads the program that installs from a live system: the one at
@@ -142,7 +142,7 @@ func readInstaller(path string, arch manifests.Arch) ([]byte, error) {
 	return readProgram(path, "proa", arch)
 }
 
-func convertHint(err error) error {
+func convertHint(release string, err error) error {
 	var missing *formats.MissingError
 	switch {
 	case errors.As(err, &missing):
@@ -150,7 +150,7 @@ func convertHint(err error) error {
 	case errors.Is(err, formats.ErrExists):
 		return cli.Hint(err, "choose another name with -o, or replace what an earlier conversion made with --force")
 	case errors.Is(err, examine.ErrNoRelease):
-		return cli.Hint(err, "name a folder that 'proa build' made")
+		return cli.Hint(fmt.Errorf("%s: %w", release, err), "name a folder that 'proa build' made")
 	}
 	return err
 }

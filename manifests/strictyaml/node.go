@@ -76,25 +76,9 @@ func (d *Document) node(n ast.Node, path string) *Node {
 }
 
 func (d *Document) pairs(node *Node, values []*ast.MappingValueNode, path string) {
-	seen := map[string]Position{}
-	for _, pair := range values {
-		key, ok := scalar(pair.Key)
-		where := at(pair.Key)
-		if _, merge := pair.Key.(*ast.MergeKeyNode); merge || !ok {
-			d.fault(where, "%s: want a plain key", display(path))
-			continue
-		}
-		if before, repeated := seen[key]; repeated {
-			d.fault(where, "key %q is repeated: it is also on line %d", key, before.Line)
-			continue
-		}
-		seen[key] = where
-		child := key
-		if path != "" {
-			child = path + "." + key
-		}
-		node.Pairs = append(node.Pairs, Pair{where, key, d.node(pair.Value, child)})
-	}
+	d.eachPair(values, path, func(pair *ast.MappingValueNode, key, child string) {
+		node.Pairs = append(node.Pairs, Pair{at(pair.Key), key, d.node(pair.Value, child)})
+	})
 }
 
 func quoted(n ast.Node) bool {

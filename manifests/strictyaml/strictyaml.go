@@ -292,6 +292,29 @@ func (d *Document) decodeStruct(n ast.Node, v reflect.Value, path string) {
 			fields[name] = i
 		}
 	}
+	d.eachPair(pairs, path, func(pair *ast.MappingValueNode, key, child string) {
+		index, known := fields[key]
+		if !known {
+			d.fault(at(pair.Key), "unknown key %q%s", key, knownKeys(path, fields))
+			return
+		}
+		if _, null := pair.Value.(*ast.NullNode); null {
+			d.positions[child] = at(pair.Key)
+			d.unreadable(pair.Key, child, "the value is missing")
+			return
+		}
+		field := v.Field(index)
+		if _, alone := scalar(pair.Value); alone && single[key] {
+			field.Set(reflect.MakeSlice(field.Type(), 1, 1))
+			field = field.Index(0)
+		}
+		d.decode(pair.Value, field, child)
+	})
+}
+
+// eachPair calls visit for each pair of a mapping at path with its key and the path of
+// its value. A key that is not plain, or is there again, is a fault.
+func (d *Document) eachPair(pairs []*ast.MappingValueNode, path string, visit func(pair *ast.MappingValueNode, key, child string)) {
 	seen := map[string]Position{}
 	for _, pair := range pairs {
 		key, ok := scalar(pair.Key)
@@ -305,26 +328,11 @@ func (d *Document) decodeStruct(n ast.Node, v reflect.Value, path string) {
 			continue
 		}
 		seen[key] = where
-		index, known := fields[key]
-		if !known {
-			d.fault(where, "unknown key %q%s", key, knownKeys(path, fields))
-			continue
-		}
 		child := key
 		if path != "" {
 			child = path + "." + key
 		}
-		if _, null := pair.Value.(*ast.NullNode); null {
-			d.positions[child] = at(pair.Key)
-			d.unreadable(pair.Key, child, "the value is missing")
-			continue
-		}
-		field := v.Field(index)
-		if _, alone := scalar(pair.Value); alone && single[key] {
-			field.Set(reflect.MakeSlice(field.Type(), 1, 1))
-			field = field.Index(0)
-		}
-		d.decode(pair.Value, field, child)
+		visit(pair, key, child)
 	}
 }
 

@@ -164,7 +164,7 @@ func exists(folder, name string) bool {
 func ReadCertificate(path string) (*x509.Certificate, error) {
 	text, err := regular.Read(path, certificateMost)
 	if err != nil {
-		return nil, fmt.Errorf("certificate %w", err)
+		return nil, fmt.Errorf("certificate: %w", err)
 	}
 	block, rest := pem.Decode(text)
 	if block == nil || block.Type != "CERTIFICATE" || strings.TrimSpace(string(rest)) != "" {
