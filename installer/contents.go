@@ -66,8 +66,6 @@ func examine(r io.ReaderAt, size int64) (contents, error) {
 		return contents{text: describe(table)}, nil
 	case !errors.Is(err, gpt.ErrNoTable):
 		return contents{text: fmt.Sprintf("a damaged partition table (%v)", err)}, nil
-	case bytes.HasPrefix(head[markAt:], []byte(mark)):
-		return contents{unfinished: true, text: "an installation that has not ended"}, nil
 	case isZero(head) && isZero(tail):
 		return contents{blank: true, text: "nothing"}, nil
 	}
@@ -81,10 +79,24 @@ func examine(r io.ReaderAt, size int64) (contents, error) {
 			return contents{text: s.name}, nil
 		}
 	}
+	if isUnfinished(head) {
+		return contents{unfinished: true, text: "an installation that has not ended"}, nil
+	}
 	if n := partitionsOfMBR(head[:512]); n > 0 {
 		return contents{text: fmt.Sprintf("%d partitions (MBR)", n)}, nil
 	}
 	return contents{text: "data of an unknown kind"}, nil
+}
+
+// isUnfinished reports whether the head of a disk is as an installation leaves it that
+// was cut: our mark, perhaps copies of the table, which the first sector does not make
+// count yet, and nothing else. Who gave the disk to something else since then, has
+// written there.
+func isUnfinished(head []byte) bool {
+	const tables = 24 << 10 // where headers and entries of both sizes of sectors end
+	marked, found := bytes.CutPrefix(head[markAt:], []byte(mark))
+	return found && isZero(head[:512]) && isZero(head[tables:markAt]) && isZero(marked) &&
+		(isZero(head[512:1024]) || bytes.HasPrefix(head[512:], []byte(gpt.Signature)))
 }
 
 func isZero(p []byte) bool { return len(bytes.TrimLeft(p, "\x00")) == 0 }

@@ -186,13 +186,9 @@ func (j *job) look(context.Context) (err error) {
 	return err
 }
 
-// mayWrite is asked before the first write. A name that is not the disk's means that
-// another one was meant, whatever is on this one.
+// mayWrite is asked before the first write.
 func (j *job) mayWrite() error {
-	switch {
-	case j.Wipe != "" && j.Wipe != j.info.Name:
-		return fmt.Errorf("the disk to wipe is named %q: %s is %q", j.Wipe, j.info.Path, j.info.Name)
-	case j.Wipe != "" || j.content.blank || j.content.unfinished:
+	if j.Wipe != "" || j.content.blank || j.content.unfinished {
 		return nil
 	}
 	return &DataError{Disk: j.info.Path, Name: j.info.Name, Holds: j.content.text}
@@ -233,10 +229,14 @@ func (j *job) partition(role partitions.Role) hostfs.File {
 	return hostfs.Section(j.disk, p.Start, p.Size)
 }
 
-// compare finds out whether there is anything to do, and whether it may be done.
-// Only a disk with exactly our table can be right.
+// compare finds out whether there is anything to do, and whether it may be done. A name
+// that is not the disk's means that another one was meant, whatever is on this one. Only
+// a disk with exactly our table can be right; that it may be wiped is no reason to.
 func (j *job) compare(ctx context.Context) error {
-	if j.Wipe == "" && j.sameTable() {
+	if j.Wipe != "" && j.Wipe != j.info.Name {
+		return fmt.Errorf("the disk to wipe is named %q: %s is %q", j.Wipe, j.info.Path, j.info.Name)
+	}
+	if j.sameTable() {
 		same, err := j.sameContent(ctx)
 		if err != nil {
 			return err

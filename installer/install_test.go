@@ -79,6 +79,13 @@ func TestDisksWithDataAreLeftAsTheyAre(t *testing.T) {
 			check(t, err)
 		},
 		"LUKS volume": func(path string) { writeAt(t, path, 0, "LUKS\xba\xbe") },
+		// Of a disk that somebody took for something else after an installation was cut.
+		"3 partitions (MBR)": func(path string) {
+			writeAt(t, path, markAt, mark)
+			run(t, "sh", "-c", "printf 'label: dos\n2048,4096,83\n8192,4096,83\n16384,4096,83\n' | sfdisk -q --wipe never "+path)
+		},
+		"LVM volume": func(path string) { writeAt(t, path, markAt, mark); writeAt(t, path, 512, "LABELONE") },
+		"data":       func(path string) { writeAt(t, path, markAt, mark); writeAt(t, path, 100<<10, "x") },
 	} {
 		path := blankFile(t, 128*mib)
 		spoil(path)
@@ -102,6 +109,19 @@ func TestDisksWithDataAreLeftAsTheyAre(t *testing.T) {
 			t.Errorf("%s, wiped: %v", holds, err)
 		}
 		clean(t, path)
+	}
+}
+
+func TestThatADiskMayBeWipedIsNoReasonTo(t *testing.T) {
+	r := newRelease(t, "1.0.0")
+	path := blankFile(t, 128*mib)
+	_, err := Install(t.Context(), Config{Source: folderOf(t, r), Disk: path})
+	check(t, err)
+	writeAt(t, path, partitionAt(t, path, "var"), "somebody's")
+	before := digestOf(t, path)
+	done, err := Install(t.Context(), Config{Source: folderOf(t, r), Disk: path, Wipe: "disk.raw"})
+	if err != nil || !done.Already || digestOf(t, path) != before {
+		t.Errorf("the same command once more: %+v, %v", done, err)
 	}
 }
 

@@ -85,7 +85,7 @@ func (h header) backup() header {
 func (d disk) encode(h header) []byte {
 	le := binary.LittleEndian
 	raw := make([]byte, d.sector)
-	copy(raw, signature)
+	copy(raw, Signature)
 	le.PutUint32(raw[8:], revision)
 	le.PutUint32(raw[12:], leastHeader)
 	le.PutUint64(raw[24:], h.my)

@@ -10,10 +10,12 @@ import (
 	"github.com/proa-os/proa/partitions"
 )
 
+// Signature is what the header of a table begins with.
+const Signature = "EFI PART"
+
 // Bounds of what a header may say (UEFI Specification 2.10, section 5.3.2).
 // They hold before anything is allocated.
 const (
-	signature      = "EFI PART"
 	revision       = 0x00010000
 	leastHeader    = 92    // bytes
 	leastEntry     = 128   // bytes; others are 128 times a power of two
@@ -104,8 +106,8 @@ func (d disk) readCopy(at uint64) (parsed, error) {
 // parseHeader checks what can be checked within the sector itself.
 func parseHeader(raw []byte) (header, error) {
 	le := binary.LittleEndian
-	if !bytes.HasPrefix(raw, []byte(signature)) {
-		return header{}, fmt.Errorf("%w: no signature %q", ErrNoTable, signature)
+	if !bytes.HasPrefix(raw, []byte(Signature)) {
+		return header{}, fmt.Errorf("%w: no signature %q", ErrNoTable, Signature)
 	}
 	if v := le.Uint32(raw[8:]); v != revision {
 		return header{}, fmt.Errorf("revision %#08x: want %#08x", v, revision)

@@ -187,7 +187,7 @@ func TestPowerCutsLeaveNoTableOrAWholeOne(t *testing.T) {
 		if kept == 0 || kept == states {
 			t.Errorf("%d of %d states have the old table", kept, states)
 		}
-		if strings.Contains(string(disk.content), signature) {
+		if strings.Contains(string(disk.content), Signature) {
 			t.Error("a header is left behind")
 		}
 		blank := &ram{content: bytes.Clone(disk.content)}
