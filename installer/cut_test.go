@@ -129,6 +129,23 @@ func copyDisk(t testing.TB, from, to string) {
 	check(t, sparse.Copy(context.Background(), dst, src, func(int64) {}))
 }
 
+// TestABrokenSourceIsNoFaultOfTheDisk has the medium that the release comes from fail.
+func TestABrokenSourceIsNoFaultOfTheDisk(t *testing.T) {
+	r := newRelease(t, "1.0.0")
+	path := blankFile(t, 86*mib)
+	_, err := Install(t.Context(), Config{Source: brokenSource{folderOf(t, r)}, Disk: path})
+	var gone *GoneError
+	if !errors.Is(err, syscall.EIO) || errors.As(err, &gone) {
+		t.Errorf("%v: want an error that does not blame the disk", err)
+	}
+}
+
+type brokenSource struct{ Source }
+
+func (brokenSource) Fill(context.Context, filling) error {
+	return fmt.Errorf("reading root.erofs: %w", syscall.EIO)
+}
+
 // TestRefusedWritesAreErrorsAndTheNextRunConverges fails each operation once, as a
 // disk that is pulled out, or full, does.
 func TestRefusedWritesAreErrorsAndTheNextRunConverges(t *testing.T) {
@@ -140,6 +157,9 @@ func TestRefusedWritesAreErrorsAndTheNextRunConverges(t *testing.T) {
 		recorder := &powercut.Recorder{Dir: filepath.Dir(path), Drops: true, Before: powercut.Fail(n, broken, true)}
 		_, err := Install(t.Context(), Config{Source: source, Disk: path, FS: recorder})
 		if err == nil {
+			if n < 30 {
+				t.Errorf("no operation from %d on was refused", n)
+			}
 			return
 		}
 		var gone *GoneError

@@ -2,10 +2,7 @@ package installer
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"syscall"
 
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions"
@@ -74,17 +71,6 @@ type DataError struct {
 
 func (e *DataError) Error() string { return fmt.Sprintf("%s holds data: %s", e.Disk, e.Holds) }
 
-// GoneError says that a disk did not do what it was told.
-type GoneError struct {
-	Disk string
-	Err  error
-}
-
-func (e *GoneError) Error() string { return fmt.Sprintf("disk %s: %v", e.Disk, e.Err) }
-
-// Unwrap is the cause.
-func (e *GoneError) Unwrap() error { return e.Err }
-
 // job is one run of Install. Each field is set by one step.
 type job struct {
 	Config
@@ -142,7 +128,7 @@ func Install(ctx context.Context, c Config) (Result, error) {
 			continue
 		}
 		if err := step.run(ctx); err != nil {
-			return Result{}, j.explain(ctx, fmt.Errorf("%s: %w", step.name, err))
+			return Result{}, fmt.Errorf("%s: %w", step.name, err)
 		}
 	}
 	return j.result(), nil
@@ -158,19 +144,6 @@ func (j *job) result() Result {
 		Written: j.written, Already: j.already, Resumed: j.content.unfinished && !j.already,
 		ESP: esp,
 	}
-}
-
-// explain tells a disk that is gone, or broken, from everything else.
-func (j *job) explain(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return err
-	}
-	for _, errno := range []error{syscall.EIO, syscall.ENXIO, syscall.ENODEV, io.ErrShortWrite} {
-		if errors.Is(err, errno) {
-			return &GoneError{j.info.Path, err}
-		}
-	}
-	return err
 }
 
 func (j *job) checkSettings() error {

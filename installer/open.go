@@ -58,6 +58,7 @@ func (j *job) open() (release func(), err error) {
 		}
 		return nil, err
 	}
+	j.disk = target{j.disk, j.info.Path, new(bool)}
 	return func() { j.disk.Close(); held() }, nil
 }
 

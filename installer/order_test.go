@@ -37,22 +37,23 @@ func TestOnlyOneDiskIsChosen(t *testing.T) {
 	for _, c := range []struct {
 		order Order
 		disks []Disk
-		want  string // a path, or what the error says
+		path  string // or
+		says  string // the error
 	}{
-		{Order{Disk: "auto"}, []Disk{data, free, live, stick}, "/dev/vda"},
-		{Order{Disk: "auto"}, []Disk{free, free}, "leaves a choice: /dev/vda, /dev/vda"},
-		{Order{Disk: "auto"}, []Disk{data, live, stick}, "/dev/vdb (S2) holds an ext file system; /dev/vdc (vdc) vdc1 is part of proa-root; /dev/sda (S4) is removable"},
-		{Order{Disk: "auto"}, nil, "has no disk"},
-		{Order{Disk: "auto", Wipe: "S2"}, []Disk{data, free}, "/dev/vdb"},
-		{Order{Disk: "auto", Wipe: "S3"}, []Disk{data, free}, "fits no disk"},
-		{Order{Disk: "auto", Wipe: "vdc"}, []Disk{live}, "fits no disk"},
-		{Order{Disk: "serial:S4"}, []Disk{data, stick}, "/dev/sda"},
-		{Order{Disk: "serial:"}, []Disk{free}, "fits no disk"},
-		{Order{Disk: "/dev/vdb"}, nil, "/dev/vdb"},
+		{Order{Disk: "auto"}, []Disk{data, free, live, stick}, "/dev/vda", ""},
+		{Order{Disk: "auto"}, []Disk{free, free}, "", "leaves a choice: /dev/vda, /dev/vda"},
+		{Order{Disk: "auto"}, []Disk{data, live, stick}, "", "/dev/vdb (S2) holds an ext file system; /dev/vdc (vdc) vdc1 is part of proa-root; /dev/sda (S4) is removable"},
+		{Order{Disk: "auto"}, nil, "", "has no disk"},
+		{Order{Disk: "auto", Wipe: "S2"}, []Disk{data, free}, "/dev/vdb", ""},
+		{Order{Disk: "auto", Wipe: "S3"}, []Disk{data, free}, "", "fits no disk"},
+		{Order{Disk: "auto", Wipe: "vdc"}, []Disk{live}, "", "fits no disk"},
+		{Order{Disk: "serial:S4"}, []Disk{data, stick}, "/dev/sda", ""},
+		{Order{Disk: "serial:"}, []Disk{free}, "", "fits no disk"},
+		{Order{Disk: "/dev/vdb"}, nil, "/dev/vdb", ""},
 	} {
 		got, err := c.order.Choose(c.disks)
-		if err != nil && !strings.Contains(err.Error(), c.want) || err == nil && got != c.want {
-			t.Errorf("%+v: %s, %v: want %s", c.order, got, err, c.want)
+		if got != c.path || (err != nil) != (c.says != "") || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%+v: %q, %v: want %q, or an error with %q", c.order, got, err, c.path, c.says)
 		}
 	}
 }

@@ -125,8 +125,10 @@ func installHint(err error) error {
 		return cli.Hint(err, "see what is used by what with --list")
 	case errors.As(err, &arch):
 		return cli.Hint(err, "for a disk that goes into another machine: --any-arch")
-	case errors.As(err, &gone):
+	case errors.As(err, &gone) && gone.Written:
 		return cli.Hint(err, "is it still plugged in? It boots nothing now; run the same command again")
+	case errors.As(err, &gone):
+		return cli.Hint(err, "is it still plugged in? Nothing was written")
 	case errors.Is(err, installer.ErrNotDisk):
 		return cli.Hint(err, "see the disks with --list")
 	case errors.Is(err, installer.ErrNotInstallable):
