@@ -99,6 +99,8 @@ func (x *extensionBuild) checkNode(path string, n *tree.Node) error {
 		return fmt.Errorf("%s: systemd refuses an extension that says which system it is", path)
 	case path == manifests.AgentPath || strings.HasPrefix(path, "usr/lib/proa/") && path != "usr/lib/proa/health.d" && !strings.HasPrefix(path, "usr/lib/proa/health.d/"):
 		return fmt.Errorf("%s: it belongs to the release; of its folder an extension has usr/lib/proa/health.d at the most", path)
+	case n.Kind != tree.Directory && (strings.HasPrefix(manifests.AgentPath, path+"/") || strings.HasPrefix("usr/lib/proa/health.d/", path+"/")):
+		return fmt.Errorf("%s: it is in the place of a folder that the release has", path)
 	case n.Kind == tree.CharDevice && n.Device == tree.Device{}:
 		return fmt.Errorf("%s: a character device 0:0 would hide what the system has there", path)
 	}

@@ -64,7 +64,7 @@ func (c *conversion) writeLiveESP(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	size := max(diskimage.LeastESP(partitions.SectorSize), int64(len(image))/62*63+2*partitions.Alignment)
+	size := liveESPSize(int64(len(image)))
 	pieces, err := diskimage.ESP(diskimage.ESPConfig{
 		Size: size, SectorSize: partitions.SectorSize, Seed: c.isoSeed(), Epoch: c.release.Epoch,
 		Files: map[string]diskimage.Source{
@@ -79,7 +79,7 @@ func (c *conversion) writeLiveESP(ctx context.Context) error {
 		return err
 	}
 	defer file.Close()
-	if err := file.Truncate(size / partitions.Alignment * partitions.Alignment); err != nil {
+	if err := file.Truncate(size); err != nil {
 		return err
 	}
 	for _, piece := range pieces {
@@ -88,6 +88,13 @@ func (c *conversion) writeLiveESP(ctx context.Context) error {
 		}
 	}
 	return file.Close()
+}
+
+// liveESPSize is the bytes of a boot partition for a kernel image: what FAT needs for
+// itself, and whole MiB, since the partition ends with one.
+func liveESPSize(image int64) int64 {
+	size := max(diskimage.LeastESP(partitions.SectorSize), image/62*63+2*partitions.Alignment)
+	return (size + partitions.Alignment - 1) / partitions.Alignment * partitions.Alignment
 }
 
 // isoSeed is another one than that of the product's disks: two disks with the same

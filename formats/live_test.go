@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/partitions"
 )
 
 // Other programs read the image as a disk, as a disc, and as a boot partition; none
@@ -211,6 +212,15 @@ func TestTheKernelImageOfALiveSystemIsSigned(t *testing.T) {
 		}
 		if out := run(t, "sbverify", "--cert", cert, image); !strings.Contains(out, "Signature verification OK") {
 			t.Errorf("%s: sbverify: %s", format, out)
+		}
+	}
+}
+
+// The partition's file ends with a MiB, and its file system must not reach further.
+func TestABootPartitionIsOfWholeMiBWhateverTheKernelImage(t *testing.T) {
+	for _, image := range []int64{1, 61 << 20, 62<<20 + 1, 63<<20 + 12345, 700<<20 + 1} {
+		if size := liveESPSize(image); size%partitions.Alignment != 0 || size < image+partitions.Alignment {
+			t.Errorf("%d bytes for a kernel image of %d", size, image)
 		}
 	}
 }

@@ -143,7 +143,7 @@ func (f *installFlags) create(cmd *cobra.Command) (created bool, err error) {
 	if err != nil {
 		return false, cli.Usage(cmd, err)
 	}
-	file, err := os.OpenFile(f.disk, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	file, err := os.OpenFile(f.disk, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // a configuration may have secrets
 	if errors.Is(err, os.ErrExist) {
 		return false, cli.Hint(err, "without --size, what is there is installed onto")
 	}

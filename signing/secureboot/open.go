@@ -21,7 +21,7 @@ func OpenSigner(key, certificate string) (Signer, error) {
 	}
 	signer := Signer{opened, known}
 	if err := signer.check(); err != nil {
-		return Signer{}, fmt.Errorf("%s: %w", key, err)
+		return Signer{}, fmt.Errorf("key %s: %w", keyName(key), err)
 	}
 	return signer, nil
 }

@@ -22,6 +22,15 @@ const tokenScheme = "pkcs11:"
 // tokenTool is OpenSC's program, which speaks PKCS #11 to any module.
 const tokenTool = "pkcs11-tool"
 
+// keyName is how errors call a key: a URI may end with a PIN, and a part of it that is
+// meant to be something else, too.
+func keyName(key string) string {
+	if end := strings.IndexAny(key, "?&"); end >= 0 && isTokenURI(key) {
+		key = key[:end]
+	}
+	return fmt.Sprintf("%.200q", key)
+}
+
 func isTokenURI(key string) bool { return strings.HasPrefix(key, tokenScheme) }
 
 // token is a key in a token: a smart card, a security module, SoftHSM.
@@ -39,12 +48,13 @@ func openToken(uri string, public crypto.PublicKey) (*token, error) {
 	if !ok {
 		return nil, errors.New("key in a token: want RSA")
 	}
+	name := keyName(uri)
 	attributes, err := parseTokenURI(uri)
 	if err != nil {
-		return nil, fmt.Errorf("key URI %.200q: %w", uri, err)
+		return nil, fmt.Errorf("key %s: %w", name, err)
 	}
 	if attributes["module-path"] == "" || attributes["object"] == "" && attributes["id"] == "" {
-		return nil, fmt.Errorf("key URI %.200q: want object or id, and module-path, as in pkcs11:token=T;object=K?module-path=/usr/lib/M.so", uri)
+		return nil, fmt.Errorf("key %s: want object or id, and module-path, as in pkcs11:token=T;object=K?module-path=/usr/lib/M.so", name)
 	}
 	t := &token{public: known, arguments: []string{"--module", attributes["module-path"]}, pin: attributes["pin-value"]}
 	if label := attributes["token"]; label != "" {
@@ -80,7 +90,7 @@ func parseTokenURI(uri string) (map[string]string, error) {
 		name, value, ok := strings.Cut(part, "=")
 		decoded, err := url.PathUnescape(value)
 		if !ok || err != nil || strings.ContainsRune(decoded, 0) {
-			return nil, fmt.Errorf("%.80q: want NAME=VALUE", part)
+			return nil, fmt.Errorf("attribute %.40q: want NAME=VALUE", name)
 		}
 		switch name {
 		case "token", "object", "id", "module-path", "pin-source", "pin-value":

@@ -66,6 +66,11 @@ func TestUnfitKeyURIsAreRefused(t *testing.T) {
 		if _, err := OpenSigner(uri, certificate); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", uri, err)
 		}
+		for _, more := range []string{"&pin-value=31415", "&pin-value=31415%zz"} {
+			if _, err := OpenSigner(uri+more, certificate); err == nil || strings.Contains(err.Error(), "31415") {
+				t.Errorf("%s: the error tells the PIN: %v", uri+more, err)
+			}
+		}
 	}
 }
 
