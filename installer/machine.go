@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/proa-os/proa/updater/bootdisk"
+	"github.com/proa-os/proa/partitions/sysfs"
 )
 
 // Machine is where a machine tells of its disks; the zero value is this machine.
@@ -103,7 +103,7 @@ func (m Machine) look(disk Disk) (free bool, holds string) {
 // disk is the disk of that name in /sys/block.
 func (m Machine) disk(name string) (Disk, error) {
 	folder := m.sys("block", name)
-	number := func(file string) (int64, error) { return bootdisk.SysNumber(filepath.Join(folder, file)) }
+	number := func(file string) (int64, error) { return sysfs.Number(filepath.Join(folder, file)) }
 	sectors, err := number("size")
 	if err != nil {
 		return Disk{}, err

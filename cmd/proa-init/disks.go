@@ -8,12 +8,12 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/partitions/gpt"
+	"github.com/proa-os/proa/partitions/sysfs"
 	"github.com/proa-os/proa/partitions/verity"
 )
 
@@ -251,29 +251,23 @@ func findNode(d disk, p partitions.Partition, sysBlock string) (string, error) {
 		return "", err
 	}
 	for _, entry := range entries {
-		if readNumber(filepath.Join(folder, entry.Name(), "partition")) != int64(p.Number) {
+		number := func(file string) (int64, error) { return sysfs.Number(filepath.Join(folder, entry.Name(), file)) }
+		if n, err := number("partition"); err != nil || n != int64(p.Number) {
 			continue
 		}
 		// The kernel counts in sectors of 512 bytes, whatever the disk's.
-		start := readNumber(filepath.Join(folder, entry.Name(), "start"))
-		size := readNumber(filepath.Join(folder, entry.Name(), "size"))
+		start, err := number("start")
+		if err != nil {
+			return "", err
+		}
+		size, err := number("size")
+		if err != nil {
+			return "", err
+		}
 		if start != p.Start/512 || size != p.Size/512 {
 			return "", fmt.Errorf("the kernel has it at sector %d with %d: want %d with %d", start, size, p.Start/512, p.Size/512)
 		}
 		return entry.Name(), nil
 	}
 	return "", errors.New("the kernel does not know it")
-}
-
-// readNumber is the number in a file of sysfs, or -1.
-func readNumber(path string) int64 {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return -1
-	}
-	n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
-	if err != nil {
-		return -1
-	}
-	return n
 }

@@ -131,8 +131,8 @@ func TestSlotOfAnotherArchitectureIsNotTaken(t *testing.T) {
 	}
 }
 
-// sysfs makes a folder like /sys/block with one partition in it.
-func sysfs(t *testing.T, number, start, size string) string {
+// sysFolder makes a folder like /sys/block with one partition in it.
+func sysFolder(t *testing.T, number, start, size string) string {
 	t.Helper()
 	root := t.TempDir()
 	folder := filepath.Join(root, "nvme0n1", "nvme0n1p2")
@@ -150,11 +150,11 @@ func sysfs(t *testing.T, number, start, size string) string {
 func TestPartitionIsTheOneThatTheKernelSeesAtTheSamePlace(t *testing.T) {
 	d := disk{name: "nvme0n1"}
 	p := partitions.Partition{Number: 2, Start: 1 << 20, Size: 3 << 20}
-	if name, err := findNode(d, p, sysfs(t, "2", "2048", "6144")); err != nil || name != "nvme0n1p2" {
+	if name, err := findNode(d, p, sysFolder(t, "2", "2048", "6144")); err != nil || name != "nvme0n1p2" {
 		t.Errorf("got %q, %v", name, err)
 	}
 	for _, other := range [][3]string{{"3", "2048", "6144"}, {"2", "2056", "6144"}, {"2", "2048", "6143"}, {"", "", ""}} {
-		if name, err := findNode(d, p, sysfs(t, other[0], other[1], other[2])); err == nil {
+		if name, err := findNode(d, p, sysFolder(t, other[0], other[1], other[2])); err == nil {
 			t.Errorf("partition %s at %s with %s sectors was taken: %q", other[0], other[1], other[2], name)
 		}
 	}

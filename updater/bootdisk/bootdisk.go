@@ -8,11 +8,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/partitions/gpt"
+	"github.com/proa-os/proa/partitions/sysfs"
 	"github.com/proa-os/proa/updater/hostfs"
 	"github.com/proa-os/proa/updater/slots"
 )
@@ -101,15 +100,15 @@ func (d *Disk) device(p partitions.Partition) (string, error) {
 	}
 	for _, file := range parts {
 		folder := filepath.Dir(file)
-		if n, err := SysNumber(file); err != nil || n != int64(p.Number) {
+		if n, err := sysfs.Number(file); err != nil || n != int64(p.Number) {
 			continue
 		}
 		const sysfsSector = 512 // whatever the disk's own sectors are
-		start, err := SysNumber(filepath.Join(folder, "start"))
+		start, err := sysfs.Number(filepath.Join(folder, "start"))
 		if err != nil {
 			return "", err
 		}
-		size, err := SysNumber(filepath.Join(folder, "size"))
+		size, err := sysfs.Number(filepath.Join(folder, "size"))
 		if err != nil {
 			return "", err
 		}
@@ -120,19 +119,6 @@ func (d *Disk) device(p partitions.Partition) (string, error) {
 		return filepath.Join(filepath.Dir(real), filepath.Base(folder)), nil
 	}
 	return "", fmt.Errorf("the kernel knows no partition %d of %s", p.Number, d.path)
-}
-
-// SysNumber is the number in a file of sysfs.
-func SysNumber(path string) (int64, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return 0, err
-	}
-	n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 54)
-	if err != nil {
-		return 0, fmt.Errorf("%s: %w", path, err)
-	}
-	return n, nil
 }
 
 // Slot opens both partitions of a slot.
