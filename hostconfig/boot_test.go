@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/proa-os/proa/hostconfig/doors"
+	"github.com/proa-os/proa/hostconfig/stage"
 )
 
 // booting is a machine with a file on its boot partition.
@@ -89,6 +90,16 @@ func TestABootFinishesWhatTheOneBeforeBegan(t *testing.T) {
 	must(t, root.WriteFile(pendingPath, bytes.ReplaceAll(text, []byte("/etc/hostname"), []byte("/usr/hostname")), 0o600))
 	if o := booting(t, dir, "").Configure(); o.Result != Failed || !strings.Contains(o.Error, "read-only") {
 		t.Errorf("with work in /usr: %+v", o)
+	}
+	work.Changes = append(work.Changes, stage.Entry{Path: "/var/lib", Kind: stage.Gone})
+	text, err = json.Marshal(work)
+	must(t, err)
+	must(t, root.WriteFile(pendingPath, text, 0o600))
+	if o := booting(t, dir, "").Configure(); o.Result != Failed || !strings.Contains(o.Error, "/var/lib has /var/lib/proa below it") {
+		t.Errorf("with work that removes what is proa's own: %+v", o)
+	}
+	if _, err := root.Lstat(recordPath); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -14,7 +14,7 @@ var errCut = errors.New("cut")
 // everything changes something of each kind, and one thing twice.
 const everything = `{"ignition":{"version":"3.4.0"},
  "passwd":{"groups":[{"name":"team"}],"users":[{"name":"core","groups":["team"],"sshAuthorizedKeys":["` + key + `"]},{"name":"old","shouldExist":false}]},
- "storage":{"directories":[{"path":"/var/data","mode":1023},{"path":"/etc/skel","overwrite":true}],
+ "storage":{"directories":[{"path":"/var/data","mode":1023},{"path":"/var/lib","mode":509},{"path":"/etc/skel","overwrite":true}],
   "files":[{"path":"/etc/hosts","append":[{"source":"data:,more%0A"}]},{"path":"/etc/motd","overwrite":true,"contents":{"source":"data:,m"}},
    {"path":"/var/data/f","contents":{"source":"data:,f"},"user":{"name":"core"}},{"path":"/etc/skel/new","mode":3565,"contents":{"source":"data:,n"}}],
   "links":[{"path":"/etc/hosts2","target":"/etc/hosts","hard":true},{"path":"/var/l","target":"data"}]},

@@ -46,6 +46,8 @@ func (w *preparation) there(n plan.Node) (stage.Entry, bool, error) {
 		return stage.Entry{}, false, nil
 	case err != nil:
 		return stage.Entry{}, false, err
+	case n.NoFolder && e.Kind == stage.Folder:
+		return stage.Entry{}, false, fmt.Errorf("%s is a folder: want the path of a file", n.Path)
 	case n.Overwrite:
 		return stage.Entry{}, false, w.stage.Remove(n.Path)
 	}

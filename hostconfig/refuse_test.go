@@ -158,6 +158,7 @@ func TestWhatCannotBeDoneIsFoundBeforeTheFirstWrite(t *testing.T) {
 		"usr/lib/systemd/system/aliased.service": "[Install]\nAlias=busy.service\n",
 		"etc/systemd/system/masked.service":      "-> /dev/null",
 		"var/lib/proa/agent/":                    "",
+		"var/above":                              "-> .",
 	}
 	passwd := image["etc/passwd"] + "evil:x:1100:1100::/home/evil:/bin/sh\n"
 	for config, want := range map[string]string{
@@ -171,6 +172,11 @@ func TestWhatCannotBeDoneIsFoundBeforeTheFirstWrite(t *testing.T) {
 		storage(`"files":[{"path":"/new"}]`):                                                           "/new is a part of the release",
 		storage(`"files":[{"path":"/var/lib/proa/configured.json"}]`):                                  "/var/lib/proa/configured.json is proa's own",
 		storage(`"directories":[{"path":"/var/lib/proa","mode":511}]`):                                 "/var/lib/proa is proa's own",
+		storage(`"directories":[{"path":"/var/lib","overwrite":true}]`):                                "storage.directories[0]: /var/lib has /var/lib/proa below it, which is proa's own",
+		storage(`"files":[{"path":"/var/lib","overwrite":true,"contents":{"source":"data:,x"}}]`):      "/var/lib has /var/lib/proa below it",
+		storage(`"links":[{"path":"/var/lib","overwrite":true,"target":"x"}]`):                         "/var/lib has /var/lib/proa below it",
+		storage(`"links":[{"path":"/var","overwrite":true,"target":"x"}]`):                             "/var is a part of the release",
+		storage(`"files":[{"path":"/var/above/lib","overwrite":true,"contents":{"source":"data:,"}}]`): "/var/lib has /var/lib/proa below it",
 		storage(`"files":[{"path":"/etc/hosts","contents":{"source":"data:,x"}}]`):                     "/etc/hosts: it is there already: want overwrite",
 		storage(`"files":[{"path":"/etc/motd"}]`):                                                      "/etc/motd is a symlink: it is there already",
 		storage(`"files":[{"path":"/etc/skel"}]`):                                                      "/etc/skel is a folder: it is there already",
@@ -200,12 +206,20 @@ func TestWhatCannotBeDoneIsFoundBeforeTheFirstWrite(t *testing.T) {
 		ign(`,"systemd":{"units":[{"name":"aliased.service","enabled":true}]}`):                        "/etc/systemd/system/busy.service leads to /usr/lib/systemd/system/other.service already",
 		ign(`,"systemd":{"units":[{"name":"x.service","contents":"[Service]\n","mask":true}]}`):        "masking x.service: /etc/systemd/system/x.service is a file",
 		ign(`,"storage":{"files":[{"path":"/etc/systemd/system/x.service"}]},"systemd":{"units":[{"name":"x.service","contents":"[Service]\n"}]}`): "/etc/systemd/system/x.service is given as a file and as unit",
+		storage(`"links":[{"path":"/etc/hosts","target":"/etc/hosts","hard":true},
+			{"path":"/etc/h2","target":"/etc/hosts","hard":true}]`): "storage.links[0]: /etc/hosts: a hard link to itself",
+		storage(`"links":[{"path":"/etc/twin1","target":"/etc/twin2","hard":true},
+			{"path":"/etc/twin2","target":"/etc/twin1","hard":true}]`): "storage.links[1]: /etc/twin2: a hard link to itself",
 		"#cloud-config\ntimezone: Mars/Base\n":                               "timezone: the image has no time zone Mars/Base",
 		"#cloud-config\nhostname: a\nwrite_files: [{path: /etc/hostname}]\n": "/etc/hostname is given as a file and as the host's name",
 		"#cloud-config\ngroups: [{g: [who]}]\n":                              "there is no user who: give it to users",
+		"#cloud-config\nwrite_files: [{path: /var/lib}]\n":                   "write_files[0]: /var/lib is a folder: want the path of a file",
+		"#cloud-config\nwrite_files: [{path: /etc/default}]\n":               "write_files[0]: /etc/default is a folder: want the path of a file",
 	} {
 		dir := newRoot(t, more)
 		must(t, os.WriteFile(filepath.Join(dir, "etc/passwd"), []byte(passwd), 0o644))
+		must(t, os.Link(filepath.Join(dir, "usr/lib/x"), filepath.Join(dir, "etc/twin1")))
+		must(t, os.Link(filepath.Join(dir, "usr/lib/x"), filepath.Join(dir, "etc/twin2")))
 		before := listing(t, dir)
 		err := configure(t, dir, config)
 		if err == nil || !strings.Contains(err.Error(), want) {

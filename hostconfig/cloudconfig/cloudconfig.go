@@ -142,7 +142,7 @@ func (r *reader) passwordLogin(v document.Value) {
 	}
 	mode := uint32(0o600)
 	r.plan.Files = append(r.plan.Files, plan.File{
-		Node:     plan.Node{Place: v.Place, Path: "/etc/ssh/sshd_config.d/50-cloud-init.conf", Overwrite: true},
+		Node:     plan.Node{Place: v.Place, Path: "/etc/ssh/sshd_config.d/50-cloud-init.conf", Overwrite: true, NoFolder: true},
 		Mode:     &mode,
 		Contents: []byte(line),
 	})

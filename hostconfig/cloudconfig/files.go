@@ -10,13 +10,14 @@ import (
 	"github.com/proa-os/proa/hostconfig/plan"
 )
 
-// files are those of write_files, each of which replaces what is there.
+// files are those of write_files, each of which replaces a file or link that is
+// there.
 func (r *reader) files(list document.Value) {
 	seen := map[string]bool{}
 	for _, item := range list.Items() {
 		o := item.Object()
 		at := o.Want("path")
-		f := plan.File{Node: plan.Node{Place: item.Place, Path: text(at, plan.CheckPath).Value, Overwrite: true}}
+		f := plan.File{Node: plan.Node{Place: item.Place, Path: text(at, plan.CheckPath).Value, Overwrite: true, NoFolder: true}}
 		if seen[f.Path] {
 			at.Fault("%q is there twice", f.Path)
 		}

@@ -221,7 +221,7 @@ func (r *reader) sudo(u plan.User, v document.Value) {
 	}
 	r.plan.Files = append(r.plan.Files, plan.File{
 		// sudo passes over names with a dot.
-		Node:     plan.Node{Place: v.Place, Path: "/etc/sudoers.d/90-cloud-init-" + strings.ReplaceAll(u.Name, ".", "_"), Overwrite: true},
+		Node:     plan.Node{Place: v.Place, Path: "/etc/sudoers.d/90-cloud-init-" + strings.ReplaceAll(u.Name, ".", "_"), Overwrite: true, NoFolder: true},
 		Mode:     &mode,
 		Contents: []byte(content.String()),
 	})

@@ -78,6 +78,7 @@ type Node struct {
 	Place
 	Path      string // absolute
 	Overwrite bool   // whatever is there is replaced
+	NoFolder  bool   // but for a folder, which is a fault
 	User      Owner
 	Group     Owner
 }

@@ -23,20 +23,55 @@ func May(real string) error {
 	return fmt.Errorf("%s is a part of the release and read-only: want a path in /etc or /var: %w", real, ErrReadOnly)
 }
 
+// may is an error unless a change may be made. What takes the place of all that
+// was at a path also needs that nothing below it is proa's own.
+func (e Entry) may() error {
+	if err := May(e.Path); err != nil || e.Kind == Owner || e.Kind == Folder && !e.Fresh {
+		return err
+	}
+	for _, folder := range own {
+		if strings.HasPrefix(folder, e.Path+"/") {
+			return fmt.Errorf("%s has %s below it, which is proa's own: %w", e.Path, folder, ErrReadOnly)
+		}
+	}
+	return nil
+}
+
+// Check is an error unless all changes may be made.
+func Check(changes []Entry) error {
+	for _, e := range changes {
+		if err := e.may(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Put makes a change at its path, whose missing folders are made as well: for
-// root, mode 0755. It returns the path without links on the way.
+// root, mode 0755. A folder that is there is not replaced by something else: see
+// Remove. It returns the path without links on the way.
 func (s *Stage) Put(e Entry) (string, error) {
 	real, err := s.Resolve(e.Path, false)
 	if err != nil {
 		return "", err
 	}
-	if err := May(real); err != nil {
+	e.Path = real
+	if err := e.may(); err != nil {
 		return "", err
 	}
 	if err := s.parents(real); err != nil {
 		return "", err
 	}
-	e.Path = real
+	if e.Kind == HardLink {
+		target, err := s.lookup(e.Target)
+		if err == nil && target.Path == real {
+			err = fmt.Errorf("%s: a hard link to itself", real)
+		}
+		if err != nil {
+			return "", err
+		}
+		e.Target = target.Path
+	}
 	old, isChanged := s.changed[real]
 	there, err := s.lookup(real)
 	switch {
@@ -53,7 +88,9 @@ func (s *Stage) Put(e Entry) (string, error) {
 		if e.Kind = Owner; isChanged && old.Kind == Folder {
 			e.Kind = Folder
 		}
-	case err == nil && there.Kind == Folder && e.Kind != Owner, e.Fresh, isChanged && old.Kind == Gone:
+	case err == nil && there.Kind == Folder && e.Kind != Owner:
+		return "", fmt.Errorf("%s is a folder, which a %s does not replace", real, e.Kind)
+	case e.Fresh, isChanged && old.Kind == Gone:
 		e.Fresh = true
 		s.forget(real)
 	}
@@ -67,11 +104,12 @@ func (s *Stage) Remove(p string) error {
 	if err != nil {
 		return err
 	}
-	if err := May(real); err != nil {
+	gone := Entry{Path: real, Kind: Gone}
+	if err := gone.may(); err != nil {
 		return err
 	}
 	s.forget(real)
-	s.changed[real] = Entry{Path: real, Kind: Gone}
+	s.changed[real] = gone
 	return nil
 }
 

@@ -18,6 +18,9 @@ import (
 // It calls step before each single thing that it does, and ends when that fails:
 // for tests, which cut it there.
 func Write(root *os.Root, changes []Entry, step func() error) error {
+	if err := Check(changes); err != nil {
+		return err
+	}
 	w := writer{root, step}
 	// Before anything new is there: what is fresh may be above other changes.
 	for _, e := range changes {
@@ -28,9 +31,6 @@ func Write(root *os.Root, changes []Entry, step func() error) error {
 		}
 	}
 	for _, e := range changes {
-		if err := May(e.Path); err != nil {
-			return err
-		}
 		if err := w.change(e); err != nil {
 			return fmt.Errorf("writing %s: %w", e.Path, err)
 		}
