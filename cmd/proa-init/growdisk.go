@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -41,7 +42,7 @@ func (b *boot) growDisk() error {
 	if !changed || !ok {
 		return nil
 	}
-	b.log.info("%s has grown: its partition table ends where it does", d.path())
+	b.log.info("the partition table of %s is whole now, and ends where the disk does", d.path())
 	if after.Size > before.Size {
 		if err := resizeNode(disk, after); err != nil {
 			b.log.fault("telling the kernel that %s has grown: %v; it will know with the next boot", partitions.RoleVar, err)
@@ -53,11 +54,13 @@ func (b *boot) growDisk() error {
 	return nil
 }
 
-// mayGrow reports whether the table is one of ours, whole, and ends with var.
-// That the disk has a slot of ours is known by then; but a table that somebody
-// else has made around it, or that is damaged, is not for a machine to change.
+// mayGrow reports whether the table is one of ours, with a whole primary copy, and
+// ends with var. That the disk has a slot of ours is known by then; but a table that
+// somebody else has made around it, or one of whose copies somebody has changed, is
+// not for a machine to change. A backup copy that is damaged, or says otherwise which
+// sectors may be used, is what a power cut leaves while the table grows.
 func mayGrow(table gpt.Table) bool {
-	if table.Damaged != "" {
+	if table.Primary != nil || errors.Is(table.Backup, gpt.ErrOthers) {
 		return false
 	}
 	last, ok := table.FindFor(partitions.RoleVar, runtime.GOARCH)

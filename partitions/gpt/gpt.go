@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/proa-os/proa/partitions"
 )
@@ -19,6 +20,10 @@ import (
 // ErrNoTable is wrapped by the error of a disk on which there is no trace of a
 // GUID partition table: blank, or partitioned in another way.
 var ErrNoTable = errors.New("no GUID partition table")
+
+// ErrOthers is wrapped by Table.Backup where the backup copy is whole and has another
+// disk's or other partitions than the primary one: somebody has changed one of them.
+var ErrOthers = errors.New("differs from the primary copy in its partitions")
 
 // Table is the checked table of a disk.
 type Table struct {
@@ -173,6 +178,9 @@ func (c copies) table() (Table, error) {
 		t.Damaged = fmt.Sprintf("primary copy: %v; the backup copy was used", c.primaryErr)
 	case c.backupErr == nil && !c.primary.agrees(c.backup):
 		t.Backup = errors.New("differs from the primary copy")
+		if !slices.Equal(c.primary.partitions, c.backup.partitions) || c.primary.header.diskGUID != c.backup.header.diskGUID {
+			t.Backup = ErrOthers
+		}
 		fallthrough
 	case c.backupErr != nil:
 		t.Damaged = fmt.Sprintf("backup copy: %v; the primary copy was used", t.Backup)
