@@ -2,6 +2,7 @@ package hostconfig
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"strings"
 	"testing"
@@ -22,6 +23,7 @@ func FuzzParse(f *testing.F) {
 		f.Add([]byte(config))
 	}
 	dir := newRoot(f, nil)
+	before := listing(f, dir)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		p, err := Parse("c", data)
 		var faults *strictyaml.Faults
@@ -45,6 +47,9 @@ func FuzzParse(f *testing.F) {
 		must(t, err)
 		defer root.Close()
 		work, err := Prepare(root, "c", p, nil, today)
+		if _, err := root.Lstat(stateFolder); err == nil || !maps.Equal(listing(t, dir), before) {
+			t.Error("something was written")
+		}
 		if err != nil && !errors.As(err, &faults) {
 			t.Fatalf("an error without a fault: %v", err)
 		}
