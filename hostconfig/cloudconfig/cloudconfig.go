@@ -94,18 +94,10 @@ type reader struct {
 
 // text is a value that must pass a check, with its place.
 func text(v document.Value, check func(string) error) plan.Text {
-	value := v.Text()
-	if value == "" {
-		if v.There() && v.Kind() == strictyaml.Scalar {
-			v.Fault("is empty")
-		}
-		return plan.Text{}
+	if value := v.Checked(check); value != "" {
+		return plan.Text{Place: v.Place, Value: value}
 	}
-	if err := check(value); err != nil {
-		v.Fault("%v", err)
-		return plan.Text{}
-	}
-	return plan.Text{Place: v.Place, Value: value}
+	return plan.Text{}
 }
 
 // names takes the host's name as cloud-init does on Debian: hostname, or the

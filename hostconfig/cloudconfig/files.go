@@ -37,9 +37,7 @@ func (r *reader) files(list document.Value) {
 		o.End()
 		r.plan.Files = append(r.plan.Files, f)
 	}
-	r.plan.Crossings(func(n plan.Node, through, kind string) {
-		r.Fault(n.Place, "path %s leads through %s, which is a %s of this configuration", n.Path, through, kind)
-	})
+	r.plan.Crossings(r.Fault)
 }
 
 // permissions are octal digits. YAML reads a number without quotes as octal only
@@ -75,7 +73,7 @@ func owner(v document.Value) (user, group plan.Owner) {
 			continue
 		}
 		who := plan.Owner{Name: name}
-		if n, err := strconv.ParseUint(name, 10, 32); err == nil && n < 1<<32-1 {
+		if n, err := strconv.ParseUint(name, 10, 32); err == nil && n <= plan.MostID {
 			id := uint32(n)
 			who = plan.Owner{ID: &id}
 		} else if err := plan.CheckAccount(name); err != nil {

@@ -105,8 +105,8 @@ func (r *reader) user(item document.Value) plan.User {
 	o := item.Object()
 	u := plan.User{
 		Place: item.Place, Name: text(o.Want("name"), plan.CheckAccount).Value,
-		Home:         text(o.Take("homedir"), checkHome).Value,
-		Shell:        text(o.Take("shell"), checkHome).Value,
+		Home:         text(o.Take("homedir"), plan.CheckHome).Value,
+		Shell:        text(o.Take("shell"), plan.CheckHome).Value,
 		PrimaryGroup: text(o.Take("primary_group"), plan.CheckAccount).Value,
 		System:       o.Take("system").Is(),
 		NoUserGroup:  o.Take("no_user_group").Is(),
@@ -115,13 +115,7 @@ func (r *reader) user(item document.Value) plan.User {
 	u.NoHome = o.Take("no_create_home").Is() || u.System
 	o.Take("no_log_init").Bool() // no such database is written
 	u.UID = uid(o.Take("uid"))
-	if gecos := o.Take("gecos"); gecos.There() {
-		comment := gecos.Text()
-		if err := plan.CheckField(comment); err != nil {
-			gecos.Fault("%v", err)
-		}
-		u.Comment = &comment
-	}
+	u.Comment = o.Take("gecos").Field()
 	groups := o.Take("groups")
 	for _, name := range words(groups) {
 		if err := plan.CheckAccount(name); err != nil {
@@ -153,14 +147,13 @@ func (r *reader) user(item document.Value) plan.User {
 
 // uid is a number, which cloud-init also takes as a text.
 func uid(v document.Value) *uint32 {
-	const most = 1<<32 - 2
 	if v.Quoted() {
-		if n, err := strconv.ParseUint(v.Text(), 10, 32); err == nil && n <= most {
+		if n, err := strconv.ParseUint(v.Text(), 10, 32); err == nil && n <= plan.MostID {
 			small := uint32(n)
 			return &small
 		}
 	}
-	return v.Number(most)
+	return v.Number(plan.MostID)
 }
 
 // missing makes the groups of a user, as far as they are not there.
@@ -225,11 +218,4 @@ func (r *reader) sudo(u plan.User, v document.Value) {
 		Mode:     &mode,
 		Contents: []byte(content.String()),
 	})
-}
-
-func checkHome(text string) error {
-	if err := plan.CheckField(text); err != nil {
-		return err
-	}
-	return plan.CheckPath(text)
 }

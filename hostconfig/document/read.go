@@ -112,6 +112,34 @@ func (v Value) Is() bool {
 	return b != nil && *b
 }
 
+// Checked is a text that passes a check, and empty for none and after a fault.
+func (v Value) Checked(check func(string) error) string {
+	text := v.Text()
+	if text == "" {
+		if v.There() && v.Kind() == strictyaml.Scalar {
+			v.Fault("is empty")
+		}
+		return ""
+	}
+	if err := check(text); err != nil {
+		v.Fault("%v", err)
+		return ""
+	}
+	return text
+}
+
+// Field is a text that fits into a line of passwd(5), and nil for none.
+func (v Value) Field() *string {
+	if !v.There() {
+		return nil
+	}
+	text := v.Text()
+	if err := plan.CheckField(text); err != nil {
+		v.Fault("%v", err)
+	}
+	return &text
+}
+
 // Number is a whole number from 0 to most, and nil for no value.
 func (v Value) Number(most uint32) *uint32 {
 	if !v.There() {

@@ -57,7 +57,7 @@ var versions = regexp.MustCompile(`^(0|[1-9][0-9]{0,5})\.(0|[1-9][0-9]{0,5})\.(0
 // version reads the section "ignition", and reports whether it is one of ours.
 func (r *reader) version(o *document.Object) bool {
 	v := o.Want("version")
-	text := checked(v, func(string) error { return nil })
+	text := v.Checked(func(string) error { return nil })
 	parts := versions.FindStringSubmatch(text)
 	switch {
 	case text == "": // which is a fault already
@@ -86,28 +86,12 @@ func (r *reader) unique(seen map[string]bool, v document.Value, key string) {
 	seen[key] = true
 }
 
-// checked is the text of a value that must pass a check.
-func checked(v document.Value, check func(string) error) string {
-	text := v.Text()
-	if text == "" {
-		if v.There() && v.Kind() == strictyaml.Scalar {
-			v.Fault("is empty")
-		}
-		return ""
-	}
-	if err := check(text); err != nil {
-		v.Fault("%v", err)
-		return ""
-	}
-	return text
-}
-
 func (r *reader) systemd(o *document.Object) {
 	seen := map[string]bool{}
 	for _, item := range o.Take("units").Items() {
 		u := item.Object()
 		name := u.Want("name")
-		unit := plan.Unit{Place: item.Place, Name: checked(name, plan.CheckUnit), Enabled: u.Take("enabled").Bool(), Mask: u.Take("mask").Bool()}
+		unit := plan.Unit{Place: item.Place, Name: name.Checked(plan.CheckUnit), Enabled: u.Take("enabled").Bool(), Mask: u.Take("mask").Bool()}
 		r.unique(seen, name, unit.Name)
 		if contents := u.Take("contents"); contents.There() {
 			// As for Ignition, an empty one is none.
@@ -120,7 +104,7 @@ func (r *reader) systemd(o *document.Object) {
 		for _, item := range u.Take("dropins").Items() {
 			d := item.Object()
 			name, contents := d.Want("name"), d.Take("contents")
-			dropin := plan.Dropin{Name: checked(name, plan.CheckDropin), Contents: contents.Text()}
+			dropin := plan.Dropin{Name: name.Checked(plan.CheckDropin), Contents: contents.Text()}
 			r.unique(dropins, name, dropin.Name)
 			r.unit(contents, dropin.Contents)
 			d.End()
@@ -170,10 +154,10 @@ func (r *reader) users(list document.Value) {
 		o := item.Object()
 		name := o.Want("name")
 		u := plan.User{
-			Place: item.Place, Name: checked(name, plan.CheckAccount), OnlyGroups: true,
-			UID:         o.Take("uid").Number(mostID),
-			Home:        checked(o.Take("homeDir"), checkHome),
-			Shell:       checked(o.Take("shell"), checkHome),
+			Place: item.Place, Name: name.Checked(plan.CheckAccount), OnlyGroups: true,
+			UID:         o.Take("uid").Number(plan.MostID),
+			Home:        o.Take("homeDir").Checked(plan.CheckHome),
+			Shell:       o.Take("shell").Checked(plan.CheckHome),
 			NoHome:      o.Take("noCreateHome").Is(),
 			NoUserGroup: o.Take("noUserGroup").Is(),
 			System:      o.Take("system").Is(),
@@ -181,13 +165,7 @@ func (r *reader) users(list document.Value) {
 		}
 		r.unique(seen, name, u.Name)
 		o.Take("noLogInit").Bool() // neither database is written
-		if gecos := o.Take("gecos"); gecos.There() {
-			text := gecos.Text()
-			if err := plan.CheckField(text); err != nil {
-				gecos.Fault("%v", err)
-			}
-			u.Comment = &text
-		}
+		u.Comment = o.Take("gecos").Field()
 		if hash := o.Take("passwordHash"); hash.There() {
 			text := hash.Text()
 			if text == "" {
@@ -198,7 +176,7 @@ func (r *reader) users(list document.Value) {
 			u.Password = &text
 		}
 		if group := o.Take("primaryGroup"); group.There() {
-			u.PrimaryGroup = checked(group, checkGroup)
+			u.PrimaryGroup = group.Checked(checkGroup)
 		}
 		u.Groups = accounts(o.Take("groups"))
 		u.Keys = keys(o.Take("sshAuthorizedKeys"))
@@ -207,17 +185,14 @@ func (r *reader) users(list document.Value) {
 	}
 }
 
-// mostID is the highest id of a user or group: the one above means none.
-const mostID = 1<<32 - 2
-
 func (r *reader) groups(list document.Value) {
 	seen := map[string]bool{}
 	for _, item := range list.Items() {
 		o := item.Object()
 		name, hash := o.Want("name"), o.Take("passwordHash")
 		g := plan.Group{
-			Place: item.Place, Name: checked(name, plan.CheckAccount),
-			GID: o.Take("gid").Number(mostID), System: o.Take("system").Is(), Absent: isFalse(o.Take("shouldExist")),
+			Place: item.Place, Name: name.Checked(plan.CheckAccount),
+			GID: o.Take("gid").Number(plan.MostID), System: o.Take("system").Is(), Absent: isFalse(o.Take("shouldExist")),
 		}
 		r.unique(seen, name, g.Name)
 		if g.Password = hash.Text(); g.Password != "" {
@@ -235,18 +210,11 @@ func isFalse(v document.Value) bool {
 	return b != nil && !*b
 }
 
-func checkHome(text string) error {
-	if err := plan.CheckField(text); err != nil {
-		return err
-	}
-	return plan.CheckPath(text)
-}
-
 // checkGroup is for the name or the number of a group.
 func checkGroup(text string) error {
 	if n, err := strconv.ParseUint(text, 10, 32); err == nil {
-		if n > mostID {
-			return fmt.Errorf("%q: want at most %d", text, uint32(mostID))
+		if n > plan.MostID {
+			return fmt.Errorf("%q: want at most %d", text, uint32(plan.MostID))
 		}
 		return nil
 	}
@@ -256,7 +224,7 @@ func checkGroup(text string) error {
 func accounts(list document.Value) []string {
 	var names []string
 	for _, item := range list.Items() {
-		if name := checked(item, plan.CheckAccount); name != "" {
+		if name := item.Checked(plan.CheckAccount); name != "" {
 			names = append(names, name)
 		}
 	}

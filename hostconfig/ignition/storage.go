@@ -54,18 +54,14 @@ func (r *reader) storage(o *document.Object) {
 		l.End()
 		r.plan.Links = append(r.plan.Links, link)
 	}
-	r.plan.Crossings(r.crossing)
+	r.plan.Crossings(r.Fault)
 	o.End()
-}
-
-func (r *reader) crossing(n plan.Node, through, kind string) {
-	r.Fault(n.Place, "path %s leads through %s, which is a %s of this configuration", n.Path, through, kind)
 }
 
 func (r *reader) node(o *document.Object, seen map[string]bool) plan.Node {
 	p := o.Want("path")
 	n := plan.Node{
-		Place: o.Place, Path: checked(p, plan.CheckPath), Overwrite: o.Take("overwrite").Is(),
+		Place: o.Place, Path: p.Checked(plan.CheckPath), Overwrite: o.Take("overwrite").Is(),
 		User: owner(o.Take("user")), Group: owner(o.Take("group")),
 	}
 	r.unique(seen, p, n.Path)
@@ -74,7 +70,7 @@ func (r *reader) node(o *document.Object, seen map[string]bool) plan.Node {
 
 func owner(v document.Value) plan.Owner {
 	o := v.Object()
-	who := plan.Owner{ID: o.Take("id").Number(mostID), Name: checked(o.Take("name"), plan.CheckAccount)}
+	who := plan.Owner{ID: o.Take("id").Number(plan.MostID), Name: o.Take("name").Checked(plan.CheckAccount)}
 	if who.ID != nil && who.Name != "" {
 		v.Fault("want an id or a name")
 	}

@@ -15,6 +15,9 @@ import (
 // altogether, in bytes, as they are written.
 const MostContents = 8 << 20
 
+// MostID is the highest id of a user or group: the one above means none.
+const MostID = 1<<32 - 2
+
 // CheckPath is an error unless a path is absolute, in its shortest form, and
 // made of names that a file may have.
 func CheckPath(p string) error {
@@ -59,6 +62,15 @@ func CheckField(text string) error {
 		return fmt.Errorf("%q: want a text without colon and control characters", clip(text))
 	}
 	return nil
+}
+
+// CheckHome is an error unless a text is the path of a home or a shell, which
+// passwd(5) has in a line.
+func CheckHome(text string) error {
+	if err := CheckField(text); err != nil {
+		return err
+	}
+	return CheckPath(text)
 }
 
 var (

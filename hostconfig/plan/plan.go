@@ -120,9 +120,9 @@ type Dropin struct {
 	Contents string
 }
 
-// Crossings tells of each path that leads through a file or a link of the same
-// plan, which Ignition refuses, too.
-func (p *Plan) Crossings(tell func(n Node, through, kind string)) {
+// Crossings makes a fault of each path that leads through a file or a link of the
+// same plan, which Ignition refuses, too.
+func (p *Plan) Crossings(fault func(at Place, format string, args ...any)) {
 	not := map[string]string{}
 	var all []Node
 	for _, f := range p.Folders {
@@ -139,7 +139,7 @@ func (p *Plan) Crossings(tell func(n Node, through, kind string)) {
 	for _, n := range all {
 		for up := path.Dir(n.Path); n.Path != "" && up != "/" && up != "."; up = path.Dir(up) {
 			if kind, ok := not[up]; ok {
-				tell(n, up, kind)
+				fault(n.Place, "path %s leads through %s, which is a %s of this configuration", n.Path, up, kind)
 			}
 		}
 	}
