@@ -3,7 +3,9 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -168,7 +170,8 @@ func TestALiveSystemInstallsItself(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	_, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
-	iso := convert(t, "iso", "--append", "proa.install=auto", "--append", "proa.install.config=http://10.0.2.2:"+port+"/edge.ign")
+	iso := convert(t, "iso", "--append", "proa.install=auto", "--append", "proa.install.config=http://10.0.2.2:"+port+"/edge.ign",
+		"--append", fmt.Sprintf("proa.install.config.sha256=%x", sha256.Sum256([]byte(config))))
 
 	h := blankHost(t, "live-install", 1<<30, liveMedium(iso, "scsi-cd"))
 	h.powerOn()

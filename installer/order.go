@@ -3,6 +3,7 @@ package installer
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -11,6 +12,7 @@ import (
 type Order struct {
 	Disk     string // proa.install: "auto", "serial:<serial>" or a path
 	Settings string // proa.install.config: URL of the machine's configuration; "" for none
+	Digest   string // proa.install.config.sha256: what that has, in hex digits; "" for whatever comes
 	Wipe     string // proa.install.wipe: the name of a disk that may lose what is on it
 }
 
@@ -25,7 +27,7 @@ func ParseOrder(line string) (Order, error) {
 			continue
 		}
 		switch _, repeated := values[key]; {
-		case key != "proa.install" && key != "proa.install.config" && key != "proa.install.wipe":
+		case !slices.Contains([]string{"proa.install", "proa.install.config", "proa.install.config.sha256", "proa.install.wipe"}, key):
 			return Order{}, fmt.Errorf("kernel parameter %.80q: proa has no such parameter", key)
 		case repeated:
 			return Order{}, fmt.Errorf("kernel parameter %s is given twice", key)
@@ -34,7 +36,7 @@ func ParseOrder(line string) (Order, error) {
 		}
 		values[key] = value
 	}
-	o := Order{Disk: values["proa.install"], Settings: values["proa.install.config"]}
+	o := Order{Disk: values["proa.install"], Settings: values["proa.install.config"], Digest: values["proa.install.config.sha256"]}
 	if o.Disk == "" {
 		return Order{}, fmt.Errorf("kernel parameter proa.install is missing: want auto, serial:SERIAL or the path of a disk")
 	}

@@ -7,21 +7,23 @@ import (
 
 func TestOrdersAreReadFromTheCommandLine(t *testing.T) {
 	for line, want := range map[string]Order{
-		"quiet proa.install=auto proa.live":                          {Disk: "auto"},
-		"proa.install=/dev/disk/by-id/x proa.install.wipe=SN%2012":   {Disk: "/dev/disk/by-id/x", Wipe: "SN 12"},
-		"proa.install=serial:A%20B proa.install.config=http://a/%20": {Disk: "serial:A B", Settings: "http://a/%20"},
+		"quiet proa.install=auto proa.live":                                            {Disk: "auto"},
+		"proa.install=/dev/disk/by-id/x proa.install.wipe=SN%2012":                     {Disk: "/dev/disk/by-id/x", Wipe: "SN 12"},
+		"proa.install=serial:A%20B proa.install.config=http://a/%20":                   {Disk: "serial:A B", Settings: "http://a/%20"},
+		"proa.install=auto proa.install.config=http://a proa.install.config.sha256=00": {Disk: "auto", Settings: "http://a", Digest: "00"},
 	} {
 		if got, err := ParseOrder(line); err != nil || got != want {
 			t.Errorf("%s: %+v, %v", line, got, err)
 		}
 	}
 	for line, says := range map[string]string{
-		"quiet proa.roothash=00":                "proa.install is missing",
-		"proa.install":                          "proa.install is empty",
-		"proa.install=auto proa.install=x":      "given twice",
-		"proa.install=auto proa.install.x=1":    `"proa.install.x"`,
-		"proa.install=%zz":                      "invalid URL escape",
-		"proa.install=auto proa.install.wipe=%": "proa.install.wipe: invalid",
+		"proa.install=auto proa.install.sha256=00": `"proa.install.sha256"`,
+		"quiet proa.roothash=00":                   "proa.install is missing",
+		"proa.install":                             "proa.install is empty",
+		"proa.install=auto proa.install=x":         "given twice",
+		"proa.install=auto proa.install.x=1":       `"proa.install.x"`,
+		"proa.install=%zz":                         "invalid URL escape",
+		"proa.install=auto proa.install.wipe=%":    "proa.install.wipe: invalid",
 	} {
 		if got, err := ParseOrder(line); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %+v, %v", line, got, err)

@@ -81,9 +81,13 @@ func (t *trial) clean() error {
 type kept string
 
 func keptResults(b workbench.Bench) (kept, error) {
+	self, err := os.Executable() // how others are called, and what pairs are
+	if err != nil {
+		return "", err
+	}
 	sum := sha256.New()
-	for _, name := range []string{"proa", "proa-agent", "proa-init"} {
-		data, err := os.ReadFile(filepath.Join(b.Programs, name))
+	for _, path := range []string{self, filepath.Join(b.Programs, "proa"), filepath.Join(b.Programs, "proa-agent"), filepath.Join(b.Programs, "proa-init")} {
+		data, err := os.ReadFile(path)
 		if err != nil {
 			return "", err
 		}

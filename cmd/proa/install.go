@@ -22,6 +22,7 @@ type installFlags struct {
 	disk       string
 	wipe       string
 	settings   string
+	digest     string // of settings
 	enroll     string
 	size       string
 	sectorSize int64
@@ -66,6 +67,7 @@ Exit codes: 0 the release is on the disk; 1 it is not; 2 the command line is wro
 	flags.StringVarP(&f.disk, "disk", "d", "", "whole disk, or file, to install onto")
 	flags.StringVar(&f.wipe, "wipe", "", "`name` of the disk, if it may lose what is on it")
 	flags.StringVar(&f.settings, "config", "", "file or URL of the machine's configuration (Ignition or cloud-config)")
+	flags.StringVar(&f.digest, "config-sha256", "", "SHA-256 of --config, in hex digits; required for what comes over plain http")
 	flags.StringVar(&f.enroll, "enroll", "", "folder of the Secure Boot keys that the firmware is to be offered, as 'proa key new --secure-boot' made it")
 	flags.StringVar(&f.size, "size", "", "make the file of --disk anew, with so many bytes, such as 16GiB")
 	flags.Int64Var(&f.sectorSize, "sector-size", 0, "of the disk that a file stands for: 512 or 4096 bytes (default 512)")
@@ -98,7 +100,7 @@ func (f *installFlags) run(cmd *cobra.Command, args []string) error {
 	if f.register && isFile(f.disk) {
 		return cli.Usage(cmd, errors.New("--register: the firmware boots disks, not the file of one"))
 	}
-	settings, err := readMachineConfig(cmd.Context(), f.settings)
+	settings, err := readMachineConfig(cmd.Context(), f.settings, f.digest)
 	if err != nil {
 		return err
 	}
@@ -223,13 +225,19 @@ func printInstalled(w io.Writer, i installed) error {
 }
 
 // readMachineConfig reads the machine's configuration and checks it, as the machine will.
-func readMachineConfig(ctx context.Context, where string) ([]byte, error) {
-	if where == "" {
+func readMachineConfig(ctx context.Context, where, digest string) ([]byte, error) {
+	switch {
+	case where == "" && digest != "":
+		return nil, errors.New("--config-sha256 without --config: want both, or neither")
+	case where == "":
 		return nil, nil
 	}
-	content, err := fetchMachineConfig(ctx, where)
+	content, err := fetchMachineConfig(ctx, where, digest)
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	if got := manifests.DigestOf(content); digest != "" && got.String() != "sha256:"+digest {
+		return nil, fmt.Errorf("configuration: %s has %s: want sha256:%s", where, got, digest)
 	}
 	return content, checkMachineConfig(where, content)
 }

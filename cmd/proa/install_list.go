@@ -58,6 +58,6 @@ func (f *installFlags) obey() error {
 	if f.disk, err = order.Choose(disks); err != nil {
 		return err
 	}
-	f.wipe, f.settings = order.Wipe, order.Settings
+	f.wipe, f.settings, f.digest = order.Wipe, order.Settings, order.Digest
 	return nil
 }

@@ -97,9 +97,13 @@ func (f *sourceFlags) readTrustRoot() ([]byte, error) {
 	return root, signing.CheckTrustRoot(root)
 }
 
-// fetchMachineConfig reads a file, or what is at a URL.
-func fetchMachineConfig(ctx context.Context, where string) ([]byte, error) {
+// fetchMachineConfig reads a file, or what is at a URL, by the rules of machines that
+// fetch it themselves.
+func fetchMachineConfig(ctx context.Context, where, digest string) ([]byte, error) {
 	if strings.HasPrefix(where, "http://") || strings.HasPrefix(where, "https://") {
+		if _, err := manifests.ParseConfigURL(where, digest); err != nil {
+			return nil, cli.Hint(err, "here the digest is --config-sha256, or proa.install.config.sha256=")
+		}
 		web := fetch.NewWeb(fetch.Config{UserAgent: userAgent()})
 		defer web.Close()
 		return web.Get(ctx, where, installer.SettingsMost)
