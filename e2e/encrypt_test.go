@@ -126,6 +126,21 @@ func (h *host) wantSealedVar(version string) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
+	h.wantLeftInitrd(uki)
+	const attach = "/usr/lib/systemd/systemd-cryptsetup attach again $(ls /dev/vda7) - tpm2-device=auto,headless=1,readonly,tpm2-signature=/run/proa/tpm2-pcr-signature.json"
+	r, err := h.boot.Run(h.wait(), attach)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if r.ExitCode == 0 || !strings.Contains(r.Stderr, "Couldn't find signature for this PCR bank") {
+		h.t.Errorf("the running system asked the TPM for the key: exit code %d\n%s", r.ExitCode, r.Stderr)
+	}
+}
+
+// wantLeftInitrd checks that PCR 11 has another value than the one that opens /var
+// for the kernel image, and that the image's stub said that it measured.
+func (h *host) wantLeftInitrd(uki []byte) {
+	h.t.Helper()
 	pcr, err := ukifile.Measurement(bytes.NewReader(uki), int64(len(uki)))
 	if err != nil {
 		h.t.Fatal(err)
@@ -135,14 +150,7 @@ func (h *host) wantSealedVar(version string) {
 	if got := h.run("cat /sys/class/tpm/tpm0/pcr-sha256/11"); !strings.EqualFold(strings.TrimSpace(got), hex.EncodeToString(want[:])) {
 		h.t.Errorf("PCR 11 is %s: want %x", got, want)
 	}
-	const attach = "/usr/lib/systemd/systemd-cryptsetup attach again $(ls /dev/vda7) - tpm2-device=auto,headless=1,readonly,tpm2-signature=/run/proa/tpm2-pcr-signature.json"
-	r, err := h.boot.Run(h.wait(), attach)
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	if r.ExitCode == 0 || !strings.Contains(r.Stderr, "Couldn't find signature for this PCR bank") {
-		h.t.Errorf("the running system asked the TPM for the key: exit code %d\n%s", r.ExitCode, r.Stderr)
-	}
+	h.run("ls /sys/firmware/efi/efivars/StubPcrKernelImage-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f")
 }
 
 // varPartition is a copy of the var partition while the machine is off.
@@ -196,12 +204,18 @@ func TestAVarThatWasSealedUnderSecureBootNeedsIt(t *testing.T) {
 	disk := h.machine.Disk()
 	h.renew(machine.Config{Disk: disk, Dir: filepath.Join(filepath.Dir(disk), "machine"), TPM: true})
 	h.start()
-	h.wantClosedVar()
+	uki, err := os.ReadFile(shared.path("sealed", sealedBase, "uki.efi"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.wantClosedVar(uki)
 }
 
-// wantClosedVar checks that the machine came up without what is on the var partition.
-func (h *host) wantClosedVar() {
+// wantClosedVar checks that the machine came up without what is on the var partition,
+// and that the TPM does not open that for the system that came up by the kernel image.
+func (h *host) wantClosedVar(uki []byte) {
 	h.t.Helper()
+	h.wantLeftInitrd(uki)
 	if got := h.run("ls /var/kept 2>&1 || cat /proc/mounts"); strings.Contains(got, "proa-var") || strings.HasPrefix(got, "/var/kept\n") {
 		h.t.Errorf("/var is open:\n%s", got)
 	}
@@ -244,12 +258,14 @@ func TestAnEncryptedVarOpensForSignedReleasesAlone(t *testing.T) {
 
 	// Somebody has changed the kernel image that leads.
 	volume, before := h.varPartition()
+	var changed []byte
 	h.replaceUKI(partitions.SlotB, func(content []byte) []byte {
-		return bytes.Replace(content, []byte("mitigations=off"), []byte("mitigations=0ff"), 1)
+		changed = bytes.Replace(content, []byte("mitigations=off"), []byte("mitigations=0ff"), 1)
+		return changed
 	})
 	h.start()
 	h.wantRunning(sealedNext, partitions.SlotB)
-	h.wantClosedVar()
+	h.wantClosedVar(changed)
 	h.boot.PowerCut()
 	if _, after := h.varPartition(); !bytes.Equal(before, after) {
 		t.Error("the boot that could not open /var has written to it")

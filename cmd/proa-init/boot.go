@@ -39,6 +39,7 @@ type boot struct {
 	forgotten bool   // mount var: a factory reset was done
 	varKeeps  bool   // mount var: what is written there outlives this boot
 	varSealed bool   // mount var: it is encrypted, and the TPM gave out its key
+	keyClosed bool   // mount var: the TPM gives no key to what runs later
 	varFault  string // mount var: why what is written there does not outlive this boot
 	etcKeeps  bool   // mount etc: likewise
 }
@@ -66,7 +67,7 @@ func (b *boot) run() error {
 		{"mount var", b.mountVar},
 		{"mount etc", b.mountEtc},
 		{"record boot", b.record},
-		{"configure", b.configure},
+		{"configure", b.configureUnlessClosed},
 		{"switch root", b.switchRoot},
 	})
 }
@@ -175,6 +176,16 @@ func (b *boot) record() error {
 		return err
 	}
 	return os.WriteFile("/run/proa/boot.json", append(note, '\n'), 0o644)
+}
+
+// configureUnlessClosed asks nobody how a machine is to be configured whose encrypted
+// /var is closed: it has been told, and who closed it must not be who tells it now.
+func (b *boot) configureUnlessClosed() error {
+	if b.options.VarTPM2 && !b.varKeeps {
+		b.log.fault("/var is to be encrypted and is not open: the machine is not configured")
+		return nil
+	}
+	return b.configure()
 }
 
 // switchRoot makes the mounted root the root of everything, frees the memory

@@ -54,11 +54,61 @@ func (b *boot) mountEncrypted(partition string, found content) error {
 			return fmt.Errorf("opening %s: %w; its recovery key opens it", partition, err)
 		}
 	}
-	if err := leaveInitrd(); err != nil {
-		b.log.fault("closing the TPM's key to what runs from here on: %v", err)
-	}
+	// Nothing of what is in the volume is used before. Should it fail, leaveVar tries
+	// once more, and tells.
+	_ = b.closeKeyOnce()
 	b.varSealed = true
 	return b.useVar(mappedVar)
+}
+
+// mayUnseal reports whether the TPM may give its key to this boot: the kernel image
+// brings a policy, or is to have one.
+func (b *boot) mayUnseal() bool {
+	for _, name := range []string{stubKey, stubSignature, mappedVar} {
+		if _, err := os.Lstat(name); err == nil {
+			return true
+		}
+	}
+	return b.options.VarTPM2
+}
+
+// leaveVar is the way out of mounting var, with the error of that: the TPM's key is
+// closed to what runs from here on, whatever became of var. A system without its var
+// is no system for the volume, either: who spoils a partition must not get root in
+// one that the TPM still trusts, or in which the volume is open. With an error the
+// machine is not to go on.
+func (b *boot) leaveVar(fault error) error {
+	if !b.mayUnseal() {
+		return nil
+	}
+	err := b.closeKeyOnce()
+	if fault == nil {
+		if err != nil {
+			b.log.fault("closing the TPM's key to what runs from here on: %v", err)
+		}
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%w; and the TPM's key cannot be closed to a system without /var: %w", fault, err)
+	}
+	if _, err := os.Lstat(mappedVar); err != nil {
+		return nil
+	}
+	if _, err := runInImage([]string{"systemd-cryptsetup"}, "detach", mappedName); err != nil {
+		return fmt.Errorf("%w; and the volume cannot be closed to a system without /var: %w", fault, err)
+	}
+	return nil
+}
+
+// closeKeyOnce is closeKey for this machine: a second measurement would make
+// another value of PCR 11.
+func (b *boot) closeKeyOnce() error {
+	if b.keyClosed {
+		return nil
+	}
+	err := closeKey(tpmPath, efiVariables, tpmWait)
+	b.keyClosed = err == nil
+	return err
 }
 
 // takePolicy copies what the stub handed over to where it outlives the initrd.
@@ -90,7 +140,7 @@ func (b *boot) encrypt(partition string, size int64) error {
 			return fmt.Errorf("the kernel image brings no signed PCR policy (sections .pcrpkey and .pcrsig): %w", err)
 		}
 	}
-	if err := findTPM(); err != nil {
+	if err := findTPM(tpmPath, tpmWait); err != nil {
 		return err
 	}
 	b.log.info("encrypting %s", partition)
@@ -188,7 +238,7 @@ func registers(store variables) (string, error) {
 
 // attach opens the volume with the key that the TPM gives out, as mappedVar.
 func attach(partition string) error {
-	if err := findTPM(); err != nil {
+	if err := findTPM(tpmPath, tpmWait); err != nil {
 		return err
 	}
 	options := "tpm2-device=auto,headless=1"

@@ -6,6 +6,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // encrypted makes a LUKS2 volume of a partition, as far as cryptsetup does it.
@@ -105,6 +108,55 @@ func TestAnEventIsMeasuredAsTheSpecificationSays(t *testing.T) {
 		raw, _ := hex.DecodeString(answer)
 		if err := checkAnswer(raw); (err == nil) != fine {
 			t.Errorf("answer %q: %v", answer, err)
+		}
+	}
+}
+
+// answering is what a TPM's node looks like, with the answer to the next command.
+func answering(t *testing.T, answer string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "tpm")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	node, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { node.Close() })
+	raw, _ := hex.DecodeString(answer)
+	if _, err := node.Write(raw); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestTheKeyIsClosedWhereverThereMayBeATPM(t *testing.T) {
+	const fine, refused = "80020000000a00000000", "80010000000a00000101"
+	for name, test := range map[string]struct {
+		answer   string // of the TPM; "" for none
+		measured bool   // by the stub
+		want     string // of the error; "" for none
+	}{
+		"a TPM":                         {fine, true, ""},
+		"one that the stub did not use": {fine, false, ""},
+		"none":                          {"", false, ""},
+		"one that does not come":        {"", true, "measured into a TPM"},
+		"one that refuses":              {refused, true, "error 0x101"},
+		"one unused that refuses":       {refused, false, "error 0x101"},
+	} {
+		store, path := variables(t.TempDir()), filepath.Join(t.TempDir(), "none")
+		if test.measured {
+			if err := os.WriteFile(store.path(stubMeasured, loaderVendor), []byte("\x06\x00\x00\x001\x001\x00\x00\x00"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if test.answer != "" {
+			path = answering(t, test.answer)
+		}
+		err := closeKey(path, store, time.Millisecond)
+		if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: error %v: want one with %q", name, err, test.want)
 		}
 	}
 }

@@ -19,6 +19,7 @@ const (
 	loaderVendor  = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 	entrySelected = "LoaderEntrySelected" // the UKI that was booted
 	entryOneShot  = "LoaderEntryOneShot"  // the UKI to boot once, next time
+	stubMeasured  = "StubPcrKernelImage"  // the register that the UKI was measured into, if it was
 
 	globalVendor = "8be4df61-93ca-11d2-aa0d-00e098032b8c" // UEFI's own
 	secureBoot   = "SecureBoot"                           // one byte: 1 if it is enforced

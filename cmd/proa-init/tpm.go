@@ -2,7 +2,9 @@ package main
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"time"
 )
@@ -13,9 +15,9 @@ const (
 )
 
 // findTPM waits a moment for the TPM.
-func findTPM() error {
-	for deadline := time.Now().Add(tpmWait); ; time.Sleep(pollInterval) {
-		if _, err := os.Stat(tpmPath); err == nil {
+func findTPM(path string, wait time.Duration) error {
+	for deadline := time.Now().Add(wait); ; time.Sleep(pollInterval) {
+		if _, err := os.Stat(path); err == nil {
 			return nil
 		} else if time.Now().After(deadline) {
 			return fmt.Errorf("this machine has no TPM 2.0: %w", err)
@@ -23,11 +25,28 @@ func findTPM() error {
 	}
 }
 
+// closeKey makes the TPM keep to itself what it gave, or would have given, to this
+// boot. Without a TPM there is nothing to close, unless the kernel image's stub has
+// measured into one: that one must be found, or else a driver that the running
+// system loads would find it, with a key to give.
+func closeKey(path string, store variables, wait time.Duration) error {
+	_, err := store.read(stubMeasured, loaderVendor)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+	}
+	if err := findTPM(path, wait); err != nil {
+		return fmt.Errorf("the kernel image was measured into a TPM: %w", err)
+	}
+	return leaveInitrd(path)
+}
+
 // leaveInitrd measures the word with which systemd ends the phase of the initrd
 // (systemd-pcrphase.service(8)): PCR 11 then has a value that nobody has signed, so
 // that what runs later does not get from the TPM what the initrd got.
-func leaveInitrd() error {
-	tpm, err := os.OpenFile(tpmPath, os.O_RDWR, 0)
+func leaveInitrd(path string) error {
+	tpm, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}

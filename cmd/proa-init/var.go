@@ -31,6 +31,9 @@ const (
 // repaired. What is on a partition that is not blank is never overwritten.
 func (b *boot) mountVar() error {
 	err := b.mountVarPartition()
+	if err := b.leaveVar(err); err != nil {
+		return err
+	}
 	if err == nil {
 		b.varKeeps = true
 		return nil
