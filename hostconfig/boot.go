@@ -73,7 +73,9 @@ func (b Booting) Configure() Outcome {
 		return failed(Refused, found.Door, err)
 	}
 	work.Record.When, work.Record.Release = b.Now.UTC().Truncate(time.Second), b.Release
-	if err := work.Do(b.Root); err != nil {
+	if err := work.Do(b.Root); errors.Is(err, errTooMuch) {
+		return failed(Refused, found.Door, err)
+	} else if err != nil {
 		return failed(Failed, found.Door, err)
 	}
 	return Outcome{Result: Applied, Door: found.Door}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -100,6 +101,72 @@ func TestABootFinishesWhatTheOneBeforeBegan(t *testing.T) {
 	}
 	if _, err := root.Lstat(recordPath); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestWorkThatCannotBeReadIsDroppedWhenAskedFor(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"cut": "{", "newer": `{"schema": 2}`, "long": "",
+		"elsewhere": `{"schema": 1, "changes": [{"path": "/usr/x", "kind": "file"}]}`,
+	} {
+		dir := newRoot(t, nil)
+		root := open(t, dir)
+		must(t, root.MkdirAll(workFolder, 0o755))
+		must(t, root.WriteFile(pendingPath, []byte(text), 0o600))
+		if name == "long" {
+			must(t, os.Truncate(filepath.Join(dir, pendingPath), mostWork+1))
+		}
+		const config = "#cloud-config\nhostname: anew\n"
+		if o := booting(t, dir, config).Configure(); o.Result != Failed || !strings.Contains(o.Error, "'proa-agent configure --again' drops it") {
+			t.Errorf("%s: %+v", name, o)
+		}
+		must(t, Again(root))
+		if o := booting(t, dir, config).Configure(); o.Result != Applied {
+			t.Errorf("%s, again: %+v", name, o)
+		}
+	}
+	// Work that can be read is finished.
+	dir := newRoot(t, nil)
+	root := open(t, dir)
+	must(t, root.MkdirAll(workFolder, 0o755))
+	must(t, root.WriteFile(pendingPath, []byte(`{"schema": 1, "record": {"schema": 1, "door": "before"}}`), 0o600))
+	must(t, Again(root))
+	if o := booting(t, dir, "").Configure(); o.Result != Applied || o.Door != "before" {
+		t.Errorf("work that can be read: %+v", o)
+	}
+}
+
+func TestWhatCouldNotBeReadAgainIsNotWritten(t *testing.T) {
+	t.Parallel()
+	dir := newRoot(t, nil)
+	before := listing(t, dir)
+	record := Record{Schema: RecordSchema}
+	for n := range 40000 {
+		record.Files = append(record.Files, RecordedFile{Path: fmt.Sprintf("/etc/%d", n), Digest: digest(nil)})
+	}
+	big := stage.Entry{Path: "/etc/big", Kind: stage.File, Content: make([]byte, mostWork*3/4)}
+	for want, work := range map[string]Work{
+		"its record would have": {Record: record},
+		"it would have":         {Changes: []stage.Entry{big}},
+	} {
+		if err := work.Do(open(t, dir)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	if !maps.Equal(before, listing(t, dir)) {
+		t.Error("something was written")
+	}
+	// And it is found before a boot.
+	var files []string
+	for n := range 7 {
+		name := fmt.Sprintf("etc/log%d", n)
+		must(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
+		must(t, os.Truncate(filepath.Join(dir, name), mostKept))
+		files = append(files, `{"path":"/`+name+`","append":[{"source":"data:,x"}]}`)
+	}
+	if err := configure(t, dir, storage(`"files":[`+strings.Join(files, ",")+`]`)); err == nil || !strings.Contains(err.Error(), "config:1:1: all that is to be written is too much: it would have") {
+		t.Errorf("%v", err)
 	}
 }
 

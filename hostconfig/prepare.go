@@ -12,6 +12,7 @@ import (
 	"github.com/proa-os/proa/hostconfig/plan"
 	"github.com/proa-os/proa/hostconfig/stage"
 	"github.com/proa-os/proa/hostconfig/units"
+	"github.com/proa-os/proa/manifests/strictyaml"
 )
 
 // preparation is a plan that is being held against a root. Each step works on
@@ -49,11 +50,16 @@ func Prepare(root *os.Root, name string, p *plan.Plan, before *Record, now time.
 	if err := w.Err(); err != nil {
 		return nil, err
 	}
-	return &Work{
+	work := &Work{
 		Schema:  workSchema,
 		Record:  Record{Schema: RecordSchema, Language: p.Language, Files: w.files},
 		Changes: s.Changes(),
-	}, nil
+	}
+	if _, err := work.encode(); err != nil {
+		w.Fault(plan.Place{Position: strictyaml.Position{Line: 1, Column: 1}}, "%v", err)
+		return nil, w.Err()
+	}
+	return work, nil
 }
 
 // note makes an error a fault at a place.

@@ -76,12 +76,35 @@ func ReadRecord(root *os.Root) (*Record, error) {
 	return &r, nil
 }
 
+// errTooMuch says that what is written could not be read again.
+var errTooMuch = errors.New("all that is to be written is too much")
+
+func (r *Record) encode() ([]byte, error) {
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err == nil && len(text) >= mostRecord {
+		err = fmt.Errorf("%w: its record would have %d bytes: want less than %d", errTooMuch, len(text), mostRecord)
+	}
+	return append(text, '\n'), err
+}
+
+func (w *Work) encode() ([]byte, error) {
+	if _, err := w.Record.encode(); err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(w)
+	if err == nil && len(text) > mostWork {
+		err = fmt.Errorf("%w: it would have %d bytes: want at most %d", errTooMuch, len(text), mostWork)
+	}
+	return text, err
+}
+
 // Do carries the work out. It keeps what is to be done, writes it, and records
-// it last: after a cut, Resume begins again.
+// it last: after a cut, Resume begins again. Work that is too much to be kept is
+// an error before anything is written.
 func (w *Work) Do(root *os.Root) error { return w.do(root, func() error { return nil }) }
 
 func (w *Work) do(root *os.Root, step func() error) error {
-	kept, err := json.Marshal(w)
+	kept, err := w.encode()
 	if err != nil {
 		return err
 	}
@@ -113,14 +136,14 @@ func (w *Work) finish(root *os.Root, step func() error) error {
 			return err
 		}
 	}
-	record, err := json.MarshalIndent(w.Record, "", "  ")
+	record, err := w.Record.encode()
 	if err != nil {
 		return err
 	}
 	if err := step(); err != nil {
 		return err
 	}
-	if err := writeDurably(root, recordPath, append(record, '\n')); err != nil {
+	if err := writeDurably(root, recordPath, record); err != nil {
 		return err
 	}
 	for _, done := range []string{againPath, pendingPath} {
@@ -137,16 +160,12 @@ func (w *Work) finish(root *os.Root, step func() error) error {
 // Resume finishes work that was cut. It returns the record, or nil where there
 // was no such work.
 func Resume(root *os.Root) (*Record, error) {
-	var w Work
-	err := readJSON(root, pendingPath, mostWork, &w)
+	w, err := readWork(root)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err == nil && w.Schema != workSchema {
-		err = fmt.Errorf("/%s: schema %d: this version reads schema %d", pendingPath, w.Schema, workSchema)
-	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w; 'proa-agent configure --again' drops it", err)
 	}
 	if err := w.finish(root, func() error { return nil }); err != nil {
 		return nil, err
@@ -154,14 +173,36 @@ func Resume(root *os.Root) (*Record, error) {
 	return &w.Record, nil
 }
 
-// Again asks for the next boot to configure the machine again.
+// readWork is the work that was cut.
+func readWork(root *os.Root) (Work, error) {
+	var w Work
+	err := readJSON(root, pendingPath, mostWork, &w)
+	switch {
+	case err != nil:
+		return Work{}, err
+	case w.Schema != workSchema:
+		return Work{}, fmt.Errorf("/%s: schema %d: this version reads schema %d", pendingPath, w.Schema, workSchema)
+	}
+	if err := stage.Check(w.Changes); err != nil {
+		return Work{}, fmt.Errorf("/%s: %w", pendingPath, err)
+	}
+	return w, nil
+}
+
+// Again asks for the next boot to configure the machine again. Work that was cut
+// is finished before, unless it cannot be read: then it is dropped.
 func Again(root *os.Root) error {
 	if err := root.MkdirAll(workFolder, 0o755); err != nil {
 		return err
 	}
 	// What was fetched for the last time is old.
-	if err := root.Remove(fetchedPath); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := root.RemoveAll(fetchedPath); err != nil {
 		return err
+	}
+	if _, err := readWork(root); err != nil {
+		if err := root.RemoveAll(pendingPath); err != nil {
+			return err
+		}
 	}
 	return writeDurably(root, againPath, nil)
 }
