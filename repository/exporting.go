@@ -2,6 +2,7 @@ package repository
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,23 +26,46 @@ func newExporting(folder string) (*exporting, error) {
 	if err := sweepExporting(folder); err != nil {
 		return nil, err
 	}
-	path, err := os.MkdirTemp(folder, exportingPrefix+"*")
-	if err != nil {
-		return nil, err
-	}
-	lock, err := os.Open(path)
-	if err == nil {
-		// A file system without locks is one on which nobody sweeps.
-		if err = unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.ENOLCK) {
-			err = nil
+	for {
+		path, err := os.MkdirTemp(folder, exportingPrefix+"*")
+		if err != nil {
+			return nil, err
+		}
+		e := &exporting{path: path}
+		// Another export may sweep it before it is locked; then this is done again.
+		ours, err := e.hold()
+		if err == nil && ours {
+			return e, nil
+		}
+		e.Remove()
+		if err != nil {
+			return nil, err
 		}
 	}
-	e := &exporting{path, lock}
-	if err != nil {
-		e.Remove()
-		return nil, err
+}
+
+// hold locks the folder, and reports whether that was in time.
+func (e *exporting) hold() (ours bool, err error) {
+	e.lock, err = os.Open(e.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
 	}
-	return e, nil
+	if err != nil {
+		return false, err
+	}
+	err = unix.Flock(int(e.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	switch {
+	case errors.Is(err, unix.EWOULDBLOCK):
+		return false, nil
+	case err != nil && !errors.Is(err, unix.ENOTSUP) && !errors.Is(err, unix.ENOLCK):
+		return false, err // a file system without locks is one on which nobody sweeps
+	}
+	locked, err := e.lock.Stat()
+	if err != nil {
+		return false, err
+	}
+	named, err := os.Stat(e.path)
+	return err == nil && os.SameFile(locked, named), nil
 }
 
 // Remove removes the folder and what is left in it.
