@@ -204,6 +204,18 @@ func TestTheSameInputsGiveTheSameBytes(t *testing.T) {
 	}
 }
 
+func TestAReleaseIsVerifiedAsOneWhateverLiesInIt(t *testing.T) {
+	c := config(t, "")
+	mustBuild(t, c)
+	if err := os.WriteFile(filepath.Join(c.Output, manifests.ExtensionFile), []byte("{}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	checks, err := examine.Verify(t.Context(), c.Output, nil)
+	if err != nil || !slices.ContainsFunc(checks, func(c examine.Check) bool { return strings.Contains(c.Name, "kernel image") }) {
+		t.Errorf("checked %+v, %v: want those of a release", checks, err)
+	}
+}
+
 func TestTheLayoutIsThatOfTheDisk(t *testing.T) {
 	c := config(t, "")
 	mustBuild(t, c)

@@ -1,7 +1,9 @@
 package examine
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -25,10 +27,12 @@ func ReadExtension(folder string) (manifests.BuiltExtension, error) {
 	return built, nil
 }
 
-// isExtension reports whether a folder is what a build of an extension makes.
+// isExtension reports whether a folder is what a build of an extension makes. One with
+// a release.json is a release for everybody, whatever else lies in it.
 func isExtension(folder string) bool {
-	_, err := os.Stat(filepath.Join(folder, manifests.ExtensionFile))
-	return err == nil
+	_, extension := os.Stat(filepath.Join(folder, manifests.ExtensionFile))
+	_, release := os.Stat(filepath.Join(folder, manifests.ReleaseFile))
+	return extension == nil && errors.Is(release, fs.ErrNotExist)
 }
 
 // extension examines the folder of an extension.
