@@ -1,11 +1,8 @@
 package builder
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"fmt"
-	"io"
 	"os"
 
 	"github.com/proa-os/proa/manifests"
@@ -29,16 +26,16 @@ func (b *build) writeDisk(ctx context.Context) error {
 	if err := b.writeForInstaller(ctx, sizes, loader); err != nil {
 		return err
 	}
-	root, err := openSource(b.path(manifests.RootFile))
+	root, err := diskimage.OpenSource(b.path(manifests.RootFile))
 	if err != nil {
 		return err
 	}
-	defer root.close()
-	hashes, err := openSource(b.path(manifests.VerityFile))
+	defer root.Close()
+	hashes, err := diskimage.OpenSource(b.path(manifests.VerityFile))
 	if err != nil {
 		return err
 	}
-	defer hashes.close()
+	defer hashes.Close()
 
 	file, err := os.OpenFile(b.path(manifests.DiskFile), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
@@ -50,8 +47,8 @@ func (b *build) writeDisk(ctx context.Context) error {
 		Arch:     string(b.Arch),
 		Seed:     b.Recipe.Seed,
 		Epoch:    b.Epoch,
-		Loader:   inMemory(loader),
-		UKI:      inMemory(b.uki),
+		Loader:   diskimage.InMemory(loader),
+		UKI:      diskimage.InMemory(b.uki),
 		Root:     root.Source,
 		Verity:   hashes.Source,
 		Progress: b.Progress,
@@ -98,26 +95,4 @@ func (b *build) sizes() partitions.Sizes {
 		sizes.Verity = verity.TreeSize(uint64(sizes.Root+partitions.Alignment) / verity.BlockSize)
 	}
 	return sizes
-}
-
-type fileSource struct {
-	diskimage.Source
-	close func() error
-}
-
-func openSource(path string) (fileSource, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return fileSource{}, err
-	}
-	size, err := file.Seek(0, io.SeekEnd)
-	if err != nil {
-		file.Close()
-		return fileSource{}, fmt.Errorf("%s: %w", path, err)
-	}
-	return fileSource{diskimage.Source{Reader: file, Size: size}, file.Close}, nil
-}
-
-func inMemory(content []byte) diskimage.Source {
-	return diskimage.Source{Reader: bytes.NewReader(content), Size: int64(len(content))}
 }

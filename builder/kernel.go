@@ -125,15 +125,9 @@ func (b *build) pcrKey() ([]byte, error) {
 // to proa-init, to reset rather than hang after a panic, and what the recipe
 // adds.
 func (b *build) commandLine() (string, error) {
-	const most = 2047 // bytes that Linux keeps, COMMAND_LINE_SIZE less its NUL
 	boot := cmdline.Boot{Root: b.hashes.Root(), EtcLost: b.Recipe.Etc == manifests.EtcTransient, VarTPM2: b.Recipe.VarEncryption == manifests.VarTPM2}
 	words := []string{boot.String(), "ro", "panic=10", "systemd.gpt_auto=0", "systemd.verity=0"}
-	line := strings.Join(append(words, b.Recipe.Kernel.CommandLine...), " ")
-	if len(line) > most {
-		return "", fmt.Errorf("the kernel's command line has %d bytes: it takes %d", len(line), most)
-	}
-	_, err := cmdline.Parse(line)
-	return line, err
+	return cmdline.Join(append(words, b.Recipe.Kernel.CommandLine...))
 }
 
 // osRelease is the tree's os-release, which gives the boot menu its title, with

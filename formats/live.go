@@ -70,18 +70,12 @@ func takeApart(image []byte) (uki.Config, error) {
 
 // liveCommandLine marks a release's command line, and adds words to it.
 func liveCommandLine(line string, words []string) (string, error) {
-	const most = 2047 // bytes that Linux keeps, COMMAND_LINE_SIZE less its NUL
 	for _, word := range words {
 		if len(strings.Fields(word)) != 1 || strings.TrimSpace(word) != word {
 			return "", fmt.Errorf("kernel command line word %.80q: want one word", word)
 		}
 	}
-	line = strings.Join(append([]string{line, "proa.live"}, words...), " ")
-	if len(line) > most {
-		return "", fmt.Errorf("the kernel's command line has %d bytes: it takes %d", len(line), most)
-	}
-	_, err := cmdline.Parse(line)
-	return line, err
+	return cmdline.Join(append([]string{line, "proa.live"}, words...))
 }
 
 // packLive makes the archive of what a live system has besides the release.

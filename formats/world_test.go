@@ -62,7 +62,7 @@ func newRelease(t *testing.T) string {
 	defer disk.Close()
 	check(t, diskimage.Write(t.Context(), disk, diskimage.Config{
 		Layout: layout, Arch: "amd64", Seed: seed, Epoch: manifests.DefaultEpoch,
-		Loader: source(testLoader), UKI: source(kernel), Root: source(testRoot), Verity: source(testHashes),
+		Loader: diskimage.InMemory(testLoader), UKI: diskimage.InMemory(kernel), Root: diskimage.InMemory(testRoot), Verity: diskimage.InMemory(testHashes),
 	}))
 	release := manifests.Release{
 		Schema: 1, Product: "edge", Version: "1.0.0", Arch: manifests.AMD64, Epoch: manifests.DefaultEpoch,
@@ -87,10 +87,6 @@ func newRelease(t *testing.T) string {
 	check(t, err)
 	check(t, os.WriteFile(filepath.Join(folder, manifests.ReleaseFile), text, 0o644))
 	return folder
-}
-
-func source(content []byte) diskimage.Source {
-	return diskimage.Source{Reader: bytes.NewReader(content), Size: int64(len(content))}
 }
 
 func check(t *testing.T, err error) {

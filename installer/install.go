@@ -176,10 +176,10 @@ func (j *job) layOut(ctx context.Context) error {
 		if _, taken := files[path]; taken {
 			return fmt.Errorf("file %s for the boot partition: given twice", path)
 		}
-		files[path] = inMemory(content)
+		files[path] = diskimage.InMemory(content)
 	}
 	if j.Settings != nil {
-		files[SettingsPath] = inMemory(j.Settings)
+		files[SettingsPath] = diskimage.InMemory(j.Settings)
 	}
 	j.files = files
 	j.layout, err = lay(j.Source.Layout(), j.release, files, j.info)

@@ -1,7 +1,6 @@
 package installer
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 
@@ -86,10 +85,6 @@ func plan(seed string, arch manifests.Arch, sizes partitions.Sizes, disk Disk) (
 
 func sameLayout(table gpt.Table, layout partitions.Layout) bool {
 	return table.DiskGUID == layout.DiskGUID && slices.Equal(table.Partitions, layout.Partitions)
-}
-
-func inMemory(content []byte) diskimage.Source {
-	return diskimage.Source{Reader: bytes.NewReader(content), Size: int64(len(content))}
 }
 
 // inWords is a size for people.

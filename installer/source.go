@@ -70,9 +70,9 @@ func (get artifacts) bootFiles(ctx context.Context, r manifests.Release) (map[st
 		return nil, err
 	}
 	return map[string]diskimage.Source{
-		esp.LoaderPath(string(r.Arch)): inMemory(loader),
-		esp.UKIPath(partitions.SlotA):  inMemory(kernel),
-		esp.LoaderConfPath:             inMemory(esp.LoaderConf(partitions.SlotA)),
+		esp.LoaderPath(string(r.Arch)): diskimage.InMemory(loader),
+		esp.UKIPath(partitions.SlotA):  diskimage.InMemory(kernel),
+		esp.LoaderConfPath:             diskimage.InMemory(esp.LoaderConf(partitions.SlotA)),
 	}, nil
 }
 
@@ -136,7 +136,7 @@ type appender struct {
 }
 
 func (a *appender) Write(p []byte) (int, error) {
-	if err := a.filling.job.put(a.ctx, a.filling.slot.Tree, a.at, inMemory(p), nil); err != nil {
+	if err := a.filling.job.put(a.ctx, a.filling.slot.Tree, a.at, diskimage.InMemory(p), nil); err != nil {
 		return 0, err
 	}
 	a.at += int64(len(p))

@@ -39,7 +39,7 @@ func (j *job) eraseTable(ctx context.Context) error {
 	}
 	head := make([]byte, edge)
 	copy(head[markAt:], mark)
-	if err := j.put(ctx, j.disk, 0, inMemory(head), nil); err != nil {
+	if err := j.put(ctx, j.disk, 0, diskimage.InMemory(head), nil); err != nil {
 		return err
 	}
 	if err := j.disk.Sync(); err != nil {

@@ -1,7 +1,6 @@
 package sign
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -88,16 +87,16 @@ func (r *run) writeDisk(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	root, err := source(r.path(manifests.RootFile))
+	root, err := diskimage.OpenSource(r.path(manifests.RootFile))
 	if err != nil {
 		return err
 	}
-	defer root.close()
-	hashes, err := source(r.path(manifests.VerityFile))
+	defer root.Close()
+	hashes, err := diskimage.OpenSource(r.path(manifests.VerityFile))
 	if err != nil {
 		return err
 	}
-	defer hashes.close()
+	defer hashes.Close()
 	file, err := os.OpenFile(r.path(manifests.DiskFile), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
@@ -105,15 +104,15 @@ func (r *run) writeDisk(ctx context.Context) error {
 	defer file.Close()
 	more := map[string]diskimage.Source{}
 	for path, content := range r.Enroll {
-		more[path] = inMemory(content)
+		more[path] = diskimage.InMemory(content)
 	}
 	err = diskimage.Write(ctx, file, diskimage.Config{
 		Layout:   layout,
 		Arch:     string(r.unsigned.Arch),
 		Seed:     r.layout.Seed,
 		Epoch:    r.unsigned.Epoch,
-		Loader:   inMemory(r.loader),
-		UKI:      inMemory(r.uki),
+		Loader:   diskimage.InMemory(r.loader),
+		UKI:      diskimage.InMemory(r.uki),
 		Root:     root.Source,
 		Verity:   hashes.Source,
 		ESPFiles: more,
@@ -126,23 +125,6 @@ func (r *run) writeDisk(ctx context.Context) error {
 		return err
 	}
 	return r.list(ctx, manifests.DiskFile)
-}
-
-type fileSource struct {
-	diskimage.Source
-	close func() error
-}
-
-func source(path string) (fileSource, error) {
-	file, info, err := regular.Open(path)
-	if err != nil {
-		return fileSource{}, err
-	}
-	return fileSource{diskimage.Source{Reader: file, Size: info.Size()}, file.Close}, nil
-}
-
-func inMemory(content []byte) diskimage.Source {
-	return diskimage.Source{Reader: bytes.NewReader(content), Size: int64(len(content))}
 }
 
 // writeProvenance says that the signed release was made of the built one by the

@@ -17,6 +17,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/proa-os/proa/builder/examine"
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/progress"
@@ -184,7 +186,11 @@ func (r *run) publish(context.Context) error {
 	if err := os.Chmod(r.work, 0o755); err != nil {
 		return err
 	}
-	return os.Rename(r.work, r.Output)
+	err := os.Rename(r.work, r.Output)
+	if errors.Is(err, fs.ErrExist) || errors.Is(err, unix.ENOTEMPTY) {
+		return fmt.Errorf("%s: %w", r.Output, ErrExists) // somebody else was faster
+	}
+	return err
 }
 
 // path is where an artifact of the signed release is while it is being made.

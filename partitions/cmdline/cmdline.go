@@ -59,6 +59,20 @@ func (b Boot) String() string {
 	return line
 }
 
+// most is how many bytes of a command line Linux keeps: COMMAND_LINE_SIZE less its NUL.
+const most = 2047
+
+// Join makes a kernel command line of words. One that Linux would cut, or Parse
+// refuses, is an error.
+func Join(words []string) (string, error) {
+	line := strings.Join(words, " ")
+	if len(line) > most {
+		return "", fmt.Errorf("the kernel's command line has %d bytes: it takes %d", len(line), most)
+	}
+	_, err := Parse(line)
+	return line, err
+}
+
 // Parse reads a whole kernel command line. Parameters of others are passed
 // over; an unknown one that starts with "proa.", a repeated one, a missing or
 // malformed one are errors that name it. Those of an installation (proa.install,

@@ -13,7 +13,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"slices"
@@ -24,13 +23,6 @@ import (
 	"github.com/proa-os/proa/partitions/gpt"
 	"github.com/proa-os/proa/progress"
 )
-
-// Source is content of a known length. Where the reader is an *os.File, the
-// kernel copies, and holes stay holes.
-type Source struct {
-	Reader io.ReaderAt
-	Size   int64 // bytes
-}
 
 // Config is what a disk image is made of.
 type Config struct {

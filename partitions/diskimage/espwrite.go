@@ -1,7 +1,6 @@
 package diskimage
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io/fs"
@@ -60,19 +59,17 @@ func ESP(c ESPConfig) ([]Piece, error) {
 	if used := next - 2; used > g.clusters {
 		return nil, fmt.Errorf("files of %d bytes do not fit into a boot partition of %d", used*g.clusterSize(), c.Size)
 	}
-	pieces := []Piece{{0, inMemory(g.head(c.Seed, chains))}}
+	pieces := []Piece{{0, InMemory(g.head(c.Seed, chains))}}
 	root.walk(func(n *node) {
 		content := n.content
 		if n.folder {
 			entries := n.entries(c.Epoch)
-			content = inMemory(append(entries, make([]byte, g.clustersFor(int64(len(entries)))*g.clusterSize()-int64(len(entries)))...))
+			content = InMemory(append(entries, make([]byte, g.clustersFor(int64(len(entries)))*g.clusterSize()-int64(len(entries)))...))
 		}
 		pieces = append(pieces, Piece{g.offset(n.first), content})
 	})
 	return pieces, nil
 }
-
-func inMemory(content []byte) Source { return Source{bytes.NewReader(content), int64(len(content))} }
 
 // writeESP makes the boot partition.
 func (w *writer) writeESP(ctx context.Context) error {
