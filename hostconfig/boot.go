@@ -10,6 +10,7 @@ import (
 
 	"github.com/proa-os/proa/hostconfig/cloudconfig"
 	"github.com/proa-os/proa/hostconfig/doors"
+	"github.com/proa-os/proa/hostconfig/stage"
 )
 
 // Result is what a boot did about the machine's configuration.
@@ -46,15 +47,15 @@ type Booting struct {
 
 // Configure configures the machine unless it is configured.
 func (b Booting) Configure() Outcome {
-	failed := func(result Result, door string, err error) Outcome { return Outcome{result, door, err.Error()} }
+	failed := func(door string, err error) Outcome { return Outcome{Failed, door, err.Error()} }
 	if record, err := Resume(b.Root); err != nil {
-		return failed(Failed, "", fmt.Errorf("going on with what an earlier boot began: %w", err))
+		return failed("", fmt.Errorf("going on with what an earlier boot began: %w", err))
 	} else if record != nil {
 		return Outcome{Result: Applied, Door: record.Door}
 	}
 	before, err := ReadRecord(b.Root)
 	if err != nil {
-		return failed(Failed, "", err)
+		return failed("", err)
 	}
 	if before != nil && !b.Forgets && !AgainAsked(b.Root) {
 		return Outcome{Result: Already, Door: before.Door}
@@ -64,21 +65,29 @@ func (b Booting) Configure() Outcome {
 	case errors.Is(err, errWaits):
 		return Outcome{Result: Waits, Door: b.URL.door()}
 	case err != nil:
-		return failed(Refused, "", err)
+		return b.refuse("", err)
 	case found == nil:
 		return Outcome{Result: Nothing}
 	}
 	work, err := prepareFound(b.Root, found, before, b.Now)
 	if err != nil {
-		return failed(Refused, found.Door, err)
+		return b.refuse(found.Door, err)
 	}
 	work.Record.When, work.Record.Release = b.Now.UTC().Truncate(time.Second), b.Release
 	if err := work.Do(b.Root); errors.Is(err, errTooMuch) {
-		return failed(Refused, found.Door, err)
+		return b.refuse(found.Door, err)
 	} else if err != nil {
-		return failed(Failed, found.Door, err)
+		return failed(found.Door, err)
 	}
 	return Outcome{Result: Applied, Door: found.Door}
+}
+
+// refuse forgets what was fetched, so that the boot after this one waits for another.
+func (b Booting) refuse(door string, err error) Outcome {
+	if b.URL != nil {
+		err = errors.Join(err, b.Root.RemoveAll(fetchedPath))
+	}
+	return Outcome{Refused, door, err.Error()}
 }
 
 var errWaits = errors.New("it is not fetched yet")
@@ -99,7 +108,8 @@ func (b Booting) look() (*doors.Found, error) {
 	return &doors.Found{Door: b.URL.door(), Data: data}, nil
 }
 
-// prepareFound parses what was found and holds it against a root.
+// prepareFound parses what was found and holds it against a root. A configuration
+// that the root has already is for /etc alone, unless somebody asked for all of it.
 func prepareFound(root *os.Root, found *doors.Found, before *Record, now time.Time) (*Work, error) {
 	if len(found.Data) == 0 && len(found.MetaData) > 0 {
 		found.Data = []byte(cloudconfig.Header + "\n") // a volume with no more than a name
@@ -111,7 +121,11 @@ func prepareFound(root *os.Root, found *doors.Found, before *Record, now time.Ti
 	if err != nil {
 		return nil, err
 	}
-	work, err := Prepare(root, found.Door, p, before, now)
+	s := stage.New(root)
+	if before != nil && before.Digest == digest(found.Data) && !AgainAsked(root) {
+		s = stage.NewEtc(root)
+	}
+	work, err := prepare(s, found.Door, p, before, now)
 	if err != nil {
 		return nil, err
 	}

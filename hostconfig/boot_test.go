@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -259,6 +260,88 @@ func TestAConfigurationComesFromAURL(t *testing.T) {
 	must(t, Again(root))
 	if o := boots(at("/config", config)); o.Result != Waits {
 		t.Errorf("again: %+v", o)
+	}
+	// A boot that refuses it does not wait for another one, but the boot after that.
+	must(t, root.WriteFile(fetchedPath, []byte("#cloud-config\ntimezone: Mars/Base\n"), 0o600))
+	any, err := ParseURL("https://h/x", "")
+	must(t, err)
+	for n, want := range []Result{Refused, Waits} {
+		if o := boots(any); o.Result != want {
+			t.Errorf("boot %d after one was fetched that is refused: %+v, want %s", n+1, o, want)
+		}
+	}
+	// As does one that cannot be read.
+	must(t, root.WriteFile(fetchedPath, make([]byte, MostSize+1), 0o600))
+	for n, want := range []Result{Refused, Waits} {
+		if o := boots(any); o.Result != want {
+			t.Errorf("boot %d after one was fetched that is too long: %+v, want %s", n+1, o, want)
+		}
+	}
+}
+
+// TestWhatIsInVarIsWrittenOnce is a machine whose /etc is new in each boot.
+func TestWhatIsInVarIsWrittenOnce(t *testing.T) {
+	t.Parallel()
+	config := storage(`"directories":[{"path":"/var/d","overwrite":true},{"path":"/var/e"},{"path":"/etc/d","mode":448}],
+		"files":[{"path":"/var/d/f","contents":{"source":"data:,d"}},{"path":"/var/f","contents":{"source":"data:,f"}},{"path":"/var/log","append":[{"source":"data:,more%0A"}]},
+			{"path":"/var/o","overwrite":true,"contents":{"source":"data:,o"}},{"path":"/etc/tovar/gone","contents":{"source":"data:,g"}},
+			{"path":"/etc/hosts","append":[{"source":"data:,more%0A"}]}],
+		"links":[{"path":"/var/l","target":"f"},{"path":"/etc/l","target":"hosts"},{"path":"/var/hard","target":"/var/f","hard":true}]`)
+	config = strings.Replace(config, "{", `{"passwd":{"users":[{"name":"core","sshAuthorizedKeys":["`+key+`"]},{"name":"other"}]},`, 1)
+	dir := newRoot(t, map[string]string{"var/log": "line\n", "etc/tovar": "-> /var"})
+	boots := func(config string) Outcome {
+		b := booting(t, dir, config)
+		b.Forgets = true
+		return b.Configure()
+	}
+	etc := filepath.Join(dir, "etc")
+	run(t, "cp", "-a", etc, etc+".image")
+	if o := boots(config); o.Result != Applied {
+		t.Fatalf("first boot: %+v", o)
+	}
+	inEtc := listing(t, etc)
+	record, err := ReadRecord(open(t, dir))
+	must(t, err)
+	anew := func() {
+		t.Helper()
+		run(t, "rm", "-r", etc)
+		run(t, "cp", "-a", etc+".image", etc)
+	}
+	var inVar map[string]string
+	// What runs changes all of it.
+	for _, change := range []string{
+		"echo mine > f; echo mine >> log; echo mine > o; echo mine > d/mine; rm gone l hard; ln -s other l; echo > home/core/.ssh/authorized_keys",
+		"true",
+		"rm -r f o d e home/core/.ssh home/other; ln -s /mnt/d d; ln -s /usr/f f; ln -s o o; echo mine > e",
+		"rm -r f d home/core; echo mine > f; echo mine > d; ln -s /mnt/core home/core",
+		"rm d; ln -s d d",
+	} {
+		run(t, "sh", "-ec", `cd "$1"; eval "$2"`, "sh", filepath.Join(dir, "var"), change)
+		inVar = listing(t, filepath.Join(dir, "var"))
+		anew()
+		if o := boots(config); o.Result != Applied {
+			t.Fatalf("after %s: %+v", change, o)
+		}
+		same(t, listing(t, etc), inEtc)
+		same(t, listing(t, filepath.Join(dir, "var")), inVar, "lib/proa", "lib/proa/configured.json")
+		after, err := ReadRecord(open(t, dir))
+		if must(t, err); !slices.EqualFunc(record.Files, after.Files, func(a, b RecordedFile) bool { return a.Path == b.Path && a.Digest == b.Digest }) {
+			t.Errorf("record: %+v, want %+v", after.Files, record.Files)
+		}
+	}
+	s := stage.NewEtc(open(t, dir))
+	if err := s.Remove("/etc/tovar/f"); err != nil || len(s.Changes()) > 0 {
+		t.Errorf("removing it: %v, %v", err, s.Changes())
+	}
+	// What is asked for, or another configuration, is not held back.
+	anew()
+	must(t, Again(open(t, dir)))
+	if o := boots(config); o.Result != Refused || !strings.Contains(o.Error, "/var/f: it is there already: want overwrite") {
+		t.Errorf("again: %+v", o)
+	}
+	must(t, open(t, dir).Remove(againPath))
+	if o := boots(config + " "); o.Result != Refused || !strings.Contains(o.Error, "/var/f: it is there already: want overwrite") {
+		t.Errorf("another one: %+v", o)
 	}
 }
 

@@ -20,21 +20,35 @@ const mostKept = 8 << 20
 func (w *preparation) makeFiles() error {
 	folders := slices.SortedFunc(slices.Values(w.plan.Folders), func(a, b plan.Folder) int { return strings.Compare(a.Path, b.Path) })
 	for _, f := range folders {
-		if !w.clash(f.Place, f.Path, "a folder") {
+		if !w.clash(f.Place, f.Path, "a folder") && !w.stage.Has(f.Path) {
 			w.note(f.Place, w.folder(f))
 		}
 	}
 	for _, f := range w.plan.Files {
-		if !w.clash(f.Place, f.Path, "a file") {
+		if !w.clash(f.Place, f.Path, "a file") && !w.keeps(f) {
 			w.note(f.Place, w.file(f))
 		}
 	}
 	for _, l := range w.plan.Links {
-		if !w.clash(l.Place, l.Path, "a link") {
+		if !w.clash(l.Place, l.Path, "a link") && !w.stage.Has(l.Path) {
 			w.note(l.Place, w.link(l))
 		}
 	}
 	return nil
+}
+
+// keeps reports a file that is not to be written again. The record says of it what
+// it said before.
+func (w *preparation) keeps(f plan.File) bool {
+	if !w.stage.Has(f.Path) {
+		return false
+	}
+	for _, r := range w.before.Files {
+		if r.Path == f.Path {
+			w.files = append(w.files, r)
+		}
+	}
+	return true
 }
 
 // there is what is at the path of a node; the error is not about that there is

@@ -32,8 +32,11 @@ type preparation struct {
 // for faults; before is the record of the one before it, if there was one. The
 // error is a *strictyaml.Faults with everything that cannot be done.
 func Prepare(root *os.Root, name string, p *plan.Plan, before *Record, now time.Time) (*Work, error) {
+	return prepare(stage.New(root), name, p, before, now)
+}
+
+func prepare(s *stage.Stage, name string, p *plan.Plan, before *Record, now time.Time) (*Work, error) {
 	const secondsOfDay = 24 * 60 * 60
-	s := stage.New(root)
 	a, err := accounts.Load(s, now.Unix()/secondsOfDay)
 	if err != nil {
 		return nil, err

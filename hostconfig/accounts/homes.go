@@ -17,7 +17,7 @@ import (
 func (a *Accounts) home(u plan.User) (string, error) {
 	if u.Home == "" {
 		u.Home = path.Join(cmp.Or(a.useradd["HOME"], "/home"), u.Name)
-		if real, err := a.stage.Resolve(u.Home, true); err != nil || stage.May(real) != nil {
+		if real, err := a.stage.Resolve(u.Home, false); err != nil || stage.May(real) != nil {
 			u.Home = path.Join("/var/home", u.Name)
 		}
 	}
@@ -28,7 +28,7 @@ func (a *Accounts) home(u plan.User) (string, error) {
 	if err == nil && !a.stage.Exists(u.Home) {
 		err = stage.May(real)
 	}
-	if err != nil {
+	if err != nil && !a.stage.Has(u.Home) {
 		return "", fmt.Errorf("home: %w", err)
 	}
 	return u.Home, nil
@@ -99,6 +99,9 @@ func (a *Accounts) keys(u plan.User) error {
 	gid, err := id(line[3])
 	if err != nil {
 		return fmt.Errorf("user %s: group %q: %w", u.Name, line[3], err)
+	}
+	if a.stage.Has(line[5]) {
+		return nil
 	}
 	home, err := a.stage.Resolve(line[5], true)
 	if err != nil {

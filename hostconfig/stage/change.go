@@ -52,6 +52,9 @@ func Check(changes []Entry) error {
 // Remove. It returns the path without links on the way.
 func (s *Stage) Put(e Entry) (string, error) {
 	real, err := s.Resolve(e.Path, false)
+	if s.has(real) {
+		return real, nil
+	}
 	if err != nil {
 		return "", err
 	}
@@ -101,6 +104,9 @@ func (s *Stage) Put(e Entry) (string, error) {
 // Remove takes away what is at a path, with all that is below it.
 func (s *Stage) Remove(p string) error {
 	real, err := s.Resolve(p, false)
+	if s.has(real) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

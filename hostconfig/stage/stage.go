@@ -54,10 +54,28 @@ var own = []string{"/var/lib/proa"}
 type Stage struct {
 	root    *os.Root
 	changed map[string]Entry
+	onlyEtc bool
 }
 
 // New begins to change a root.
-func New(root *os.Root) *Stage { return &Stage{root, map[string]Entry{}} }
+func New(root *os.Root) *Stage { return &Stage{root: root, changed: map[string]Entry{}} }
+
+// NewEtc is New where all but /etc has its changes already, and is not to get them
+// again: whoever has used it since may have changed it.
+func NewEtc(root *os.Root) *Stage {
+	s := New(root)
+	s.onlyEtc = true
+	return s
+}
+
+// Has reports whether what is at a path has its changes already, so that Put and
+// Remove leave it alone. What was in /var may lead anywhere by now, or nowhere.
+func (s *Stage) Has(p string) bool {
+	real, _ := s.Resolve(p, false) // as far as it goes
+	return s.has(real)
+}
+
+func (s *Stage) has(real string) bool { return s.onlyEtc && !strings.HasPrefix(real, "/etc/") }
 
 // ErrReadOnly is wrapped by the error of a path that a configuration must not
 // change.
@@ -66,7 +84,8 @@ var ErrReadOnly = errors.New("not a place for a configuration")
 const mostLinks = 40 // the kernel's own limit
 
 // Resolve is where a path really is: without links in its folders and, if last
-// is true, at its end. What is not there is taken as it is named.
+// is true, at its end. What is not there is taken as it is named. With an error, it
+// is how far the path leads.
 func (s *Stage) Resolve(p string, last bool) (string, error) {
 	rest := split(p)
 	at := "/"
@@ -83,17 +102,17 @@ func (s *Stage) Resolve(p string, last bool) (string, error) {
 			continue
 		}
 		if err != nil {
-			return "", err
+			return next, err
 		}
 		if e.Kind != Symlink {
 			if len(rest) > 0 && e.Kind != Folder {
-				return "", fmt.Errorf("%s is a %s: %w", next, e.Kind, syscall.ENOTDIR)
+				return next, fmt.Errorf("%s is a %s: %w", next, e.Kind, syscall.ENOTDIR)
 			}
 			at = next
 			continue
 		}
 		if links++; links > mostLinks {
-			return "", fmt.Errorf("%s: %w", p, syscall.ELOOP)
+			return next, fmt.Errorf("%s: %w", p, syscall.ELOOP)
 		}
 		if strings.HasPrefix(e.Target, "/") {
 			at = "/"
