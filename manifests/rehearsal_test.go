@@ -62,7 +62,7 @@ func TestWhatIsNoRehearsalIsRefused(t *testing.T) {
 		{`"version":"1.1.0"`, `"version":""`, "version"},
 		{`"arch":"amd64"`, `"arch":"vax"`, "vax"},
 		{`"passed":["update"]`, `"passed":[]`, "from[1]: want"},
-		{`"version":"0.9.0"`, `"version":"/"`, "from[1]: version"},
+		{`"version":"0.9.0"`, `"version":"/"`, `version "/"`},
 		{`{"_type"`, `{"_type":"x","_type"`, "_type"},
 		{`"accel":"tcg"`, `"accel":null`, "null"},
 	} {
