@@ -24,6 +24,10 @@ func newVerifier(root []byte, at time.Time) (*verifier, error) {
 		return nil, err
 	}
 	set, err := trustedmetadata.New(root)
+	var unsigned *tuf.ErrUnsignedMetadata
+	if errors.As(err, &unsigned) {
+		return nil, fmt.Errorf("root metadata: %w: its own keys: %s", ErrSignature, whySelfUnsigned(root))
+	}
 	if err != nil {
 		return nil, describe(RoleRoot, err)
 	}
@@ -39,7 +43,7 @@ func (v *verifier) root(data []byte) error {
 		return err
 	}
 	if _, err := v.set.UpdateRoot(data); err != nil {
-		return describe(RoleRoot, err)
+		return v.describe(RoleRoot, data, err)
 	}
 	v.raw[RoleRoot] = data
 	return nil
@@ -68,7 +72,7 @@ func (v *verifier) timestamp(data []byte) (same bool, err error) {
 		v.raw[RoleTimestamp] = data
 	}
 	if err != nil {
-		return false, describe(RoleTimestamp, err)
+		return false, v.describe(RoleTimestamp, data, err)
 	}
 	v.raw[RoleTimestamp] = data
 	return false, nil
@@ -131,7 +135,7 @@ func (v *verifier) snapshot(data []byte) error {
 	}
 	hadOlder := v.set.Snapshot != nil
 	if _, err := v.set.UpdateSnapshot(data, false); err != nil {
-		err = describe(RoleSnapshot, err)
+		err = v.describe(RoleSnapshot, data, err)
 		if hadOlder && errors.Is(err, ErrMalformed) {
 			// What is left after checkMetadata: it drops a role that the older had.
 			err = fmt.Errorf("%w: %w", ErrRollback, err)
@@ -158,7 +162,7 @@ func (v *verifier) targets(data []byte) error {
 		return fmt.Errorf("targets %d under a snapshot that names %d: %w", version, want.Version, ErrMismatch)
 	}
 	if _, err := v.set.UpdateTargets(data); err != nil {
-		return describe(RoleTargets, err)
+		return v.describe(RoleTargets, data, err)
 	}
 	v.raw[RoleTargets] = data
 	return nil
