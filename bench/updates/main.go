@@ -135,10 +135,12 @@ func (w *workshop) pair(ctx context.Context, p pair, chosen []step) (outcome, er
 		if err != nil {
 			return done, err
 		}
-		if !known && !slices.ContainsFunc(chosen, func(c step) bool { return c.name == s.name }) {
+		isChosen := slices.ContainsFunc(chosen, func(c step) bool { return c.name == s.name })
+		if !known && !isChosen {
 			continue
 		}
-		if !known {
+		// What was left out may have more time or memory by now.
+		if isChosen && (!known || r.LeftOut != "") {
 			if t == nil {
 				progress(p, "making the releases")
 				if t, err = w.prepare(ctx, p); err != nil {
