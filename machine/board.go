@@ -10,7 +10,8 @@ type board struct {
 	qemu        string // the program
 	pkg         string // Debian's, that brings it
 	machine     string // QEMU's -machine
-	cpu         string // QEMU's -cpu
+	cpu         string // QEMU's -cpu, where CPUs are emulated
+	screen      string // QEMU's -device that is a display
 	firmware    []Firmware
 	firmwarePkg string
 }
@@ -20,6 +21,7 @@ var boards = map[string]board{
 		qemu: "qemu-system-x86_64", pkg: "qemu-system-x86",
 		machine: "q35,hpet=off",
 		cpu:     "qemu64,+rdrand", // rdrand: the kernel's random numbers are ready at once
+		screen:  "VGA",
 		// Debian and Ubuntu, then Fedora, then Arch.
 		firmware: []Firmware{
 			{"/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"},
@@ -33,6 +35,7 @@ var boards = map[string]board{
 		qemu: "qemu-system-aarch64", pkg: "qemu-system-arm",
 		machine: "virt",
 		cpu:     "max,pauth-impdef=on", // the pointer authentication of real CPUs takes half of the time when emulated
+		screen:  "ramfb",
 		firmware: []Firmware{
 			{"/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"},
 			{"/usr/share/edk2/aarch64/QEMU_EFI-pflash.raw", "/usr/share/edk2/aarch64/vars-template-pflash.raw"},

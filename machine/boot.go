@@ -50,11 +50,13 @@ type Boot struct {
 
 	process *os.Process
 	cut     atomic.Bool
-	ended   chan struct{} // closed when QEMU is gone; guards the next two
+	ended   chan struct{} // closed when QEMU is gone; guards the next three
 	reason  Reason
 	failure error // of a crash
+	memory  int64 // bytes
 
 	channel *channel
+	monitor *monitor
 }
 
 // start runs QEMU for boot number n.
@@ -127,10 +129,13 @@ func start(ctx context.Context, m *Machine, n int) (*Boot, error) {
 		}
 		b.process = cmd.Process
 		b.channel = newChannel(guestHost)
-		monitor := watchQMP(qmpHost)
+		b.monitor = watchQMP(qmpHost)
 		started <- nil
 		err := cmd.Wait()
-		why := <-monitor
+		why := <-b.monitor.reason
+		if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
+			b.memory = usage.Maxrss << 10
+		}
 		b.end(why, err, complaints.String()+chip.wait())
 	}()
 	if err := <-started; err != nil {
@@ -165,6 +170,18 @@ func (b *Boot) Ended() bool {
 	default:
 		return false
 	}
+}
+
+// ProcessID is that of QEMU.
+func (b *Boot) ProcessID() int { return b.process.Pid }
+
+// PeakMemory is the most memory that QEMU had, in bytes; 0 before the boot has
+// ended.
+func (b *Boot) PeakMemory() int64 {
+	if !b.Ended() {
+		return 0
+	}
+	return b.memory
 }
 
 // Wait waits until the boot has ended and says why. A crash of QEMU itself is

@@ -33,7 +33,7 @@ func TestTheLastShutdownEventSaysWhyTheGuestEnded(t *testing.T) {
 		"garbage": {"{\x00\n[]\n7\n\"SHUTDOWN\"\n", ""},
 		"nothing": {"", ""},
 	} {
-		if got := shutdownReason(strings.NewReader(c.stream)); got != c.want {
+		if got := (&monitor{}).read(strings.NewReader(c.stream)); got != c.want {
 			t.Errorf("%s: got %q, want %q", name, got, c.want)
 		}
 	}
@@ -42,7 +42,7 @@ func TestTheLastShutdownEventSaysWhyTheGuestEnded(t *testing.T) {
 func FuzzShutdownReason(f *testing.F) {
 	f.Add([]byte(`{"event":"SHUTDOWN","data":{"reason":"guest-reset"}}` + "\n"))
 	f.Add([]byte(`{"event":"SHUTDOWN","data":7}` + "\n{"))
-	f.Fuzz(func(t *testing.T, stream []byte) { shutdownReason(bytes.NewReader(stream)) })
+	f.Fuzz(func(t *testing.T, stream []byte) { (&monitor{}).read(bytes.NewReader(stream)) })
 }
 
 func TestCommandsUnderWayEndWhenTheGuestStartsAgain(t *testing.T) {

@@ -68,6 +68,8 @@ type Config struct {
 	// SecureBoot gives the machine firmware that enforces Secure Boot, and the keys
 	// in it; nil means firmware that boots anything. For amd64 only.
 	SecureBoot *SecureBoot
+	// Screen gives the machine a display, for Boot.Screenshot.
+	Screen bool
 	// Arguments are more arguments for QEMU.
 	Arguments []string
 }

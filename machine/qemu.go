@@ -27,7 +27,7 @@ func (m *Machine) arguments(b *Boot, board board) []string {
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-machine", board.machine + mode + b.pflash(),
 		"-accel", c.Accel,
-		"-cpu", board.cpu,
+		"-cpu", c.cpu(board),
 		"-m", strconv.Itoa(c.Memory),
 		"-smp", strconv.Itoa(c.CPUs),
 		"-chardev", "file,id=serial,path=" + escape(b.Log), "-serial", "chardev:serial",
@@ -51,9 +51,20 @@ func (m *Machine) arguments(b *Boot, board board) []string {
 			"-drive", "if=pflash,unit=0,format=raw,readonly=on,file="+escape(c.Firmware.Code),
 			"-drive", "if=pflash,unit=1,format=raw,file="+escape(m.Variables()))
 	}
+	if c.Screen {
+		args = append(args, "-device", board.screen)
+	}
 	args = append(args, secure...)
 	args = append(args, c.tpmArguments()...)
 	return append(args, c.Arguments...)
+}
+
+// cpu is QEMU's -cpu: with hardware acceleration the host's own.
+func (c Config) cpu(board board) string {
+	if c.Accel == KVM {
+		return "host"
+	}
+	return board.cpu
 }
 
 func (c Config) forwards() string {

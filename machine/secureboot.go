@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"unicode/utf16"
 )
 
 // SecureBoot is the keys of a machine's firmware: each an EFI_SIGNATURE_LIST, as
@@ -86,22 +85,9 @@ func appendVariables(path string, variables []variable) error {
 		return err
 	}
 	defer file.Close()
-	head := make([]byte, 4096)
-	if _, err := file.ReadAt(head, 0); err != nil {
-		return fmt.Errorf("variable store %s: %w", path, err)
-	}
-	start := int(binary.LittleEndian.Uint16(head[volumeLength:]))
-	if string(head[40:44]) != "_FVH" || start+storeHeader > len(head) || string(head[start:start+16]) != authenticated {
-		return fmt.Errorf("variable store %s: not one of OVMF's, with authenticated variables", path)
-	}
-	size := binary.LittleEndian.Uint32(head[start+16:])
-	const most = 16 << 20
-	if size > most {
-		return fmt.Errorf("variable store %s of %d bytes: want at most %d", path, size, most)
-	}
-	store := make([]byte, size)
-	if _, err := file.ReadAt(store, int64(start)); err != nil {
-		return fmt.Errorf("variable store %s: %w", path, err)
+	store, start, err := readStore(file)
+	if err != nil {
+		return err
 	}
 	at, err := freeSpace(store)
 	if err != nil {
@@ -138,10 +124,7 @@ func freeSpace(store []byte) (int, error) {
 }
 
 func (v variable) encode() []byte {
-	var name []byte
-	for _, unit := range utf16.Encode([]rune(v.name + "\x00")) {
-		name = binary.LittleEndian.AppendUint16(name, unit)
-	}
+	name := encodeName(v.name)
 	raw := make([]byte, variableHeader)
 	binary.LittleEndian.PutUint16(raw, variableStart)
 	raw[2] = variableAdded
