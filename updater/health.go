@@ -2,6 +2,7 @@ package updater
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"time"
 
@@ -22,6 +23,23 @@ func (u *Updater) healthChecks() *health.Checks {
 		Systemctl: systemctl,
 		Progress:  u.Progress,
 	})
+}
+
+// checkTrial says why the release on trial must not lead.
+func (s *session) checkTrial(ctx context.Context) error {
+	if err := s.checkVar(); err != nil {
+		return err
+	}
+	return s.runHealthChecks(ctx)
+}
+
+// checkVar is for a trial alone: a release is not itself without the machine's /var.
+// Where it was not there before the trial either, another release may not help.
+func (s *session) checkVar() error {
+	if fault := s.startNote().VarFault; fault != "" && !s.record.WithoutVar {
+		return fmt.Errorf("health check /var: it is in memory: %s", fault)
+	}
+	return nil
 }
 
 // runHealthChecks waits until every health check has passed. The error names

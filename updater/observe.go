@@ -51,3 +51,6 @@ func (s *session) startNote() startNote {
 	}
 	return note
 }
+
+// lacksVar reports whether /var is in memory in this boot.
+func (s *session) lacksVar() bool { return s.startNote().VarFault != "" }

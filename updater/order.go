@@ -193,7 +193,7 @@ func (i *installation) noteArmed(context.Context) error {
 	return i.write(func(r *journal.Record) {
 		i.aim(r, running)
 		r.Tries++
-		r.Phase, r.BootID, r.Offset, r.ArmedAt = journal.Armed, i.facts.BootID, 0, &now
+		r.Phase, r.BootID, r.Offset, r.ArmedAt, r.WithoutVar = journal.Armed, i.facts.BootID, 0, &now, i.lacksVar()
 	})
 }
 

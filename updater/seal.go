@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/partitions/cmdline"
 	"github.com/proa-os/proa/partitions/luks"
 	"github.com/proa-os/proa/partitions/ukifile"
 	"github.com/proa-os/proa/updater/hostfs"
+	"github.com/proa-os/proa/updater/journal"
 )
 
 // checkMayOpen refuses a kernel image, of which large parts may be missing yet,
@@ -35,37 +37,68 @@ func (i *installation) checkOpens(context.Context) error {
 	return i.checkSeal(image, luks.Header.Opens)
 }
 
-func (i *installation) checkSeal(image hostfs.File, opens func(luks.Header, io.ReaderAt, int64) error) error {
-	header, err := i.varHeader()
-	encrypted := !errors.Is(err, luks.ErrNone)
-	if err != nil && encrypted {
-		return err
-	}
-	size := i.offer.Transport.UKI.Size
-	line, err := ukifile.CommandLine(image, size)
-	if err != nil {
-		return refuse(i.target.Version, "%v", err)
-	}
-	boot, err := cmdline.Parse(line)
-	switch {
-	case err != nil:
-		return refuse(i.target.Version, "its kernel image: %v", err)
-	case !encrypted && !boot.VarTPM2:
-		return nil
-	case !encrypted:
-		return refuse(i.target.Version, "it wants /var encrypted, and this machine's is not: a machine is encrypted when it is installed")
-	case !boot.VarTPM2:
-		return refuse(i.target.Version, "this machine's /var is encrypted, and its kernel image brings nothing to open it with")
-	}
-	err = opens(header, image, size)
+func (i *installation) checkSeal(image hostfs.File, opens opening) error {
+	err := i.checkVarOpens(image, i.offer.Transport.UKI.Size, i.target.Version, opens)
 	if errors.Is(err, luks.ErrNoTPM) {
 		i.note("no TPM opens this machine's /var, neither with this release nor with the one that runs")
 		return nil
 	}
+	return err
+}
+
+// opensAgain refuses to go back to a release that would not open the machine's /var,
+// which may have been encrypted or sealed anew since it led.
+func (s *session) opensAgain(target journal.Target) error {
+	path, err := s.control.KernelPath(target.Slot)
 	if err != nil {
-		return refuse(i.target.Version, "it would not open this machine's /var: %v", err)
+		return err
 	}
-	return nil
+	image, err := s.FS.Open(path)
+	if err != nil {
+		return err
+	}
+	defer image.Close()
+	size, err := image.Size()
+	if err == nil {
+		err = s.checkVarOpens(image, size, target.Version, luks.Header.Opens)
+	}
+	if errors.Is(err, luks.ErrNoTPM) {
+		return nil // nor does the one that runs
+	}
+	return err
+}
+
+// opening says whether a kernel image of so many bytes opens the volume.
+type opening func(luks.Header, io.ReaderAt, int64) error
+
+// checkVarOpens refuses the kernel image of a version with which the machine would
+// not open its /var. luks.ErrNoTPM says that none does.
+func (s *session) checkVarOpens(image io.ReaderAt, size int64, version manifests.Version, opens opening) error {
+	header, err := s.varHeader()
+	encrypted := !errors.Is(err, luks.ErrNone)
+	if err != nil && encrypted {
+		return err
+	}
+	line, err := ukifile.CommandLine(image, size)
+	if err != nil {
+		return refuse(version, "%v", err)
+	}
+	boot, err := cmdline.Parse(line)
+	switch {
+	case err != nil:
+		return refuse(version, "its kernel image: %v", err)
+	case !encrypted && !boot.VarTPM2:
+		return nil
+	case !encrypted:
+		return refuse(version, "it wants /var encrypted, and this machine's is not: a machine is encrypted when it is installed")
+	case !boot.VarTPM2:
+		return refuse(version, "this machine's /var is encrypted, and its kernel image brings nothing to open it with")
+	}
+	err = opens(header, image, size)
+	if err != nil && !errors.Is(err, luks.ErrNoTPM) {
+		return refuse(version, "it would not open this machine's /var: %v", err)
+	}
+	return err
 }
 
 // varHeader is the header of an encrypted /var; luks.ErrNone if it is not encrypted.

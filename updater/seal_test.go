@@ -12,6 +12,7 @@ import (
 
 	"github.com/proa-os/proa/builder/uki"
 	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/partitions/cmdline"
 	"github.com/proa-os/proa/partitions/luks/lukstest"
 	"github.com/proa-os/proa/partitions/pcrpolicy"
@@ -92,7 +93,7 @@ func TestAReleaseThatWouldNotOpenVarIsNotArmed(t *testing.T) {
 			f := newFleet(t)
 			f.host.AddVar(t, test.disk)
 			f.repository.Publish(t, test.release(t, "2"))
-			before := slotsOf(t, f.host)
+			before := f.host.Bootable(t)
 			done, err := f.host.Updater(t, nil).Update(context.Background(), updater.UpdateOptions{})
 			switch {
 			case test.failure != "":
@@ -109,24 +110,129 @@ func TestAReleaseThatWouldNotOpenVarIsNotArmed(t *testing.T) {
 			if armed := len(names) > 0; armed != (test.want == "" && test.failure == "") {
 				t.Errorf("armed: %v; %+v", armed, done)
 			}
-			if test.early && !bytes.Equal(slotsOf(t, f.host), before) {
+			if test.early && !bytes.Equal(f.host.Bootable(t), before) {
 				t.Error("the host was changed")
 			}
 		})
 	}
 }
 
-func TestStatusTellsWhetherVarIsOpenOrLost(t *testing.T) {
-	f := newFleet(t)
-	name := f.host.Path("run/boot.json")
+// TestAReleaseThatWouldNotOpenVarIsNotGoneBackTo is a machine that was encrypted
+// after its first release.
+func TestAReleaseThatWouldNotOpenVarIsNotGoneBackTo(t *testing.T) {
+	key, public := lukstest.NewKey(t)
+	volume := lukstest.New(t)
+	byHand := volume.Content()
+	volume.SealTo(public)
+	second := sealing{" proa.var=tpm2", key, nil}.release(t, "2")
+	third := sealing{" proa.var=tpm2", key, nil}.release(t, "3")
+	start := func(t *testing.T, disk []byte) *fleet {
+		f := newFleet(t)
+		f.host.AddVar(t, disk)
+		f.host.Know(second, third)
+		f.repository.Publish(t, second)
+		f.update(t)
+		f.boot(t, partitions.SlotB)
+		f.judge(t)
+		return f
+	}
+	const want = "this machine's /var is encrypted, and its kernel image brings nothing to open it with"
+	t.Run("by hand", func(t *testing.T) {
+		f := start(t, volume.Content())
+		_, err := f.host.Updater(t, nil).Rollback(t.Context())
+		wantRefusal(t, err, want)
+		f.repository.Publish(t, third)
+		f.update(t)
+		f.boot(t, partitions.SlotA)
+		f.judge(t)
+		if v, err := f.host.Updater(t, nil).Rollback(t.Context()); err != nil || v.Outcome != updater.ResultArmed {
+			t.Errorf("to a release that opens it: %+v, %v", v, err)
+		}
+	})
+	t.Run("watched", func(t *testing.T) {
+		f := start(t, volume.Content())
+		f.host.AddHealthCheck(t, "10-later", "exit 1")
+		v, err := f.host.Updater(t, nil).Watch(t.Context())
+		if check(t, err); !strings.Contains(v.Reason, "it stays, since") || !strings.Contains(v.Reason, "/var is encrypted") {
+			t.Errorf("verdict %+v", v)
+		}
+		f.boot(t, partitions.SlotB)
+	})
+	t.Run("no TPM opens it", func(t *testing.T) {
+		f := start(t, byHand)
+		f.repository.Publish(t, third)
+		f.update(t)
+		f.boot(t, partitions.SlotA)
+		f.judge(t)
+		if v, err := f.host.Updater(t, nil).Rollback(t.Context()); err != nil || v.Outcome != updater.ResultArmed {
+			t.Errorf("%+v, %v", v, err)
+		}
+	})
+}
+
+func TestATrialWithoutVarGoesBackUnlessVarWasLostBefore(t *testing.T) {
+	for name, test := range map[string]struct{ before, after, back bool }{
+		"there":             {},
+		"lost by the trial": {after: true, back: true},
+		"lost before":       {before: true, after: true},
+		"found":             {before: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFleet(t)
+			try := func(slot partitions.Slot) (went bool) {
+				t.Helper()
+				f.boot(t, slot)
+				if test.after {
+					loseVar(t, f.host)
+				}
+				v := f.judge(t)
+				if went = v.Outcome == "went back"; went && v.Reason != "health check /var: it is in memory: opening /dev/vda7: no" {
+					t.Errorf("verdict %+v", v)
+				}
+				return went
+			}
+			lose := func() {
+				if test.before {
+					loseVar(t, f.host)
+				}
+			}
+			lose()
+			f.update(t)
+			if back := try(partitions.SlotB); back != test.back {
+				t.Fatalf("the trial went back: %t, want %t", back, test.back)
+			} else if back {
+				return
+			}
+			// A way back is a trial, too.
+			f.boot(t, partitions.SlotB)
+			lose()
+			if _, err := f.host.Updater(t, nil).Rollback(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if try(partitions.SlotA) {
+				t.Error("the way back went back")
+			}
+		})
+	}
+}
+
+// loseVar notes what proa-init notes of a boot whose /var is in memory.
+func loseVar(t *testing.T, h *testhost.Host) {
+	t.Helper()
+	name := h.Path("run/boot.json")
 	text, err := os.ReadFile(name)
 	check(t, err)
 	var note map[string]any
 	check(t, json.Unmarshal(text, &note))
-	note["varFault"], note["varSealed"] = "opening /dev/vda7: the TPM does not give out its key", true
+	note["varFault"], note["varSealed"] = "opening /dev/vda7: no", true
 	text, err = json.Marshal(note)
 	check(t, err)
 	check(t, os.WriteFile(name, text, 0o600))
+}
+
+func TestStatusTellsWhetherVarIsOpenOrLost(t *testing.T) {
+	f := newFleet(t)
+	loseVar(t, f.host)
 	status, err := f.host.Updater(t, nil).Status(context.Background(), false)
 	check(t, err)
 	if !status.VarSealed {

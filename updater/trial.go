@@ -54,7 +54,7 @@ func (u *Updater) Judge(ctx context.Context) (Verdict, error) {
 	}
 	running := s.running()
 	s.emit(about(events.TrialStarted, running, ""))
-	if err := s.runHealthChecks(ctx); err != nil {
+	if err := s.checkTrial(ctx); err != nil {
 		if ctx.Err() != nil {
 			return v, context.Cause(ctx) // no verdict: the trial goes on
 		}
@@ -214,7 +214,7 @@ func (u *Updater) Rollback(ctx context.Context) (Verdict, error) {
 	err = s.write(func(r *journal.Record) {
 		r.Releases[running.Slot.String()] = running
 		r.Phase, r.Target, r.BootID, r.Tries, r.Offset = journal.Armed, &target, s.facts.BootID, s.Settings.Trials, 0
-		r.ArmedAt, r.RetryAfter, r.WatchUntil = &now, nil, nil
+		r.ArmedAt, r.RetryAfter, r.WatchUntil, r.WithoutVar = &now, nil, nil, s.lacksVar()
 		r.Block(journal.Blocked{Release: running.Release, RootHash: running.RootHash, Version: running.Version, Reason: reason, When: s.now()})
 	})
 	if err != nil {
@@ -254,6 +254,9 @@ func (s *session) rollbackTarget(ctx context.Context) (journal.Target, error) {
 		return journal.Target{}, refuse(target.Version, "blocked on this host: %s", b.Reason)
 	}
 	if err := s.mayGoBackTo(target); err != nil {
+		return journal.Target{}, err
+	}
+	if err := s.opensAgain(target); err != nil {
 		return journal.Target{}, err
 	}
 	if err := s.verifySlot(ctx, other, root); err != nil {

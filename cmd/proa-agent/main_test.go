@@ -103,6 +103,9 @@ func TestScripts(t *testing.T) {
 					ts.Fatalf("booted slot %s, want %s", booted.Slot, args[0])
 				}
 			},
+			"override": func(ts *testscript.TestScript, _ bool, args []string) {
+				ts.Value(key{}).(*world).host.SetVariable(t, "LoaderEntryDefault", "proa-"+args[0]+".efi")
+			},
 			"rot": func(ts *testscript.TestScript, _ bool, _ []string) {
 				ts.Check(rot(ts.Value(key{}).(*world).host))
 			},

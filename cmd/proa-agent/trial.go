@@ -46,6 +46,7 @@ installed again with 'update --retry-blocked', or by a newer one.`,
 			if err != nil {
 				return finish(cmd, v, err)
 			}
+			notes(cmd, v.Notes)
 			if err := printVerdict(cmd, v); err != nil || !reboot {
 				return err
 			}

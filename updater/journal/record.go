@@ -40,6 +40,8 @@ type Record struct {
 	BootID string  `json:"bootId,omitempty"` // of the boot that armed the target, or gave it up
 
 	ArmedAt *time.Time `json:"armedAt,omitempty"` // when the target's trial was armed
+	// WithoutVar says that /var was in memory already in the boot that armed the target.
+	WithoutVar bool `json:"withoutVar,omitempty"`
 	// RetryAfter is when the target may be tried again, after a trial without a
 	// verdict.
 	RetryAfter *time.Time `json:"retryAfter,omitempty"`
