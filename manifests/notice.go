@@ -44,6 +44,9 @@ func (r Retraction) String() string {
 }
 
 const (
+	// SteppingStonesMost is how many releases a host follows from one to the next that
+	// it requires.
+	SteppingStonesMost = 16
 	// NotesMost bounds the bytes of release notes: hosts fetch them with each check.
 	NotesMost = 16 << 10
 	// ReasonMost bounds the bytes of the reason of a retraction.

@@ -1,7 +1,6 @@
 package repository
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -31,6 +30,11 @@ type Entry struct {
 	IndexSize     int64             `json:"indexSize"` // bytes of the chunk index
 	Deltas        []DeltaEntry      `json:"deltas"`    // newest base first
 	Channels      []string          `json:"channels"`  // that point to it, sorted
+
+	// What its notice says; see manifests.Notice.
+	Notes     string                   `json:"notes,omitempty"`
+	Requires  *manifests.SteppingStone `json:"requires,omitempty"`
+	Retracted *manifests.Retraction    `json:"retracted,omitempty"`
 }
 
 // DeltaEntry is one delta.
@@ -98,6 +102,10 @@ func (r *repository) entry(found listed) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
+	notice, err := r.notice(found)
+	if err != nil {
+		return Entry{}, err
+	}
 	return Entry{
 		Product:       found.product,
 		Arch:          found.arch,
@@ -110,6 +118,9 @@ func (r *repository) entry(found listed) (Entry, error) {
 		IndexSize:     transport.Index.Size,
 		Deltas:        deltaEntries(transport),
 		Channels:      []string{},
+		Notes:         notice.Notes,
+		Requires:      notice.Requires,
+		Retracted:     notice.Retracted,
 	}, nil
 }
 
@@ -179,71 +190,4 @@ func (r *repository) channel(target string) (channel manifests.Channel, exists b
 		channel, err = manifests.ParseChannel(text)
 	}
 	return channel, err == nil, err
-}
-
-// PromoteConfig is what Promote needs.
-type PromoteConfig struct {
-	Config
-	Version        manifests.Version // required
-	To             string            // the channel; required
-	Product        string            // empty: the only one that has the version
-	Arch           manifests.Arch    // empty: the only one that has the version
-	AllowDowngrade bool              // let the channel go to an older version
-}
-
-// Promote moves a channel to a release that is published.
-func Promote(ctx context.Context, cfg PromoteConfig) (Published, error) {
-	if err := manifests.CheckName("channel", cfg.To); err != nil {
-		return Published{}, err
-	}
-	r, unlock, err := open(cfg.Config)
-	if err != nil {
-		return Published{}, err
-	}
-	defer unlock()
-	found, err := r.find(cfg)
-	if err != nil {
-		return Published{}, err
-	}
-	release, err := r.release(found)
-	if err != nil {
-		return Published{}, err
-	}
-	transport, complete := r.published(ctx, release, found.digest)
-	if !complete {
-		return Published{}, fmt.Errorf("the artifacts of %s %s are missing or damaged, publish it again: %w", found.product, found.version, ErrBroken)
-	}
-	channel, err := r.moveChannel(release, found.digest, cfg.To, cfg.AllowDowngrade)
-	if err != nil {
-		return Published{}, err
-	}
-	changed, err := r.update(ctx, map[string][]byte{manifests.ChannelTarget(found.product, found.arch, cfg.To): channel})
-	return Published{
-		Product: found.product,
-		Arch:    found.arch,
-		Version: found.version,
-		Release: found.digest,
-		Channel: cfg.To,
-		Root:    transport.Root,
-		Deltas:  deltaEntries(transport),
-		LeftOut: []LeftOut{},
-		Changed: changed,
-	}, err
-}
-
-func (r *repository) find(cfg PromoteConfig) (listed, error) {
-	var found []listed
-	for _, l := range r.releases() {
-		if l.version == cfg.Version && (cfg.Product == "" || l.product == cfg.Product) && (cfg.Arch == "" || l.arch == cfg.Arch) {
-			found = append(found, l)
-		}
-	}
-	switch len(found) {
-	case 0:
-		return listed{}, fmt.Errorf("version %s: %w", cfg.Version, ErrNoRelease)
-	case 1:
-		return found[0], nil
-	}
-	return listed{}, fmt.Errorf("version %s is of %s %s and of %s %s: %w",
-		cfg.Version, found[0].product, found[0].arch, found[1].product, found[1].arch, ErrAmbiguous)
 }

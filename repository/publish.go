@@ -22,6 +22,12 @@ type PublishConfig struct {
 	Channel        string // to move to the release; required
 	AllowDowngrade bool   // let the channel go to an older version
 	Deltas         int    // how many older releases, the newest, to make deltas from; at most manifests.DeltasMost; optional
+
+	// Notes are the release notes, and Requires is the release that hosts on an
+	// older version install first: see manifests.Notice. Nil leaves what is
+	// published of either, and empty takes it away.
+	Notes    *string
+	Requires *manifests.Version
 }
 
 // Published is what became of a release.
@@ -45,7 +51,9 @@ type LeftOut struct {
 
 // Publish adds a release and moves a channel to it. Publishing the same
 // release again completes what lacks; other content under a published version
-// is ErrVersionTaken; a version below the channel's is ErrDowngrade. Everything
+// is ErrVersionTaken; a version below the channel's is ErrDowngrade, a security
+// epoch below that of the channel's release ErrLowerEpoch, and a release that is
+// retracted ErrRetracted. Everything
 // in the release folder is checked against its release.json first, unless the
 // release is published in full already: a mismatch is ErrBroken.
 func Publish(ctx context.Context, cfg PublishConfig) (Published, error) {
@@ -68,8 +76,16 @@ func Publish(ctx context.Context, cfg PublishConfig) (Published, error) {
 	if err := r.checkVersion(release, folder.digest); err != nil {
 		return Published{}, err
 	}
-	channel, err := r.moveChannel(release, folder.digest, cfg.Channel, cfg.AllowDowngrade)
+	this := listed{release.Product, release.Arch, release.Version, folder.digest}
+	targets := map[string][]byte{manifests.ReleaseTarget(release.Product, release.Arch, release.Version): folder.text}
+	notice, err := r.changeNotice(this, release, cfg.Notes, cfg.Requires)
 	if err != nil {
+		return Published{}, err
+	}
+	if err := r.setNotice(targets, notice); err != nil {
+		return Published{}, err
+	}
+	if err := r.moveChannel(targets, this, release, notice, cfg.Channel, cfg.AllowDowngrade); err != nil {
 		return Published{}, err
 	}
 	// Signing comes last; that a key lacks is better said before the long part.
@@ -102,11 +118,8 @@ func Publish(ctx context.Context, cfg PublishConfig) (Published, error) {
 	if _, err := manifests.ParseTransport(transportText); err != nil {
 		return Published{}, err
 	}
-	changed, err := r.update(ctx, map[string][]byte{
-		manifests.ReleaseTarget(release.Product, release.Arch, release.Version):   folder.text,
-		manifests.TransportTarget(release.Product, release.Arch, release.Version): transportText,
-		manifests.ChannelTarget(release.Product, release.Arch, cfg.Channel):       channel,
-	})
+	targets[manifests.TransportTarget(release.Product, release.Arch, release.Version)] = transportText
+	changed, err := r.update(ctx, targets)
 	return Published{
 		Product: release.Product,
 		Arch:    release.Arch,
@@ -156,25 +169,6 @@ func (r *repository) checkVersion(release manifests.Release, digest manifests.Di
 		}
 	}
 	return nil
-}
-
-// moveChannel is the channel's content once it points to the release.
-func (r *repository) moveChannel(release manifests.Release, digest manifests.Digest, channel string, downgrade bool) ([]byte, error) {
-	current, exists, err := r.channel(manifests.ChannelTarget(release.Product, release.Arch, channel))
-	if err != nil {
-		return nil, err
-	}
-	if exists && release.Version.Compare(current.Version) < 0 && !downgrade {
-		return nil, fmt.Errorf("channel %s is at %s, and %s is older: %w", channel, current.Version, release.Version, ErrDowngrade)
-	}
-	return document(manifests.Channel{
-		Schema:  1,
-		Product: release.Product,
-		Arch:    release.Arch,
-		Name:    channel,
-		Version: release.Version,
-		Release: digest,
-	})
 }
 
 // published is the transport of a release that is already there in full: it is
