@@ -43,6 +43,9 @@ type Booting struct {
 	// Forgets says that changes of /etc do not outlive this boot, so that each one
 	// configures the machine anew.
 	Forgets bool
+	// VarLost says that nothing in /var outlives this boot, so that nothing can be
+	// fetched for the next one.
+	VarLost bool
 }
 
 // Configure configures the machine unless it is configured.
@@ -62,6 +65,8 @@ func (b Booting) Configure() Outcome {
 	}
 	found, err := b.look()
 	switch {
+	case errors.Is(err, errWaits) && b.VarLost:
+		return b.refuse(b.URL.door(), errors.New("/var is in memory: what is fetched for the next boot would be lost"))
 	case errors.Is(err, errWaits):
 		return Outcome{Result: Waits, Door: b.URL.door()}
 	case err != nil:

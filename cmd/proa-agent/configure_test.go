@@ -24,7 +24,7 @@ func TestAMachineFetchesItsConfigurationAndReboots(t *testing.T) {
 	dir := t.TempDir()
 	for name, content := range map[string]string{
 		"root/etc/hostname": "image\n", "root/var/lib/x": "", "run/x": "",
-		"boot.json": `{"disk": "/dev/none", "etc": "persistent"}`, "image.json": `{"version": "1.0.0"}`,
+		"boot.json": `{"disk": "/dev/none", "etc": "volatile", "var": "volatile"}`, "image.json": `{"version": "1.0.0"}`,
 		"cmdline":       fmt.Sprintf("quiet proa.roothash=%064x proa.salt=%064x proa.blocks=8 proa.config=%s/x proa.config.sha256=%x\n", 1, 2, server.URL, sha256.Sum256([]byte(config))),
 		"host":          fmt.Sprintf("root: %[1]s/root\nrun: %[1]s/run\nboot: %[1]s/boot.json\ncmdline: %[1]s/cmdline\nimage: %[1]s/image.json\n", dir),
 		"bin/systemctl": "#!/bin/sh\necho \"$@\" >> " + dir + "/called\n",
@@ -52,9 +52,20 @@ func TestAMachineFetchesItsConfigurationAndReboots(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
+	waits := func() bool {
+		_, err := os.Stat(filepath.Join(dir, "run/configure-waits"))
+		return err == nil
+	}
+	// It would be fetched, and lost, in each boot.
+	agent("--at-boot", 1, "/var is in memory")
+	if waits() {
+		t.Error("it waits for what would be lost")
+	}
+	check(t, os.WriteFile(filepath.Join(dir, "boot.json"), []byte(`{"disk": "/dev/none", "etc": "persistent", "var": "persistent"}`), 0o600))
 	agent("--at-boot", 0, "configuration: waits: URL "+server.URL)
-	_, err := os.Stat(filepath.Join(dir, "run/configure-waits"))
-	check(t, err)
+	if !waits() {
+		t.Error("it does not wait")
+	}
 	agent("--fetch", 1, "proa.config.sha256= says")
 	has("called", "")
 	answer = config
@@ -63,7 +74,7 @@ func TestAMachineFetchesItsConfigurationAndReboots(t *testing.T) {
 	has("root/etc/hostname", "image\n")
 	agent("--at-boot", 0, "configuration: applied: URL "+server.URL)
 	has("root/etc/hostname", "edge-7\n")
-	if _, err := os.Stat(filepath.Join(dir, "run/configure-waits")); err == nil {
+	if waits() {
 		t.Error("it still waits")
 	}
 	agent("--at-boot", 0, "")

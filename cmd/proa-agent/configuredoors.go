@@ -27,6 +27,7 @@ func newBooting(host updater.Host, root *os.Root) (hostconfig.Booting, error) {
 	var note struct {
 		Disk string `json:"disk"`
 		Etc  string `json:"etc"`
+		Var  string `json:"var"`
 	}
 	text, err := regular.Read(host.Boot, 64<<10)
 	if err == nil {
@@ -44,7 +45,8 @@ func newBooting(host updater.Host, root *os.Root) (hostconfig.Booting, error) {
 		return hostconfig.Booting{}, err
 	}
 	return hostconfig.Booting{
-		Root: root, URL: url, Release: string(image.Version), Now: time.Now(), Forgets: note.Etc == "volatile",
+		Root: root, URL: url, Release: string(image.Version), Now: time.Now(),
+		Forgets: note.Etc == "volatile", VarLost: note.Var == "volatile",
 		House: doors.House{
 			Sys: "/sys", Dev: "/dev", Most: hostconfig.MostSize, LoadModules: loadModules,
 			ESP: func() (string, func(), error) {
