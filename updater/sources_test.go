@@ -126,10 +126,10 @@ func TestByDeltaNothingButTheDeltaIsFetched(t *testing.T) {
 
 func TestAPlanWritesNothingThatBoots(t *testing.T) {
 	f := newNeighbourly(t, true)
-	before := slotsOf(t, f.host)
+	before := f.host.Bootable(t)
 	_, err := f.host.Updater(t, nil).Plan(t.Context())
 	check(t, err)
-	if !bytes.Equal(slotsOf(t, f.host), before) {
+	if !bytes.Equal(f.host.Bootable(t), before) {
 		t.Error("the host is not as it was")
 	}
 	f.installed(t)

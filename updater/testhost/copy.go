@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/proa-os/proa/partitions"
 )
 
 // MemoryDir is a folder of the test in memory, where there is such: hosts are
@@ -112,4 +114,23 @@ func (h *Host) WriteState(t testing.TB, w io.Writer) {
 			return err
 		})
 	}))
+}
+
+// Bootable is everything on the host that boots, but for the agent's own notes:
+// two that are equal boot alike.
+func (h *Host) Bootable(t testing.TB) []byte {
+	t.Helper()
+	disk, err := os.ReadFile(h.Path("disk.raw"))
+	check(t, err)
+	everything := disk[:h.Offset(partitions.RoleState)]
+	for _, pattern := range []string{"esp/*/*", "efivars/LoaderEntryOneShot*"} {
+		names, err := filepath.Glob(h.Path(pattern))
+		check(t, err)
+		for _, name := range names {
+			if content, err := os.ReadFile(name); err == nil {
+				everything = append(append(everything, name...), content...)
+			}
+		}
+	}
+	return everything
 }

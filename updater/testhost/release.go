@@ -139,14 +139,8 @@ func (r *Release) encode(t testing.TB) {
 		})
 		r.Frames = append(r.Frames, frame...)
 	}
-	uki := fileOf(r.UKI)
-	r.Transport = manifests.Transport{
-		Schema: 2,
-		Root:   fileOf(r.Frames),
-		Index:  fileOf(r.Index()),
-		UKI:    manifests.UKI{FetchFile: uki, Parts: []manifests.UKIPart{{Size: uki.Size, Digest: uki.Digest, Root: -1}}},
-		Deltas: []manifests.Delta{},
-	}
+	r.Transport = manifests.Transport{Schema: 2, Root: fileOf(r.Frames), Index: fileOf(r.Index()), Deltas: []manifests.Delta{}}
+	r.ReplaceUKI(r.UKI)
 }
 
 // Index is the chunk index.
@@ -156,6 +150,18 @@ func (r *Release) Index() []byte {
 
 func fileOf(content []byte) manifests.FetchFile {
 	return manifests.FetchFile{Size: int64(len(content)), Digest: manifests.DigestOf(content)}
+}
+
+// ReplaceUKI gives the release another kernel image.
+func (r *Release) ReplaceUKI(uki []byte) {
+	old, file := r.Transport.UKI.Digest, fileOf(uki)
+	for n, a := range r.Release.Artifacts {
+		if a.Digest == old {
+			r.Release.Artifacts[n].Size, r.Release.Artifacts[n].Digest = file.Size, file.Digest
+		}
+	}
+	r.UKI = uki
+	r.Transport.UKI = manifests.UKI{FetchFile: file, Parts: []manifests.UKIPart{{Size: file.Size, Digest: file.Digest, Root: -1}}}
 }
 
 // WriteFolder writes the release as a build does.

@@ -17,8 +17,9 @@ import (
 
 // Repository is a signed repository that is served over loopback.
 type Repository struct {
-	Dir string
-	URL string
+	Dir  string
+	URL  string
+	Keys string // the folder of its key files
 	// Intercept, if not nil, answers a request in place of the files when it
 	// returns true. Set it while no request is under way.
 	Intercept func(http.ResponseWriter, *http.Request) bool
@@ -37,13 +38,13 @@ func NewRepository(t testing.TB) *Repository {
 	t.Helper()
 	r := &Repository{Dir: t.TempDir(), served: map[string]int64{}}
 	r.rests = sync.NewCond(&r.mu)
-	folder := t.TempDir()
+	r.Keys = t.TempDir()
 	for _, role := range signing.Roles() {
-		_, err := signing.CreateKeyFile(filepath.Join(folder, signing.KeyFileName(role, 1)))
+		_, err := signing.CreateKeyFile(filepath.Join(r.Keys, signing.KeyFileName(role, 1)))
 		check(t, err)
 	}
 	var err error
-	r.keys, err = signing.LoadKeys(folder)
+	r.keys, err = signing.LoadKeys(r.Keys)
 	check(t, err)
 	r.meta, err = signing.NewMetadata(r.keys, 1)
 	check(t, err)
