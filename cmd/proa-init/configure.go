@@ -18,6 +18,7 @@ import (
 const (
 	configureProgram = "/usr/bin/proa-agent"
 	configureTime    = 2 * time.Minute // far more than it takes: a hang must not keep a machine down
+	configureEnd     = 5 * time.Second // for what it started and left behind
 )
 
 // configure lets the image's own agent configure the machine before anything
@@ -63,13 +64,12 @@ func (b *boot) runConfigure() error {
 		Stdout:      &out,
 		Stderr:      &out,
 		SysProcAttr: &syscall.SysProcAttr{Chroot: sysroot},
+		WaitDelay:   configureEnd,
 	}
 	if err := command.Start(); err != nil {
 		return err
 	}
-	late := time.AfterFunc(configureTime, func() { command.Process.Kill() })
-	err := command.Wait()
-	late.Stop()
+	err := await(&command, configureTime, time.Second/4, b.feedWatchdog())
 	said := strings.TrimSpace(out.String())
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, said)
@@ -78,4 +78,25 @@ func (b *boot) runConfigure() error {
 		b.log.info("%s", said)
 	}
 	return nil
+}
+
+// await waits for a program that was started, and kills it after a limit. Until then it
+// calls progress now and again: what cannot even be killed is left to the watchdog.
+func await(command *exec.Cmd, limit, pause time.Duration, progress func()) error {
+	ended := make(chan error, 1)
+	go func() { ended <- command.Wait() }()
+	ticks := time.NewTicker(pause)
+	defer ticks.Stop()
+	late := time.After(limit)
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-ticks.C:
+			progress()
+		case <-late:
+			command.Process.Kill()
+			return <-ended
+		}
+	}
 }
