@@ -221,7 +221,7 @@ func (s *session) keepExtensions() error {
 func (s *session) hasExtensionsOf(version manifests.Version, slot partitions.Slot, rootHash manifests.HexBytes) error {
 	list, err := s.extensionStore().Noted(rootHash)
 	if err != nil {
-		return err
+		return refuse(version, "nobody knows which extensions slot %s needs: %v", slot, err)
 	}
 	missing, err := s.missingExtensions(list)
 	if err != nil || len(missing) == 0 {

@@ -153,8 +153,15 @@ func TestARollbackWithoutItsExtensionsIsRefused(t *testing.T) {
 	f.update(t)
 	f.boot(t, partitions.SlotA)
 	f.judge(t)
+	list := f.host.Path("extensions/" + manifests.HexBytes(first.Root.Hash[:]).String() + ".json")
+	text, err := os.ReadFile(list)
+	check(t, err)
+	check(t, os.WriteFile(list, text[:len(text)/2], 0o600))
+	_, err = f.host.Updater(t, nil).Rollback(t.Context())
+	wantRefusal(t, err, "nobody knows which extensions slot b needs: "+list)
+	check(t, os.WriteFile(list, text, 0o600))
 	check(t, os.Remove(f.host.Path("extensions/"+first.Extensions.Extensions[0].Digest.Hex()+".raw")))
-	_, err := f.host.Updater(t, nil).Rollback(t.Context())
+	_, err = f.host.Updater(t, nil).Rollback(t.Context())
 	wantRefusal(t, err, "the extension debug 1.1.0 of slot b is not here any more")
 }
 

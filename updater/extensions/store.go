@@ -15,6 +15,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"hash"
 	"io"
 	"io/fs"
@@ -155,10 +156,11 @@ func (s Store) remove(path string) error {
 	return err
 }
 
-// Noted is the list that was noted of a release, the zero value if there is none that
-// can be read.
+// Noted is the list that was noted of a release, the zero value if there is none. A
+// damaged one is an error, until Note makes it anew.
 func (s Store) Noted(rootHash manifests.HexBytes) (manifests.Extensions, error) {
-	text, err := hostfs.ReadFile(s.FS, s.list(rootHash), manifests.DocumentMost)
+	path := s.list(rootHash)
+	text, err := hostfs.ReadFile(s.FS, path, manifests.DocumentMost)
 	if errors.Is(err, fs.ErrNotExist) {
 		return manifests.Extensions{}, nil
 	}
@@ -167,13 +169,14 @@ func (s Store) Noted(rootHash manifests.HexBytes) (manifests.Extensions, error) 
 	}
 	list, err := manifests.ParseExtensions(text)
 	if err != nil {
-		return manifests.Extensions{}, nil // damaged: Note makes it anew with the next update
+		return manifests.Extensions{}, fmt.Errorf("%s: %w", path, err)
 	}
 	return list, nil
 }
 
 // Keep removes what no release of the given root hashes has, as far as it was noted
-// which that are, and returns the bytes of it. With dry it only counts.
+// which that are, and returns the bytes of it. When a list cannot be read it removes
+// nothing: that release may need any. With dry it only counts.
 func (s Store) Keep(releases []manifests.HexBytes, dry bool) (freed int64, err error) {
 	names, err := s.FS.List(s.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -186,7 +189,7 @@ func (s Store) Keep(releases []manifests.HexBytes, dry bool) (freed int64, err e
 	for _, root := range releases {
 		list, err := s.Noted(root)
 		if err != nil {
-			return 0, err
+			return 0, nil
 		}
 		keep[filepath.Base(s.list(root))] = true
 		for _, x := range list.Extensions {
