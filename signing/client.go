@@ -129,9 +129,10 @@ func (c *Client) Fetch(ctx context.Context, target string) (Verified, error) {
 	if err := checkTargetName(target); err != nil {
 		return Verified{}, err
 	}
-	info := c.trusted.set.Targets[tuf.TARGETS].Signed.Targets[target]
+	targets := &c.trusted.set.Targets[tuf.TARGETS].Signed
+	info := targets.Targets[target]
 	if info == nil {
-		return Verified{}, fmt.Errorf("target %s: %w", target, ErrNotFound)
+		return Verified{}, fmt.Errorf("target %s: %w%s", target, ErrNotFound, delegatesTo(targets))
 	}
 	digest := info.Hashes["sha256"]
 	if len(digest) != 32 || info.Length < 0 {
@@ -148,6 +149,23 @@ func (c *Client) Fetch(ctx context.Context, target string) (Verified, error) {
 		return Verified{}, fmt.Errorf("target %s: %w (%v)", target, ErrMismatch, err)
 	}
 	return Verified{target, content}, nil
+}
+
+// delegatesTo says which roles targets metadata delegates to, for somebody who
+// looks for a target there.
+func delegatesTo(targets *tuf.TargetsType) string {
+	if targets.Delegations == nil {
+		return ""
+	}
+	const most = 4
+	var names []string
+	for _, role := range targets.Delegations.Roles {
+		if len(names) == most {
+			return fmt.Sprintf(" (roles that it delegates to have no say: %s, …)", strings.Join(names, ", "))
+		}
+		names = append(names, fmt.Sprintf("%.40q", role.Name))
+	}
+	return fmt.Sprintf(" (roles that it delegates to have no say: %s)", strings.Join(names, ", "))
 }
 
 // Targets are the names of all targets, sorted. Refresh must have succeeded

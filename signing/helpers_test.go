@@ -12,18 +12,20 @@ import (
 	"time"
 
 	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/signing/forge"
 )
 
 var start = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 
 // testRepository is a real repository folder behind a real server.
 type testRepository struct {
-	t      *testing.T
-	folder string
-	keys   Keys
-	meta   *Metadata
-	now    time.Time
-	server *httptest.Server
+	*forge.Repository // in other hands, with the keys that it began with
+	t                 *testing.T
+	folder            string
+	keys              Keys
+	meta              *Metadata
+	now               time.Time
+	server            *httptest.Server
 	// answer, when set, may answer a request in the server's place.
 	answer func(w http.ResponseWriter, r *http.Request) bool
 }
@@ -73,6 +75,7 @@ func newRepositoryAt(t *testing.T, keys Keys, threshold int, now time.Time) *tes
 		}
 	}))
 	t.Cleanup(r.server.Close)
+	r.Repository = forge.Open(t, r.folder, keys.folder)
 	return r
 }
 

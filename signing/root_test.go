@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/proa-os/proa/signing/forge"
 )
 
 // rotate gives the repository new keys for every role.
@@ -38,10 +40,9 @@ func TestHostSeveralRootsBehindFollowsTheChain(t *testing.T) {
 func TestRevokedKeysHaveNoSay(t *testing.T) {
 	r := newRepository(t)
 	h := r.newHost()
-	stolen := r.keys
 	r.rotate()
 	h.mustRefresh(t)
-	r.write("metadata/timestamp.json", seal(up(r.current(RoleTimestamp)), stolen.of(RoleTimestamp)))
+	r.Write("metadata/timestamp.json", r.Sign(forge.Timestamp, r.Next(forge.Timestamp)))
 	_, err := h.refresh(t)
 	wantError(t, err, ErrSignature)
 }
@@ -65,16 +66,14 @@ func TestRootNeedsItsThreshold(t *testing.T) {
 	r := newRepositoryWith(t, newKeys(t, 3), 2)
 	h := r.newHost()
 	h.mustRefresh(t)
-	root := up(r.current(RoleRoot))
-	r.write("metadata/2.root.json", seal(root, r.keys.of(RoleRoot)))
+	root := r.Next(forge.Root)
+	first := r.Keys[forge.Root]
+	r.Write("metadata/2.root.json", forge.Sign(root, first))
 	_, err := h.refresh(t)
 	wantError(t, err, ErrSignature)
 
-	two := []PrivateKey{}
-	for _, public := range r.keys.public[RoleRoot][:2] {
-		two = append(two, r.keys.private[public.id])
-	}
-	r.write("metadata/2.root.json", seal(root, two...))
+	second := forge.ReadKey(t, filepath.Join(r.keys.folder, KeyFileName(RoleRoot, 2)))
+	r.Write("metadata/2.root.json", forge.Sign(root, first, second))
 	h.mustRefresh(t)
 }
 
@@ -171,7 +170,7 @@ func TestSameRootWithMoreSignaturesIsTheSameRoot(t *testing.T) {
 	r := newRepositoryWith(t, newKeys(t, 2), 1)
 	h := r.newHost()
 	h.mustRefresh(t)
-	h.config.Root = seal(r.current(RoleRoot), r.keys.of(RoleRoot))
+	h.config.Root = r.Sign(forge.Root, r.Current(forge.Root))
 	h.mustRefresh(t)
 }
 

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	tuf "github.com/theupdateframework/go-tuf/v2/metadata"
@@ -133,17 +135,36 @@ func (v *verifier) snapshot(data []byte) error {
 	if old := v.set.Snapshot; old != nil && old.Signed.Version == want.Version && string(data) != string(v.raw[RoleSnapshot]) {
 		return fmt.Errorf("snapshot %d with other content than before: %w", want.Version, ErrRollback)
 	}
-	hadOlder := v.set.Snapshot != nil
+	older := v.set.Snapshot
 	if _, err := v.set.UpdateSnapshot(data, false); err != nil {
 		err = v.describe(RoleSnapshot, data, err)
-		if hadOlder && errors.Is(err, ErrMalformed) {
-			// What is left after checkMetadata: it drops a role that the older had.
-			err = fmt.Errorf("%w: %w", ErrRollback, err)
+		if signed := !errors.Is(err, ErrSignature); signed {
+			if why := goesBack(older, data); why != "" {
+				return fmt.Errorf("snapshot metadata: %w: %s", ErrRollback, why)
+			}
 		}
 		return err
 	}
 	v.raw[RoleSnapshot] = data
 	return nil
+}
+
+// goesBack says what a snapshot takes back of an older one, if there is one.
+func goesBack(older *tuf.Metadata[tuf.SnapshotType], data []byte) string {
+	newer, err := tuf.Snapshot().FromBytes(data)
+	if err != nil || older == nil {
+		return ""
+	}
+	for _, name := range slices.Sorted(maps.Keys(older.Signed.Meta)) {
+		was, is := older.Signed.Meta[name], newer.Signed.Meta[name]
+		switch {
+		case is == nil:
+			return fmt.Sprintf("it drops %.60s", name)
+		case is.Version < was.Version:
+			return fmt.Sprintf("it takes %.60s back from version %d to %d", name, was.Version, is.Version)
+		}
+	}
+	return ""
 }
 
 // targets takes the targets metadata that the snapshot names.
