@@ -1,0 +1,326 @@
+package signing_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/proa-os/proa/fetch"
+	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/signing/forge"
+	"github.com/proa-os/proa/updater"
+	"github.com/proa-os/proa/updater/testhost"
+)
+
+// TestAll44AttacksAreRefused mounts each attack on a host that is content with its
+// repository, and asks the agent for an update. It must say why not, in words of
+// that attack alone, and leave the host as it was; and when the attack ends the
+// host is content again.
+func TestAll44AttacksAreRefused(t *testing.T) {
+	var said refusals
+	t.Run("attack", func(t *testing.T) {
+		count := 0
+		for _, group := range attacks {
+			if len(group.list) != group.count {
+				t.Errorf("%s: %d attacks, want %d", group.group, len(group.list), group.count)
+			}
+			count += len(group.list)
+			for _, attack := range group.list {
+				for _, mount := range attack.ways {
+					t.Run(group.group+"/"+attack.name, func(t *testing.T) {
+						t.Parallel()
+						said.add(attack.name, newWorld(t).refuses(attack, mount))
+					})
+				}
+			}
+		}
+		if count != 44 {
+			t.Errorf("%d attacks, want 44", count)
+		}
+	})
+	said.wantDistinct(t)
+}
+
+// world is a host that runs release 1.0.0 and its repository, which offers 1.1.0.
+// They get on, until the repository is in an attacker's hands.
+type world struct {
+	*forge.Repository
+	t        *testing.T
+	owner    *testhost.Repository
+	host     *testhost.Host
+	clock    time.Duration // by which the host's clock is ahead
+	patience fetch.Patience
+
+	content map[string]string // the trusted metadata, when the host was last content
+	backup  string            // the repository at that time
+}
+
+const epoch = 3 // the security epoch that the host demands
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	owner := testhost.NewRepository(t)
+	host := testhost.New(t, owner, testhost.NewRelease(t, testhost.Spec{Version: "1.0.0", SecurityEpoch: epoch}))
+	w := &world{Repository: forge.Open(t, owner.Dir, owner.Keys), t: t, owner: owner, host: host}
+	w.publish("1.1.0", nil)
+	w.settle()
+	return w
+}
+
+// settle lets the host take what the repository offers now, to which it must not
+// object.
+func (w *world) settle() {
+	w.t.Helper()
+	w.mustOffer()
+	w.content = w.trusted()
+	w.backup = w.t.TempDir()
+	check(w.t, os.CopyFS(w.backup, os.DirFS(w.Dir)))
+}
+
+func (w *world) mustOffer() {
+	w.t.Helper()
+	if offered, err := w.agent().Check(w.t.Context()); err != nil || offered.Version != "1.1.0" {
+		w.t.Fatalf("the host is offered %q, %v: want 1.1.0", offered.Version, err)
+	}
+}
+
+// refuses mounts an attack on the host, demands that it fails, and ends it. It
+// returns what the host said.
+func (w *world) refuses(attack attack, mount way) string {
+	t := w.t
+	bootable := w.host.Bootable(t)
+	mount(w)
+	_, err := w.agent().Update(t.Context(), updater.UpdateOptions{Now: true})
+	if err == nil {
+		t.Fatal("the host updates itself")
+	}
+	t.Log(err)
+	var refusal *updater.Refusal
+	if kind := errors.As(err, &refusal); kind != (attack.want == nil) || attack.want != nil && !errors.Is(err, attack.want) {
+		t.Errorf("error of another kind than %v", attack.want)
+	}
+	if !strings.Contains(err.Error(), attack.says) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("want one line with %q", attack.says)
+	}
+	if !bytes.Equal(w.host.Bootable(t), bootable) {
+		t.Error("what the host boots has changed")
+	}
+	trusted := w.trusted()
+	switch attack.moves {
+	case metadata:
+		return err.Error()
+	case newerRoots:
+		if trusted["root.json"] == w.content["root.json"] {
+			t.Error("the newer root has not been kept")
+		}
+		trusted["root.json"] = w.content["root.json"]
+	}
+	if !maps.Equal(trusted, w.content) {
+		t.Error("what the host trusts has changed")
+	}
+	w.end()
+	if attack.moves == newerRoots {
+		w.followRoot()
+	}
+	w.mustOffer()
+	return err.Error()
+}
+
+// end ends the attack.
+func (w *world) end() {
+	w.owner.Intercept, w.clock, w.patience = nil, 0, fetch.Patience{}
+	check(w.t, os.RemoveAll(w.Dir))
+	check(w.t, os.CopyFS(w.Dir, os.DirFS(w.backup)))
+}
+
+// followRoot publishes a root after the newest one that the host has taken.
+func (w *world) followRoot() {
+	root := forge.Up(soon(forge.Signed([]byte(w.trusted()["root.json"]))))
+	w.Write(forge.Path(forge.Root, root["version"].(int64)), w.Sign(forge.Root, root))
+}
+
+// agent is a new run of the host's agent.
+func (w *world) agent() *updater.Updater {
+	w.t.Helper()
+	settings, err := updater.LoadSettings(w.host.Path("agent.yaml"))
+	check(w.t, err)
+	u, err := updater.New(updater.Config{
+		Host: w.host.Host(), Settings: settings, Patience: w.patience,
+		Now: func() time.Time { return time.Now().Add(w.clock) },
+	})
+	check(w.t, err)
+	return u
+}
+
+// trusted is the host's trusted metadata, byte for byte, by file.
+func (w *world) trusted() map[string]string {
+	w.t.Helper()
+	folder := w.host.Path("state/metadata")
+	files := map[string]string{}
+	entries, err := os.ReadDir(folder)
+	check(w.t, err)
+	for _, entry := range entries {
+		content, err := os.ReadFile(filepath.Join(folder, entry.Name()))
+		check(w.t, err)
+		files[entry.Name()] = string(content)
+	}
+	if len(files) != 5 { // four roles, and the newest time seen
+		w.t.Fatalf("the host trusts %d files", len(files))
+	}
+	return files
+}
+
+// publish has the owner publish a release, changed beforehand.
+func (w *world) publish(version manifests.Version, change func(*testhost.Release)) {
+	w.t.Helper()
+	r := testhost.NewRelease(w.t, testhost.Spec{Version: version, SecurityEpoch: epoch})
+	if change != nil {
+		change(r)
+	}
+	w.owner.Publish(w.t, r)
+}
+
+// editChannel has the owner sign another value in the channel's document.
+func (w *world) editChannel(field, value string) {
+	w.t.Helper()
+	var document forge.Object
+	check(w.t, json.Unmarshal(w.Read(w.target(channel)), &document))
+	document[field] = value
+	content, err := json.Marshal(document)
+	check(w.t, err)
+	w.owner.SetTarget(w.t, channel, content)
+}
+
+// target is the file of a target.
+func (w *world) target(name string) string {
+	w.t.Helper()
+	listed := w.Current(forge.Targets)["targets"].(forge.Object)[name].(forge.Object)
+	folder, file := filepath.Split(name)
+	return "targets/" + folder + listed["hashes"].(forge.Object)["sha256"].(string) + "." + file
+}
+
+// answer answers for every file whose path ends so.
+func (w *world) answer(ending string, answer http.HandlerFunc) {
+	w.owner.Intercept = func(out http.ResponseWriter, request *http.Request) bool {
+		if !strings.HasSuffix(request.URL.Path, ending) {
+			return false
+		}
+		answer(out, request)
+		return true
+	}
+}
+
+func (w *world) flipByteOf(role string) {
+	w.t.Helper()
+	name := forge.Path(role, w.Version(role))
+	data := w.Read(name)
+	data[len(data)/2] ^= 1
+	w.Write(name, data)
+}
+
+// addKey gives a role of a root one key more, and a threshold.
+func (w *world) addKey(root forge.Object, role string, key forge.Key, threshold int) {
+	w.addID(root, role, forge.AddKey(root, key, func(forge.Object) {}), threshold)
+}
+
+func (w *world) addID(root forge.Object, role, id string, threshold int) {
+	entry := forge.RoleOf(root, role)
+	entry["keyids"] = append(entry["keyids"].([]any), id)
+	entry["threshold"] = threshold
+}
+
+// putKey publishes a root with the timestamp's key in another description.
+func (w *world) putKey(change func(key forge.Object)) {
+	w.PutRoot(func(signed forge.Object) { forge.AddKey(signed, w.Keys[forge.Timestamp], change) })
+}
+
+// rootOf is a next root that has the given key alone.
+func (w *world) rootOf(key forge.Key) (root forge.Object, _ forge.Key) {
+	root = w.Next(forge.Root)
+	forge.RoleOf(root, forge.Root)["keyids"] = []any{}
+	w.addKey(root, forge.Root, key, 1)
+	return root, key
+}
+
+// renewRootKey publishes a next root with another key, as it should be done.
+func (w *world) renewRootKey() {
+	root, key := w.rootOf(forge.NewKey())
+	w.Write(forge.Path(forge.Root, w.Version(forge.Root)+1), forge.Sign(root, w.Keys[forge.Root], key))
+	w.Keys[forge.Root] = key
+}
+
+// delegation is a role that is trusted with the targets of a pattern.
+type delegation struct {
+	name, pattern string
+	terminating   bool
+}
+
+// delegate takes the channel out of the targets, and delegates to roles of which
+// the last one lists it.
+func (w *world) delegate(roles ...delegation) {
+	w.t.Helper()
+	key := forge.NewKey()
+	w.PutTargets(func(signed forge.Object) {
+		all := signed["targets"].(forge.Object)
+		listed := forge.Object{channel: all[channel]}
+		delete(all, channel)
+		var described []any
+		for n, role := range roles {
+			described = append(described, forge.Object{
+				"name": role.name, "keyids": []any{key.ID}, "threshold": 1, "terminating": role.terminating, "paths": []any{role.pattern},
+			})
+			targets := forge.Object{"_type": "targets", "spec_version": "1.0.31", "version": 1, "expires": date(time.Hour), "targets": forge.Object{}}
+			if n == len(roles)-1 {
+				targets["targets"] = listed
+			}
+			w.Write(forge.Path(role.name, 1), forge.Sign(targets, key))
+		}
+		signed["delegations"] = forge.Object{"keys": forge.Object{key.ID: key.Described()}, "roles": described}
+	})
+}
+
+// refusals is what hosts said of each attack.
+type refusals struct {
+	mu    sync.Mutex
+	words map[string]string // the attack, by what was said
+	twice [][3]string
+}
+
+// particulars are what one and the same error says otherwise from run to run.
+var particulars = regexp.MustCompile(`http://[0-9.:]+|[0-9a-f]{12,}|"[0-9a-f]{12}"`)
+
+func (r *refusals) add(attack, words string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	words = particulars.ReplaceAllString(words, "")
+	if r.words == nil {
+		r.words = map[string]string{}
+	}
+	if other, known := r.words[words]; known && other != attack {
+		r.twice = append(r.twice, [3]string{attack, other, words})
+	}
+	r.words[words] = attack
+}
+
+// wantDistinct demands that no two attacks had the same words.
+func (r *refusals) wantDistinct(t *testing.T) {
+	for _, pair := range r.twice {
+		t.Errorf("%s and %s have one error: %s", pair[0], pair[1], pair[2])
+	}
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
