@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -43,6 +44,33 @@ func TestLinksAreThoseThatSystemctlEnableMakes(t *testing.T) {
 	for link, target := range links {
 		if _, ok := Files()[filepath.Base(filepath.Join(filepath.Dir(link), target))]; !ok {
 			t.Errorf("%s points to %s, which is no unit", link, target)
+		}
+	}
+}
+
+// TestExtensionsDoNotLeadARescueToTheDefaultTarget has systemd itself judge command
+// lines: those of kernel-command-line(7) that ask for another target, and others.
+func TestExtensionsDoNotLeadARescueToTheDefaultTarget(t *testing.T) {
+	var conditions []string
+	for line := range strings.Lines(string(Files()["proa-extensions-units.service"])) {
+		if strings.HasPrefix(line, "ConditionKernelCommandLine=") {
+			conditions = append(conditions, strings.TrimSpace(line))
+		}
+	}
+	for _, test := range []struct {
+		line  string
+		meets bool
+	}{
+		{"quiet proa.watchdog=120", true}, {"console=ttyS0,1 rescue.x root=1", true},
+		{"quiet systemd.unit=rescue.target", false}, {"systemd.unit=x.target quiet", false},
+		{"quiet emergency", false}, {"quiet -b", false}, {"quiet rescue", false}, {"quiet single", false},
+		{"quiet -s", false}, {"quiet s", false}, {"quiet S", false}, {"quiet 1", false},
+	} {
+		cmd := exec.Command("systemd-analyze", append([]string{"condition"}, conditions...)...)
+		cmd.Env = append(os.Environ(), "SYSTEMD_PROC_CMDLINE="+test.line)
+		out, err := cmd.CombinedOutput()
+		if (err == nil) != test.meets {
+			t.Errorf("%s: %v\n%s", test.line, err, out)
 		}
 	}
 }
