@@ -58,7 +58,9 @@ func buildGreeter(t *testing.T, folder, version string) {
 func TestAnExtensionIsFetchedAndAttachedByItsRootHash(t *testing.T) {
 	t.Parallel()
 	const name = "extension"
-	image := newReferenceImage(t, "debian", "update:\n", "extensions: [greeter]\nupdate:\n")
+	// Of a product of its own: other tests publish other releases of hello.
+	image := newReferenceImage(t, "debian", "product: hello", "product: greeted", "update:\n", "extensions: [greeter]\nupdate:\n")
+	image.write("release/usr/share/hello/message", "hello\n")
 	image.write("overlay/etc/proa/agent.yaml", fmt.Sprintf("repository: %s\nchannel: %s\npolicy: check\npoll: 12h\njitter: 0s\nhealthLimit: 1m\n", shared.front.url(name), name))
 	if err := workshop.AddGuest(t.Context(), image.path("release")); err != nil {
 		t.Fatal(err)
