@@ -2,12 +2,15 @@ package ukifile_test
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"debug/pe"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -104,6 +107,7 @@ func TestImagesOfUnknownMeasureAreRefused(t *testing.T) {
 		"a section .profile":     joined(t, append([]string{".profile", "ID=a"}, base...)...),
 		"two sections .linux":    change(append([]string{".linuy", "other"}, base...), ".linuy", ".linux"),
 		"want all of it":         stretched(joined(t, base...)),
+		"where it has 0":         nowhere(joined(t, base...)),
 		"no MZ at its start":     []byte(strings.Repeat("ELF", 100)),
 		"inside of":              joined(t, base...)[:60_000],
 		"has more than 4194304 ": joined(t, append([]string{".mine", strings.Repeat("x", 4<<20)}, base...)...),
@@ -122,6 +126,13 @@ func stretched(raw []byte) []byte {
 	return raw
 }
 
+// nowhere has its last section nowhere in the file.
+func nowhere(raw []byte) []byte {
+	at := bytes.LastIndex(raw[:1024], []byte(".linux\x00\x00"))
+	binary.LittleEndian.PutUint32(raw[at+20:], 0)
+	return raw
+}
+
 func TestOneSectionIsRead(t *testing.T) {
 	raw := joined(t, ".pcrpkey", "PEM", ".linux", "kernel")
 	got, err := ukifile.ReadSection(bytes.NewReader(raw), int64(len(raw)), ukifile.SectionPCRKey, 3)
@@ -136,15 +147,54 @@ func TestOneSectionIsRead(t *testing.T) {
 	}
 }
 
+// FuzzMeasurement holds what is measured against sections as debug/pe reads them, and
+// the order that systemd's documentation gives.
 func FuzzMeasurement(f *testing.F) {
-	small := testhost.NewUKI("quiet", []byte("kernel"))
-	f.Add(small)
-	f.Add(bytes.Replace(small, []byte("kernel"), []byte("LoaderInfo: systemd-stub 252.linux\x00"), 1))
+	small := testhost.NewUKI("quiet", []byte("LoaderInfo: systemd-stub 252\x00.cmdline\x00.linux\x00.initrd\x00.osrel\x00"))
+	small = bytes.Replace(small, []byte(".linux\x00"), []byte(".text\x00\x00"), 1)
+	for _, name := range []string{".cmdline", ".linux\x00\x00", ".osrel\x00\x00", ".initrd\x00", ".pcrsig\x00"} {
+		f.Add(bytes.Replace(small, []byte(".cmdline"), []byte(name), 1))
+	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		pcr, err := ukifile.Measurement(bytes.NewReader(raw), int64(len(raw)))
-		again, _ := ukifile.Measurement(bytes.NewReader(raw), int64(len(raw)))
-		if err == nil && pcr != again {
-			t.Error("two measurements differ")
+		if err != nil {
+			return
+		}
+		file, err := pe.NewFile(bytes.NewReader(raw))
+		if err != nil {
+			return // such as a table of symbols that is not where it should be
+		}
+		if want := replayed(file, raw); pcr != want {
+			t.Errorf("PCR 11 is %x, want %x", pcr, want)
+		}
+		signed, err := ukifile.Measurement(bytes.NewReader(append(bytes.Clone(raw), "signature"...)), int64(len(raw)+9))
+		if err != nil || signed != pcr {
+			t.Errorf("signed: PCR 11 is %x, %v, want %x", signed, err, pcr)
 		}
 	})
+}
+
+// replayed is PCR 11 after the sections of a file.
+func replayed(file *pe.File, raw []byte) (pcr [sha256.Size]byte) {
+	order := []string{".linux", ".osrel", ".cmdline", ".initrd", ".ucode", ".splash", ".dtb", ".uname", ".sbat", ".pcrpkey"}
+	header := binary.LittleEndian.Uint32(raw[0x3c:]) + 4
+	table := raw[header+20+uint32(file.SizeOfOptionalHeader):]
+	contents, stub := map[string][]byte{}, []byte{}
+	for i, section := range file.Sections {
+		name := strings.TrimRight(string(table[40*i:][:8]), "\x00") // debug/pe would follow a name to the table of strings
+		data, _ := section.Data()
+		contents[name] = data[:min(int(section.VirtualSize), len(data))]
+		if !slices.Contains(order, name) && name != ".pcrsig" {
+			stub = append(append(stub, contents[name]...), 0xff)
+		}
+	}
+	for _, name := range order {
+		if len(contents[name]) > 0 && bytes.Contains(stub, []byte(name+"\x00")) {
+			for _, event := range [][]byte{[]byte(name + "\x00"), contents[name]} {
+				sum := sha256.Sum256(event)
+				pcr = sha256.Sum256(append(pcr[:], sum[:]...))
+			}
+		}
+	}
+	return pcr
 }

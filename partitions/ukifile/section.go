@@ -92,12 +92,16 @@ func sections(r io.ReaderAt, size int64) ([]section, error) {
 	}
 	var all []section
 	for ; len(raw) > 0; raw = raw[sectionHeader:] {
-		all = append(all, section{
+		s := section{
 			name:   string(bytes.TrimRight(raw[:8], "\x00")),
 			size:   int64(binary.LittleEndian.Uint32(raw[8:])),
 			stored: int64(binary.LittleEndian.Uint32(raw[16:])),
 			at:     int64(binary.LittleEndian.Uint32(raw[20:])),
-		})
+		}
+		if s.at == 0 { // it has nothing in the file (PE format, PointerToRawData)
+			s.stored = 0
+		}
+		all = append(all, s)
 	}
 	return all, nil
 }
