@@ -177,13 +177,13 @@ func (c RepositoryConfig) product(trust *signing.Client) (string, error) {
 	}
 	var found []string
 	for _, target := range targets {
-		kind, rest, _ := strings.Cut(target, "/")
+		_, rest, _ := strings.Cut(target, "/")
 		product, _, _ := strings.Cut(rest, "/")
 		wanted := manifests.ChannelTarget(product, c.Arch, c.Channel)
 		if c.Version != "" {
 			wanted = manifests.ReleaseTarget(product, c.Arch, c.Version)
 		}
-		if target == wanted && !slices.Contains(found, product) && kind != "" {
+		if target == wanted && !slices.Contains(found, product) {
 			found = append(found, product)
 		}
 	}
