@@ -1,8 +1,13 @@
 package signing
 
 import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -55,7 +60,7 @@ func CheckTrustRoot(data []byte) error {
 }
 
 // checkRoot demands what proa's roots have and go-tuf does not insist on:
-// consistent snapshots, ed25519 keys under their own ids, each once, and
+// consistent snapshots, ed25519 or P-256 keys under their own ids, each once, and
 // thresholds that can be met.
 func checkRoot(data []byte) (*tuf.Metadata[tuf.RootType], error) {
 	if err := checkMetadata(RoleRoot, data); err != nil {
@@ -75,15 +80,11 @@ func checkRootContent(root *tuf.RootType) error {
 	if !root.ConsistentSnapshot {
 		return fmt.Errorf("no consistent_snapshot")
 	}
+	known := map[string]string{} // public keys, by id: there are several ways to write one
 	for id, key := range root.Keys {
-		if key.Type != tuf.KeyTypeEd25519 || key.Scheme != tuf.KeySchemeEd25519 {
-			return fmt.Errorf("key %.12s of type %.40q, scheme %.40q: want ed25519", id, key.Type, key.Scheme)
-		}
-		if raw, err := hex.DecodeString(key.Value.PublicKey); err != nil || len(raw) != 32 {
-			return fmt.Errorf("key %.12s: want 64 hex digits", id)
-		}
-		if computed, err := key.ID(); err != nil || computed != id {
-			return fmt.Errorf("key %.12s: its id would be %.12s", id, computed)
+		var err error
+		if known[id], err = checkKey(id, key); err != nil {
+			return fmt.Errorf("key %.12s%w", id, err)
 		}
 	}
 	for _, name := range Roles() {
@@ -93,11 +94,11 @@ func checkRootContent(root *tuf.RootType) error {
 		}
 		distinct := map[string]bool{}
 		for _, id := range role.KeyIDs {
-			key := root.Keys[id]
-			if key == nil {
+			key, ok := known[id]
+			if !ok {
 				return fmt.Errorf("role %s names key %.12s, which is not there", name, id)
 			}
-			distinct[strings.ToLower(key.Value.PublicKey)] = true
+			distinct[key] = true
 		}
 		if len(distinct) != len(role.KeyIDs) {
 			return fmt.Errorf("role %s names a key twice", name)
@@ -107,6 +108,33 @@ func checkRootContent(root *tuf.RootType) error {
 		}
 	}
 	return nil
+}
+
+// checkKey demands a key of a kind that hosts verify with, under its own id, and
+// returns the bytes of the key itself.
+func checkKey(id string, key *tuf.Key) (string, error) {
+	switch {
+	case key.Type == tuf.KeyTypeEd25519 && key.Scheme == tuf.KeySchemeEd25519:
+		if raw, err := hex.DecodeString(key.Value.PublicKey); err != nil || len(raw) != ed25519.PublicKeySize {
+			return "", errors.New(": want 64 hex digits")
+		}
+	// Both are in use for the type (TUF specification, section 4.2).
+	case (key.Type == "ecdsa" || key.Type == "ecdsa-sha2-nistp256") && key.Scheme == tuf.KeySchemeECDSA_SHA2_P256:
+	default:
+		return "", fmt.Errorf(" of type %.40q, scheme %.40q: want ed25519, or ecdsa with ecdsa-sha2-nistp256", key.Type, key.Scheme)
+	}
+	public, err := key.ToPublicKey()
+	if err != nil {
+		return "", fmt.Errorf(": %w", err)
+	}
+	if ec, ok := public.(*ecdsa.PublicKey); ok && ec.Curve != elliptic.P256() {
+		return "", fmt.Errorf(" is on curve %s: want P-256", ec.Params().Name)
+	}
+	if computed, err := key.ID(); err != nil || computed != id {
+		return "", fmt.Errorf(": its id would be %.12s", computed)
+	}
+	der, err := x509.MarshalPKIXPublicKey(public)
+	return string(der), err
 }
 
 // checkTimestamp is checkMetadata, and demands that the timestamp names a
@@ -136,12 +164,12 @@ func checkSnapshot(data []byte) error {
 	return err
 }
 
-// metaOf demands the length and digest that TUF leaves optional: they bound
-// what is fetched and tie the four together.
+// metaOf is what metadata says of the metadata below it. Length and digest may be
+// missing, as TUF has it; proa's repositories have both.
 func metaOf(in Role, meta map[string]*tuf.MetaFiles, of Role) (*tuf.MetaFiles, error) {
 	m := meta[string(of)+".json"]
-	if m == nil || m.Length <= 0 || m.Version < 1 || len(m.Hashes["sha256"]) != 32 {
-		return nil, fmt.Errorf("%s metadata: no version, length and sha256 of %s.json: %w", in, of, ErrMalformed)
+	if m == nil || m.Length < 0 || m.Version < 1 {
+		return nil, fmt.Errorf("%s metadata: no version of %s.json: %w", in, of, ErrMalformed)
 	}
 	return m, nil
 }

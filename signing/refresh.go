@@ -122,8 +122,8 @@ func (c *Client) refreshSnapshot(ctx context.Context, v *verifier) error {
 		return fmt.Errorf("reading trusted snapshot: %w", err)
 	}
 	if local != nil {
-		if want.VerifyLengthHashes(local) == nil {
-			return v.snapshot(local)
+		if isWanted(want, local) && v.snapshot(local) == nil {
+			return nil
 		}
 		v.olderSnapshot(local)
 	}
@@ -143,8 +143,8 @@ func (c *Client) refreshTargets(ctx context.Context, v *verifier) error {
 	if err != nil {
 		return fmt.Errorf("reading trusted targets: %w", err)
 	}
-	if local != nil && want.VerifyLengthHashes(local) == nil {
-		return v.targets(local)
+	if local != nil && isWanted(want, local) && v.targets(local) == nil {
+		return nil
 	}
 	data, err := c.getExact(ctx, RoleTargets, want, c.limits.Targets)
 	if err != nil {
@@ -153,9 +153,18 @@ func (c *Client) refreshTargets(ctx context.Context, v *verifier) error {
 	return v.targets(data)
 }
 
+// isWanted reports whether what is trusted already is what the role above names.
+func isWanted(want *tuf.MetaFiles, local []byte) bool {
+	version, err := versionOf(local)
+	return err == nil && version == want.Version && want.VerifyLengthHashes(local) == nil
+}
+
 func (c *Client) getExact(ctx context.Context, role Role, want *tuf.MetaFiles, most int64) ([]byte, error) {
 	if want.Length > most {
 		return nil, fmt.Errorf("%s metadata of %d bytes: %w: %d", role, want.Length, ErrTooLarge, most)
 	}
-	return c.fetcher.get(ctx, fmt.Sprintf("metadata/%d.%s.json", want.Version, role), want.Length)
+	if want.Length > 0 {
+		most = want.Length
+	}
+	return c.fetcher.get(ctx, fmt.Sprintf("metadata/%d.%s.json", want.Version, role), most)
 }

@@ -5,7 +5,11 @@
 package forge
 
 import (
+	"crypto"
+	"crypto/ecdsa"
 	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -22,20 +26,27 @@ import (
 // Object is a JSON object.
 type Object = map[string]any
 
-// Key is an ed25519 key and the id under which it signs, which need not be its own.
+// Key is a key, and the id under which it signs, which need not be its own.
 type Key struct {
 	ID      string
-	Private ed25519.PrivateKey
+	Private crypto.Signer // ed25519, or ecdsa
 }
 
-// NewKey makes a key that no repository knows.
+// NewKey makes an ed25519 key that no repository knows.
 func NewKey() Key {
 	_, private, err := ed25519.GenerateKey(nil)
 	must(err)
 	return newKey(private)
 }
 
-func newKey(private ed25519.PrivateKey) Key {
+// NewCurveKey is NewKey for ecdsa on a curve.
+func NewCurveKey(curve elliptic.Curve) Key {
+	private, err := ecdsa.GenerateKey(curve, rand.Reader)
+	must(err)
+	return newKey(private)
+}
+
+func newKey(private crypto.Signer) Key {
 	key := Key{Private: private}
 	key.ID = idOf(key.Described())
 	return key
@@ -52,7 +63,7 @@ func ReadKey(t testing.TB, path string) Key {
 	}
 	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	check(t, err)
-	return newKey(key.(ed25519.PrivateKey))
+	return newKey(key.(crypto.Signer))
 }
 
 // readKeys reads the first key of each role from a folder of keys.
@@ -67,8 +78,13 @@ func readKeys(t testing.TB, folder string) map[string]Key {
 // Described is the key's public half as a root has it (TUF specification,
 // section 4.2).
 func (k Key) Described() Object {
-	public := hex.EncodeToString(k.Private.Public().(ed25519.PublicKey))
-	return Object{"keytype": "ed25519", "scheme": "ed25519", "keyval": Object{"public": public}}
+	if public, ok := k.Private.Public().(ed25519.PublicKey); ok {
+		return Object{"keytype": "ed25519", "scheme": "ed25519", "keyval": Object{"public": hex.EncodeToString(public)}}
+	}
+	der, err := x509.MarshalPKIXPublicKey(k.Private.Public())
+	must(err)
+	public := pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
+	return Object{"keytype": "ecdsa", "scheme": "ecdsa-sha2-nistp256", "keyval": Object{"public": string(public)}}
 }
 
 func idOf(described Object) string { return fmt.Sprintf("%x", sha256.Sum256(canonical(described))) }
@@ -84,7 +100,14 @@ func Sign(signed Object, keys ...Key) []byte {
 
 // Signature is the key's signature of signed.
 func (k Key) Signature(signed Object) Object {
-	return Object{"keyid": k.ID, "sig": hex.EncodeToString(ed25519.Sign(k.Private, canonical(signed)))}
+	content, hash := canonical(signed), crypto.Hash(0)
+	if _, ok := k.Private.(*ecdsa.PrivateKey); ok {
+		digest := sha256.Sum256(content)
+		content, hash = digest[:], crypto.SHA256
+	}
+	signature, err := k.Private.Sign(rand.Reader, content, hash)
+	must(err)
+	return Object{"keyid": k.ID, "sig": hex.EncodeToString(signature)}
 }
 
 // Envelope is the metadata file of signed with the given signatures.
