@@ -69,17 +69,23 @@ func TestEveryBootStartsWhatBootCompleteRequiresAndHasNoCycle(t *testing.T) {
 	}
 }
 
-// A health check of an extension is one of the judge's: what is ordered before the
-// merging and after the judge would wait for itself.
-func TestExtensionsAreMergedBeforeTheJudgement(t *testing.T) {
-	const between = "[Unit]\nDefaultDependencies=no\nAfter=proa-judge.service\nBefore=%s\n[Service]\nType=oneshot\nExecStart=/bin/true\n"
-	for before, isCycle := range map[string]bool{
-		"systemd-sysext.service": true, "proa-extensions.service": true, "proa-extensions-units.service": true, "boot-complete.target": false,
+// A health check of an extension is one of the judge's. What is ordered after the later
+// of two units and before the earlier one would wait for itself.
+func TestExtensionsAreAttachedThenMergedThenJudged(t *testing.T) {
+	const between = "[Unit]\nDefaultDependencies=no\nAfter=%s\nBefore=%s\n[Service]\nType=oneshot\nExecStart=/bin/true\n"
+	for _, order := range []struct {
+		earlier, later string
+		none           bool // they have no order
+	}{
+		{"proa-extensions.service", "systemd-sysext.service", false},
+		{"systemd-sysext.service", "proa-extensions-units.service", false},
+		{"proa-extensions-units.service", "proa-judge.service", false},
+		{"boot-complete.target", "proa-judge.service", true},
 	} {
-		planned := plan(t, map[string]string{"between.service": fmt.Sprintf(between, before)}, units.ExtensionLinks(),
+		planned := plan(t, map[string]string{"between.service": fmt.Sprintf(between, order.later, order.earlier)}, units.ExtensionLinks(),
 			map[string]string{"multi-user.target.wants/between.service": "../between.service"})
-		if got := strings.Contains(planned, cycle); got != isCycle {
-			t.Errorf("before %s: a cycle: %t, want %t", before, got, isCycle)
+		if got := strings.Contains(planned, cycle); got == order.none {
+			t.Errorf("%s before %s: a cycle: %t", order.earlier, order.later, got)
 		}
 	}
 }
