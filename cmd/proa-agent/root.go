@@ -68,6 +68,7 @@ running, 7 repository not reachable, 10 (check only) an update is available.`,
 		newRecoveryKeyCommand(),
 		newConfigCommand(),
 		newConfigureCommand(),
+		cli.NewVersionCommand(),
 		cli.NewManCommand(),
 	)
 	return root

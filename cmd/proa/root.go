@@ -44,6 +44,7 @@ changes, 'proa repo' signs and publishes releases.`,
 		newCacheCommand(),
 		newServeCommand(),
 		newSchemaCommand(),
+		cli.NewVersionCommand(),
 		cli.NewManCommand(),
 	)
 	return root
