@@ -5,11 +5,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/proa-os/proa/durable"
 	"github.com/proa-os/proa/manifests"
@@ -17,10 +19,10 @@ import (
 )
 
 // commit adds the given targets, signs, and makes it all visible to hosts at
-// once. The order of writes: targets, then metadata from targets to snapshot,
-// each under a name that nothing refers to yet; then two clients, one that is
-// new and one that trusted the old set, must accept the result; timestamp.json
-// is last.
+// once. Two clients, one that is new and one that trusted the old set, must
+// accept what is signed. The order of writes: targets; metadata of targets and
+// snapshot, under names that nothing refers to yet; timestamp.json, from which on
+// hosts see them; and a new root, which they see by itself.
 func (r *repository) commit(ctx context.Context, targets map[string][]byte) error {
 	previous, err := r.hostState()
 	if err != nil {
@@ -40,28 +42,34 @@ func (r *repository) commit(ctx context.Context, targets map[string][]byte) erro
 	if err != nil {
 		return err
 	}
-	timestamp := files[len(files)-1]
-	for _, file := range files[:len(files)-1] {
-		if err := r.write(metadataFolder+"/"+file.Name, file.Content); err != nil {
-			return err
-		}
-	}
-	root, err := os.ReadFile(filepath.Join(r.Dir, metadataFolder, fmt.Sprintf("%d.root.json", r.meta.Version(signing.RoleRoot))))
-	if err != nil {
-		return err
-	}
-	if err := r.write(metadataFolder+"/"+rootCopyFile, root); err != nil {
-		return err
-	}
 	for _, state := range []map[string][]byte{nil, previous} {
-		if err := r.tryAsHost(ctx, state, timestamp.Content, targets); err != nil {
+		if err := r.tryAsHost(ctx, state, files, targets); err != nil {
 			return fmt.Errorf("a host would refuse what was signed: %w", err)
 		}
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return r.write(metadataFolder+"/"+timestampFile, timestamp.Content)
+	for _, file := range files {
+		if err := r.write(metadataFolder+"/"+file.Name, file.Content); err != nil {
+			return err
+		}
+		if strings.HasSuffix(file.Name, ".root.json") {
+			if err := r.copyRoot(); err != nil {
+				return err
+			}
+		}
+	}
+	return r.copyRoot() // an earlier command may have been killed before it
+}
+
+// copyRoot makes root.json a copy of the newest root.
+func (r *repository) copyRoot() error {
+	root, err := signing.NewestRoot(os.DirFS(filepath.Join(r.Dir, metadataFolder)))
+	if err != nil {
+		return err
+	}
+	return r.write(metadataFolder+"/"+rootCopyFile, root)
 }
 
 // write puts one file under the repository in one durable step, unless it is
@@ -80,17 +88,21 @@ func (r *repository) write(name string, content []byte) error {
 // hostState is the trusted folder of a host that is up to date with what is
 // published now; nil when nothing is.
 func (r *repository) hostState() (map[string][]byte, error) {
-	state := map[string][]byte{}
-	for _, role := range signing.Roles() {
-		version := r.meta.Version(role)
-		if version == 0 {
-			return nil, nil
-		}
-		name := fmt.Sprintf("%d.%s.json", version, role)
+	if r.meta.Version(signing.RoleTimestamp) == 0 {
+		return nil, nil
+	}
+	metadata := os.DirFS(filepath.Join(r.Dir, metadataFolder))
+	root, err := signing.NewestRoot(metadata)
+	if err != nil {
+		return nil, err
+	}
+	state := map[string][]byte{"root.json": root}
+	for _, role := range []signing.Role{signing.RoleTimestamp, signing.RoleSnapshot, signing.RoleTargets} {
+		name := fmt.Sprintf("%d.%s.json", r.meta.Version(role), role)
 		if role == signing.RoleTimestamp {
 			name = timestampFile
 		}
-		content, err := os.ReadFile(filepath.Join(r.Dir, metadataFolder, name))
+		content, err := fs.ReadFile(metadata, name)
 		if err != nil {
 			return nil, err
 		}
@@ -100,8 +112,8 @@ func (r *repository) hostState() (map[string][]byte, error) {
 }
 
 // tryAsHost refreshes a real client against the folder as it will be with the
-// given timestamp, and fetches and parses the given targets.
-func (r *repository) tryAsHost(ctx context.Context, state map[string][]byte, timestamp []byte, targets map[string][]byte) error {
+// given metadata, and fetches the given targets.
+func (r *repository) tryAsHost(ctx context.Context, state map[string][]byte, metadata []signing.File, targets map[string][]byte) error {
 	folder, err := durable.TempFolder(filepath.Join(r.Dir, artifactsFolder))
 	if err != nil {
 		return err
@@ -112,7 +124,11 @@ func (r *repository) tryAsHost(ctx context.Context, state map[string][]byte, tim
 			return err
 		}
 	}
-	firstRoot, err := os.ReadFile(filepath.Join(r.Dir, metadataFolder, "1.root.json"))
+	transport := staged{http.NewFileTransportFS(os.DirFS(r.Dir)), map[string][]byte{}}
+	for _, file := range metadata {
+		transport.files["/"+metadataFolder+"/"+file.Name] = file.Content
+	}
+	firstRoot, err := transport.firstRoot(r.Dir)
 	if err != nil {
 		return err
 	}
@@ -120,7 +136,7 @@ func (r *repository) tryAsHost(ctx context.Context, state map[string][]byte, tim
 		URL:  "http://repository.invalid",
 		Dir:  folder,
 		Root: firstRoot,
-		HTTP: &http.Client{Transport: staged{http.NewFileTransportFS(os.DirFS(r.Dir)), timestamp}},
+		HTTP: &http.Client{Transport: transport},
 		Now:  r.Now,
 	})
 	if err != nil {
@@ -143,19 +159,29 @@ func (r *repository) tryAsHost(ctx context.Context, state map[string][]byte, tim
 
 // staged serves the repository's folder as it will be after the commit.
 type staged struct {
-	folder    http.RoundTripper
-	timestamp []byte
+	folder http.RoundTripper
+	files  map[string][]byte // what will be written, by its path in URLs
+}
+
+// firstRoot is what a host may have been installed with.
+func (s staged) firstRoot(dir string) ([]byte, error) {
+	const name = metadataFolder + "/1.root.json"
+	if content, ok := s.files["/"+name]; ok {
+		return content, nil
+	}
+	return os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
 }
 
 func (s staged) RoundTrip(request *http.Request) (*http.Response, error) {
-	if request.URL.Path != "/"+metadataFolder+"/"+timestampFile {
+	content, ok := s.files[request.URL.Path]
+	if !ok {
 		return s.folder.RoundTrip(request)
 	}
 	return &http.Response{
 		Status:        "200 OK",
 		StatusCode:    http.StatusOK,
-		ContentLength: int64(len(s.timestamp)),
-		Body:          io.NopCloser(bytes.NewReader(s.timestamp)),
+		ContentLength: int64(len(content)),
+		Body:          io.NopCloser(bytes.NewReader(content)),
 		Header:        http.Header{},
 		Request:       request,
 	}, nil

@@ -41,6 +41,13 @@ func runHelper(args []string) error {
 	if args[0] == "init" {
 		return Init(context.Background(), InitConfig{Config: cfg, RootThreshold: 1})
 	}
+	if args[0] == "root" {
+		content, err := os.ReadFile(args[3])
+		if err == nil {
+			_, err = PublishRoot(context.Background(), RootConfig{Config: cfg, Copies: [][]byte{content}})
+		}
+		return err
+	}
 	_, err = Publish(context.Background(), PublishConfig{Config: cfg, ReleaseDir: args[3], Channel: "stable"})
 	return err
 }

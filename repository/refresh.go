@@ -2,6 +2,7 @@ package repository
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"github.com/proa-os/proa/signing"
@@ -23,30 +24,43 @@ func Refresh(ctx context.Context, cfg Config) (Refreshed, error) {
 		return Refreshed{}, err
 	}
 	defer unlock()
-	result := Refreshed{Due: []signing.Role{}, Renewed: []signing.Role{}}
-	lifetimes := signing.DefaultLifetimes()
-	for role, life := range r.Lifetimes {
-		lifetimes[role] = life
-	}
-	for _, role := range []signing.Role{signing.RoleRoot, signing.RoleTargets, signing.RoleSnapshot} {
-		if r.meta.Expires(role).Sub(r.Now()) > lifetimes[role]/3 {
-			continue
-		}
-		if !r.canRenew(role) {
-			result.Due = append(result.Due, role)
-			continue
-		}
-		r.meta.Renew(role)
-		result.Renewed = append(result.Renewed, role)
-	}
+	var result Refreshed
+	result.Renewed, result.Due = r.renew(signing.RoleRoot, signing.RoleTargets, signing.RoleSnapshot)
 	if err := r.commit(ctx, nil); err != nil {
 		return Refreshed{}, err
 	}
 	result.Renewed = append(result.Renewed, signing.RoleTimestamp)
-	for _, role := range signing.Roles() {
-		result.Metadata = append(result.Metadata, Metadata{role, r.meta.Version(role), r.meta.Expires(role).Truncate(time.Second)})
-	}
+	result.Metadata = r.state()
 	return result, nil
+}
+
+// renew has each of the roles signed anew that has less than a third of its
+// lifetime left. Those whose keys are not at hand are due.
+func (r *repository) renew(roles ...signing.Role) (renewed, due []signing.Role) {
+	renewed, due = []signing.Role{}, []signing.Role{}
+	lifetimes := signing.DefaultLifetimes()
+	maps.Copy(lifetimes, r.Lifetimes)
+	for _, role := range roles {
+		if r.meta.Expires(role).Sub(r.Now()) > lifetimes[role]/3 {
+			continue
+		}
+		if !r.canRenew(role) {
+			due = append(due, role)
+			continue
+		}
+		r.meta.Renew(role)
+		renewed = append(renewed, role)
+	}
+	return renewed, due
+}
+
+// state is the metadata of each role.
+func (r *repository) state() []Metadata {
+	var state []Metadata
+	for _, role := range signing.Roles() {
+		state = append(state, Metadata{role, r.meta.Version(role), r.meta.Expires(role).Truncate(time.Second)})
+	}
+	return state
 }
 
 // canRenew asks for the keys of role and of the role that must follow it.

@@ -72,13 +72,16 @@ const (
 type InitConfig struct {
 	Config
 	RootThreshold int // how many root keys must sign a root; at least 1
+	// Root is a first root that is signed already, in place of one by Keys,
+	// which then need not hold root keys; nil if Keys sign it.
+	Root *signing.RootDraft
 }
 
 // Init makes a repository without releases in a folder that is missing, empty
 // or what an interrupted Init left.
 func Init(ctx context.Context, cfg InitConfig) error {
 	cfg.Config = cfg.withDefaults()
-	meta, err := signing.NewMetadata(cfg.Keys, cfg.RootThreshold)
+	meta, err := cfg.metadata()
 	if err != nil {
 		return err
 	}
@@ -104,6 +107,13 @@ func Init(ctx context.Context, cfg InitConfig) error {
 	}
 	r := &repository{Config: cfg.Config, meta: meta}
 	return r.commit(ctx, nil)
+}
+
+func (c InitConfig) metadata() (*signing.Metadata, error) {
+	if c.Root != nil {
+		return signing.NewMetadataUnder(c.Root)
+	}
+	return signing.NewMetadata(c.Keys, c.RootThreshold)
 }
 
 func checkVacant(dir string) error {
@@ -142,12 +152,13 @@ func open(cfg Config) (r *repository, unlock func(), err error) {
 	if err := checkRepository(cfg.Dir); err != nil {
 		return nil, nil, err
 	}
-	if unlock, err = lock(cfg.Dir); err != nil {
+	release, err := lock(cfg.Dir)
+	if err != nil {
 		return nil, nil, err
 	}
 	defer func() {
 		if err != nil {
-			unlock()
+			release()
 		}
 	}()
 	if err := durable.Clean(cfg.Dir); err != nil {
@@ -157,7 +168,7 @@ func open(cfg Config) (r *repository, unlock func(), err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return &repository{Config: cfg, meta: meta}, unlock, nil
+	return &repository{Config: cfg, meta: meta}, release, nil
 }
 
 func checkRepository(dir string) error {

@@ -3,7 +3,6 @@ package signing
 import (
 	"context"
 	"crypto"
-	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -123,7 +122,7 @@ type envelopeSigner struct{ key PrivateKey }
 func (s envelopeSigner) KeyID() (string, error) { return s.key.public.id, nil }
 
 func (s envelopeSigner) Sign(_ context.Context, data []byte) ([]byte, error) {
-	return ed25519.Sign(s.key.key, data), nil
+	return s.key.sign(data)
 }
 
 // envelopeVerifier is a key as DSSE's library wants it.
@@ -133,7 +132,7 @@ func (v envelopeVerifier) KeyID() (string, error)   { return v.key.id, nil }
 func (v envelopeVerifier) Public() crypto.PublicKey { return v.key.key }
 
 func (v envelopeVerifier) Verify(_ context.Context, data, signature []byte) error {
-	if !ed25519.Verify(v.key.key, data, signature) {
+	if !v.key.verify(data, signature) {
 		return errors.New("the signature does not match")
 	}
 	return nil

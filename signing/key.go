@@ -50,6 +50,24 @@ func (k PublicKey) PEM() ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: publicBlock, Bytes: der}), nil
 }
 
+// verify reports whether signature is this key's of payload.
+func (k PublicKey) verify(payload, signature []byte) bool {
+	return ed25519.Verify(k.key, payload, signature)
+}
+
+// publicKeyOf is a key that metadata describes.
+func publicKeyOf(described *tuf.Key) (PublicKey, error) {
+	parsed, err := described.ToPublicKey()
+	if err != nil {
+		return PublicKey{}, err
+	}
+	public, ok := parsed.(ed25519.PublicKey)
+	if !ok {
+		return PublicKey{}, fmt.Errorf("a key of type %.40q: want ed25519", described.Type)
+	}
+	return newPublicKey(public)
+}
+
 func newPublicKey(key ed25519.PublicKey) (PublicKey, error) {
 	described, err := tuf.KeyFromPublicKey(key)
 	if err != nil {
@@ -67,6 +85,11 @@ type PrivateKey struct {
 
 // Public is the key's public half.
 func (k PrivateKey) Public() PublicKey { return k.public }
+
+// sign gives the key's signature of payload.
+func (k PrivateKey) sign(payload []byte) ([]byte, error) {
+	return ed25519.Sign(k.key, payload), nil
+}
 
 // CreateKeyFile makes a new key and writes it to path (PKCS#8 PEM, mode 0600),
 // and its public half beside it with the ending .pub. It never replaces a file.

@@ -24,6 +24,7 @@ type Metadata struct {
 
 	published *verifier     // what is out there; nil before the first signing
 	changed   map[Role]bool // what must be signed anew
+	nextRoot  []byte        // a root that is signed already; nil if Sign makes it
 }
 
 // File is one file of the metadata folder.
@@ -35,6 +36,11 @@ type File struct {
 // NewMetadata begins a repository with the given keys for each role, of which
 // rootThreshold must sign each root; one must sign each of the others.
 func NewMetadata(keys Keys, rootThreshold int) (*Metadata, error) {
+	m := newMetadata()
+	return m, m.SetKeys(keys, rootThreshold)
+}
+
+func newMetadata() *Metadata {
 	never := time.Unix(0, 0).UTC() // Sign sets every expiry
 	m := &Metadata{
 		root:      tuf.Root(never),
@@ -46,17 +52,49 @@ func NewMetadata(keys Keys, rootThreshold int) (*Metadata, error) {
 	// Sign counts up.
 	m.root.Signed.Version, m.timestamp.Signed.Version = 0, 0
 	m.snapshot.Signed.Version, m.targets.Signed.Version = 0, 0
-	return m, m.SetKeys(keys, rootThreshold)
+	return m
+}
+
+// NewMetadataUnder begins a repository under a first root that is signed.
+func NewMetadataUnder(first *RootDraft) (*Metadata, error) {
+	if first.Version() != 1 {
+		return nil, fmt.Errorf("root %d cannot begin a repository: want root 1", first.Version())
+	}
+	m := newMetadata()
+	return m, m.SetRoot(first)
 }
 
 // OpenMetadata reads and verifies the metadata folder of a repository.
 // Expired metadata can be opened: signing it anew is how it is mended.
 func OpenMetadata(folder fs.FS) (*Metadata, error) {
-	root, err := newestRoot(folder)
+	v, err := verifyFolder(folder, nil)
+	if err != nil {
+		return nil, err
+	}
+	return metadataOf(v)
+}
+
+// CheckFolder reports whether the metadata folder of a repository is one that
+// hosts accept once they have the given root, which follows the newest there.
+func CheckFolder(folder fs.FS, next *RootDraft) error {
+	root, err := next.Bytes()
+	if err == nil {
+		_, err = verifyFolder(folder, root)
+	}
+	return err
+}
+
+// verifyFolder takes a folder's metadata under its newest root, or under the
+// next one.
+func verifyFolder(folder fs.FS, next []byte) (*verifier, error) {
+	root, err := NewestRoot(folder)
 	if err != nil {
 		return nil, err
 	}
 	v, err := newVerifier(root, time.Time{})
+	if err == nil && next != nil {
+		err = v.root(next)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -84,10 +122,7 @@ func OpenMetadata(folder fs.FS) (*Metadata, error) {
 	if data, err = fs.ReadFile(folder, fileName(RoleTargets, targets.Version)); err != nil {
 		return nil, err
 	}
-	if err := v.targets(data); err != nil {
-		return nil, err
-	}
-	return metadataOf(v)
+	return v, v.targets(data)
 }
 
 // metadataOf is what v has verified, in copies that may be changed.
@@ -101,7 +136,8 @@ func metadataOf(v *verifier) (*Metadata, error) {
 	return m, errors.Join(errs[:]...)
 }
 
-func newestRoot(folder fs.FS) ([]byte, error) {
+// NewestRoot reads the newest root in the metadata folder of a repository.
+func NewestRoot(folder fs.FS) ([]byte, error) {
 	names, err := fs.Glob(folder, "*.root.json")
 	if err != nil {
 		return nil, err
@@ -151,6 +187,37 @@ func (m *Metadata) SetKeys(keys Keys, rootThreshold int) error {
 			}
 		}
 		m.changed[role] = true
+	}
+	return nil
+}
+
+// SetRoot takes the next root, or a first one, once it has every signature that
+// it needs. The metadata of roles that it does not vouch for is signed anew at
+// the next Sign.
+func (m *Metadata) SetRoot(next *RootDraft) error {
+	data, err := next.Bytes()
+	if err != nil {
+		return err
+	}
+	start := data
+	if m.published != nil {
+		start = m.published.raw[RoleRoot]
+	}
+	v, err := newVerifier(start, time.Time{})
+	if err == nil && m.published != nil {
+		err = v.root(data)
+	}
+	if err != nil {
+		return err
+	}
+	if m.root, err = tuf.Root().FromBytes(data); err != nil {
+		return describe(RoleRoot, err)
+	}
+	m.nextRoot, m.changed[RoleRoot] = data, true
+	for role, metadata := range map[Role]any{RoleTargets: m.targets, RoleSnapshot: m.snapshot, RoleTimestamp: m.timestamp} {
+		if m.root.VerifyDelegate(string(role), metadata) != nil {
+			m.changed[role] = true
+		}
 	}
 	return nil
 }

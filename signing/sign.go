@@ -1,7 +1,6 @@
 package signing
 
 import (
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"slices"
@@ -22,10 +21,13 @@ func (m *Metadata) CanSign(role Role, keys Keys) error {
 
 // Sign signs what changed, and always the timestamp, with new versions and
 // expiries counted from now. The files are in the order in which they must be
-// written: timestamp.json, the last, makes hosts see the others. They have been
-// verified with the client's code. Keys for the older root, if the root's keys
-// change, are looked for in keys and then in older. After an error m is of no
-// more use.
+// written. timestamp.json makes hosts see those before it; a root that follows
+// another comes behind it, and is seen by itself. They have been verified with
+// the client's code. Keys for the older root, if the root's keys change, are
+// looked for in keys and then in older. What is signed under a new root is
+// signed by the keys of the old one as well, if they are at hand: hosts accept
+// it before they have the new root, and after. After an error m is of no more
+// use.
 func (m *Metadata) Sign(now time.Time, life Lifetimes, keys Keys, older ...Keys) ([]File, error) {
 	if m.changed[RoleTargets] {
 		m.changed[RoleSnapshot] = true
@@ -33,7 +35,7 @@ func (m *Metadata) Sign(now time.Time, life Lifetimes, keys Keys, older ...Keys)
 	m.changed[RoleTimestamp] = true
 	now = now.UTC().Truncate(time.Second)
 
-	var files []File
+	var files, roots []File
 	for _, step := range []struct {
 		role Role
 		sign func() ([]byte, error)
@@ -51,13 +53,25 @@ func (m *Metadata) Sign(now time.Time, life Lifetimes, keys Keys, older ...Keys)
 			return nil, err
 		}
 		version, expires := m.head(step.role)
-		*version, *expires = *version+1, now.Add(lifetime)
+		if step.role != RoleRoot || m.nextRoot == nil {
+			*version, *expires = *version+1, now.Add(lifetime)
+		}
 		content, err := step.sign()
 		if err != nil {
 			return nil, fmt.Errorf("signing %s: %w", step.role, err)
 		}
-		files = append(files, File{fileName(step.role, *version), content})
+		file := File{fileName(step.role, *version), content}
+		if step.role == RoleRoot {
+			roots = append(roots, file)
+			continue
+		}
+		files = append(files, file)
 		m.note(step.role, *version, content)
+	}
+	if m.published == nil {
+		files = append(roots, files...)
+	} else {
+		files = append(files, roots...)
 	}
 	published, err := m.verify(now, files)
 	if err != nil {
@@ -84,6 +98,9 @@ func (m *Metadata) note(role Role, version int64, content []byte) {
 }
 
 func (m *Metadata) signRoot(keys Keys, older []Keys) ([]byte, error) {
+	if m.nextRoot != nil {
+		return m.nextRoot, nil
+	}
 	role := m.root.Signed.Roles[tuf.ROOT]
 	signers, err := keys.signers(RoleRoot, role.KeyIDs, role.Threshold)
 	if err != nil {
@@ -101,11 +118,7 @@ func (m *Metadata) signRoot(keys Keys, older []Keys) ([]byte, error) {
 		if former == nil {
 			return nil, fmt.Errorf("the keys of root %d must sign too: %w", m.root.Signed.Version-1, ErrKeyMissing)
 		}
-		for _, key := range former {
-			if !slices.ContainsFunc(signers, func(s PrivateKey) bool { return s.public.id == key.public.id }) {
-				signers = append(signers, key)
-			}
-		}
+		signers = withoutRepeats(signers, former)
 	}
 	return signWith(m.root, &m.root.Signed, signers)
 }
@@ -116,7 +129,23 @@ func sign[T tuf.Roles](m *Metadata, envelope *tuf.Metadata[T], signed *T, role R
 	if err != nil {
 		return nil, err
 	}
+	if m.published != nil && m.changed[RoleRoot] {
+		was := m.published.set.Root.Signed.Roles[string(role)]
+		if former, err := keys.signers(role, was.KeyIDs, was.Threshold); err == nil {
+			signers = withoutRepeats(signers, former)
+		}
+	}
 	return signWith(envelope, signed, signers)
+}
+
+// withoutRepeats is the keys of both, each once.
+func withoutRepeats(keys, more []PrivateKey) []PrivateKey {
+	for _, key := range more {
+		if !slices.ContainsFunc(keys, func(k PrivateKey) bool { return k.public.id == key.public.id }) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 func signWith[T tuf.Roles](envelope *tuf.Metadata[T], signed *T, signers []PrivateKey) ([]byte, error) {
@@ -126,10 +155,11 @@ func signWith[T tuf.Roles](envelope *tuf.Metadata[T], signed *T, signers []Priva
 	}
 	envelope.ClearSignatures()
 	for _, key := range signers {
-		envelope.Signatures = append(envelope.Signatures, tuf.Signature{
-			KeyID:     key.public.id,
-			Signature: ed25519.Sign(key.key, payload),
-		})
+		signature, err := key.sign(payload)
+		if err != nil {
+			return nil, fmt.Errorf("key %.12s: %w", key.public.id, err)
+		}
+		envelope.Signatures = append(envelope.Signatures, tuf.Signature{KeyID: key.public.id, Signature: signature})
 	}
 	return envelope.ToBytes(false)
 }

@@ -48,6 +48,9 @@ func ExactArgs(n int) cobra.PositionalArgs { return usageArgs(cobra.ExactArgs(n)
 // MaximumArgs is cobra's MaximumNArgs, with an error that is one of usage.
 func MaximumArgs(n int) cobra.PositionalArgs { return usageArgs(cobra.MaximumNArgs(n)) }
 
+// MinimumArgs is cobra.MinimumNArgs with the usage hint.
+func MinimumArgs(n int) cobra.PositionalArgs { return usageArgs(cobra.MinimumNArgs(n)) }
+
 // RangeArgs is cobra's, with an error that is one of usage.
 func RangeArgs(least, most int) cobra.PositionalArgs { return usageArgs(cobra.RangeArgs(least, most)) }
 
