@@ -50,10 +50,18 @@ func (t target) Sync() error { return t.explain(t.File.Sync()) }
 func (t target) Drop(off, n int64) error { return t.explain(t.File.Drop(off, n)) }
 
 func (t target) explain(err error) error {
-	for _, gone := range []error{syscall.EIO, syscall.ENXIO, syscall.ENODEV, io.ErrShortWrite} {
-		if errors.Is(err, gone) {
-			return &GoneError{t.path, *t.written, err}
-		}
+	if err == nil {
+		return nil
+	}
+	// The node of a disk that was pulled out stays open, and has no bytes any more:
+	// reads end, and writes find no space.
+	size, sizeErr := t.File.Size()
+	gone := sizeErr == nil && size == 0
+	for _, sign := range []error{syscall.EIO, syscall.ENXIO, syscall.ENODEV, io.ErrShortWrite} {
+		gone = gone || errors.Is(err, sign)
+	}
+	if gone {
+		return &GoneError{t.path, *t.written, err}
 	}
 	return err
 }

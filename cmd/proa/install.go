@@ -128,7 +128,8 @@ func (f *installFlags) run(cmd *cobra.Command, args []string) error {
 			os.Remove(f.disk)
 		}
 		err = fmt.Errorf("installing onto %s: %w", f.disk, err)
-		if _, statErr := os.Stat(f.disk); errors.Is(statErr, os.ErrNotExist) && !created {
+		// A disk that was pulled out has no node any more, but it had one.
+		if _, statErr := os.Stat(f.disk); errors.Is(err, os.ErrNotExist) && errors.Is(statErr, os.ErrNotExist) && !created {
 			return cli.Hint(err, "--size makes the file of a disk; --list shows the disks")
 		}
 		return installHint(err)
