@@ -206,7 +206,7 @@ func withExtensions(t *testing.T, files map[string]string, folders ...string) Co
 
 var hasSysext = map[string]string{
 	"usr/lib/os-release":     "ID=test\nVERSION_ID=\"7\"\n",
-	"usr/bin/systemd-sysext": "", "usr/lib/systemd/system/systemd-sysext.service": "",
+	"usr/bin/systemd-sysext": "", "usr/lib/systemd/system/systemd-sysext.service": "", "usr/lib64/libcryptsetup.so.12": "",
 	"usr/lib/systemd/libsystemd-shared-252.so": "",
 }
 
@@ -312,6 +312,7 @@ func TestAnExtensionThatTheSystemCannotAttachIsRefused(t *testing.T) {
 		{"other version", with(osRelease, "ID=test\nVERSION_ID=8\n"), []string{of.Output}, "it fits VERSION_ID=7: the image's os-release has VERSION_ID=8"},
 		{"other level", with(osRelease, "ID=test\nVERSION_ID=7\nSYSEXT_LEVEL=2\n"), []string{level.Output}, "it fits SYSEXT_LEVEL=3: the image's os-release has SYSEXT_LEVEL=2"},
 		{"no program", with("usr/bin/systemd-sysext", "-"), []string{of.Output}, "the image has systemd 252 without /usr/bin/systemd-sysext, which is there since systemd 248"},
+		{"no library", with("usr/lib64/libcryptsetup.so.12", "-"), []string{of.Output}, "it is attached by dm-verity, and the image has no libcryptsetup.so.12"},
 		{"no unit", with("usr/lib/systemd/system/systemd-sysext.service", "-"), []string{of.Output}, "without /usr/lib/systemd/system/systemd-sysext.service"},
 		{"confext for an old systemd", hasSysext, []string{confext.Output}, "it is a confext, and the image has systemd 252 without /usr/bin/systemd-confext, which is there since systemd 254"},
 		{"twice", hasSysext, []string{of.Output, same.Output}, "extensions[1]: the name debug is that of a sysext already"},

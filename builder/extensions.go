@@ -150,6 +150,10 @@ func (b *build) verifyExtension(ctx context.Context, x manifests.BuiltExtension)
 	return nil
 }
 
+// verityLibrary is what systemd's tools load by name when they open an image. Since
+// Debian 13 it does not come with systemd.
+const verityLibrary = "libcryptsetup.so.12"
+
 // fitsSystem says why systemd would not attach an extension to the system in the
 // tree.
 func (b *build) fitsSystem(x manifests.BuiltExtension, system map[string]string) error {
@@ -170,6 +174,9 @@ func (b *build) fitsSystem(x manifests.BuiltExtension, system map[string]string)
 		}
 		since := map[manifests.ExtensionKind]string{manifests.Sysext: "248", manifests.Confext: "254"}[x.Kind]
 		return fmt.Errorf("it is a %s, and the image has %s without /%s, which is there since systemd %s", x.Kind, has, name, since)
+	}
+	if !b.isInOneOf(libraryFolders, verityLibrary) {
+		return fmt.Errorf("it is attached by dm-verity, and the image has no %s, which systemd loads for that (on Debian: package libcryptsetup12)", verityLibrary)
 	}
 	return nil
 }
