@@ -13,6 +13,7 @@ import (
 // Exit codes of proa-agent (docs/reference/agent.md).
 const (
 	exitOK       = 0
+	exitFailed   = 1
 	exitRefused  = 3
 	exitWentBack = 5
 )

@@ -93,19 +93,6 @@ func sealedHost(t *testing.T, name string, keys *machine.SecureBoot) *host {
 	return h
 }
 
-// sealingKeys are the keys of Secure Boot that signed these releases.
-func sealingKeys(t *testing.T) *machine.SecureBoot {
-	t.Helper()
-	keys := &machine.SecureBoot{}
-	for list, content := range map[string]*[]byte{"PK": &keys.PK, "KEK": &keys.KEK, "db": &keys.DB} {
-		var err error
-		if *content, err = os.ReadFile(shared.path("sealing", list+".esl")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return keys
-}
-
 // renew puts the disk and the TPM of the config into a machine with a fresh variable store.
 func (h *host) renew(config machine.Config) {
 	h.t.Helper()
@@ -185,7 +172,7 @@ func (h *host) cutWhileEncrypting() {
 func TestAVarThatWasSealedUnderSecureBootNeedsIt(t *testing.T) {
 	t.Parallel()
 	shared.sealed(t)
-	h := sealedHost(t, "sealed-secure", sealingKeys(t))
+	h := sealedHost(t, "sealed-secure", secureBootKeys(t, shared.path("sealing")))
 	h.cutWhileEncrypting()
 	h.start()
 	h.wantSealedVar(sealedBase)

@@ -1,14 +1,13 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/proa-os/proa/machine"
 	"github.com/proa-os/proa/machine/workshop"
 	"github.com/proa-os/proa/partitions"
 )
@@ -22,66 +21,102 @@ RemainAfterExit=yes
 ExecStart=/bin/sh -c 'cp /usr/share/greeter/message /run/greeter'
 `
 
-// buildGreeter builds a version of an extension with a file and a service. The folder of
-// the build is greeter.
-func buildGreeter(t *testing.T, folder, version string) {
+// buildExtension builds a version of an extension for Debian 13 from files. What its
+// name says, it is: greeter-1 goes into the folder greeter.
+func buildExtension(t *testing.T, image referenceImage, kind, name, version string, files map[string]string) {
 	t.Helper()
-	write := func(name, text string, mode os.FileMode) {
-		t.Helper()
-		path := filepath.Join(folder, "source-"+version, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
+	source := name + "-" + version
+	image.write(source+"/recipe.yaml", "product: "+name+"\nsources: [{dir: tree}]\nfits: {id: debian, versionId: \"13\"}\n")
+	for path, text := range files {
+		path = source + "/tree/" + path
+		if target, isLink := strings.CutPrefix(text, "-> "); isLink {
+			if err := errors.Join(os.MkdirAll(filepath.Dir(image.path(path)), 0o755), os.Symlink(target, image.path(path))); err != nil {
+				t.Fatal(err)
+			}
+			continue
 		}
-		if err := os.WriteFile(path, []byte(text), mode); err != nil {
-			t.Fatal(err)
+		image.write(path, text)
+		if strings.HasPrefix(text, "#!") {
+			if err := os.Chmod(image.path(path), 0o755); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
-	write("recipe.yaml", "product: greeter\nsources: [{dir: tree}]\nfits: {id: debian, versionId: \"12\"}\n", 0o644)
-	write("tree/usr/share/greeter/message", "greetings "+version+"\n", 0o644)
-	write("tree/usr/lib/systemd/system/greeter.service", greeterUnit, 0o644)
-	wants := filepath.Join(folder, "source-"+version, "tree/usr/lib/systemd/system/multi-user.target.wants")
-	if err := os.MkdirAll(wants, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink("../greeter.service", filepath.Join(wants, "greeter.service")); err != nil {
-		t.Fatal(err)
-	}
-	build := exec.CommandContext(t.Context(), shared.path("bin", "proa"), "build", filepath.Join(folder, "source-"+version),
-		"--kind", "sysext", "-o", filepath.Join(folder, "greeter"), "--force", "--version", version)
-	if err := output(build); err != nil {
+	if err := shared.proaRun(t.Context(), "build", image.path(source), "--kind", kind, "-o", image.path(name), "--force", "--version", version); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// TestAnExtensionIsFetchedAndAttachedByItsRootHash shows one release. That another one,
-// and a way back, bring theirs is tested on plain files, in updater.
-func TestAnExtensionIsFetchedAndAttachedByItsRootHash(t *testing.T) {
+// TestExtensionsFollowTheirReleaseThereAndBack has a release whose extension finds
+// itself unhealthy. It is of Debian 13, whose systemd knows both kinds.
+func TestExtensionsFollowTheirReleaseThereAndBack(t *testing.T) {
 	t.Parallel()
 	const name = "extension"
 	// Of a product of its own: other tests publish other releases of hello.
-	image := newReferenceImage(t, "debian", "product: hello", "product: greeted", "update:\n", "extensions: [greeter]\nupdate:\n")
-	image.write("release/usr/share/hello/message", "hello\n")
+	image := newReferenceImage(t, "debian", "product: hello", "product: greeted", "bookworm", "trixie",
+		"- busybox-static", "- busybox-static\n        - libcryptsetup12", "update:\n", "extensions: [greeter, site]\nupdate:\n")
 	image.write("overlay/etc/proa/agent.yaml", fmt.Sprintf("repository: %s\nchannel: %s\npolicy: check\npoll: 12h\njitter: 0s\nhealthLimit: 1m\n", shared.front.url(name), name))
+	image.write("release/usr/share/hello/message", "hello\n")
 	if err := workshop.AddGuest(t.Context(), image.path("release")); err != nil {
 		t.Fatal(err)
 	}
-	buildGreeter(t, image.folder, "1")
-	first := image.build()
-	if err := shared.proaRun(t.Context(), "repo", "publish", first, "--repo", "repo", "--keys", "keys", "--channel", name); err != nil {
-		t.Fatal(err)
+	release := func(version, extensions, health string) (folder string) {
+		t.Helper()
+		greeter := map[string]string{
+			"usr/share/greeter/message":                                      "greetings " + extensions + "\n",
+			"usr/lib/systemd/system/greeter.service":                         greeterUnit,
+			"usr/lib/systemd/system/multi-user.target.wants/greeter.service": "-> ../greeter.service",
+		}
+		if health != "" {
+			greeter["usr/lib/proa/health.d/50-greeter"] = "#!/bin/sh\n" + health + "\n"
+		}
+		buildExtension(t, image, "sysext", "greeter", extensions, greeter)
+		buildExtension(t, image, "confext", "site", extensions, map[string]string{"etc/site/place": "place " + extensions + "\n"})
+		return image.buildAs(version)
 	}
+	publish := func(out string) {
+		t.Helper()
+		if err := shared.proaRun(t.Context(), "repo", "publish", out, "--repo", "repo", "--keys", "keys", "--channel", name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := release(base, "1", "")
+	second := release("1.1.0", "2", "cat /etc/site/place /usr/share/greeter/message /run/greeter > /var/seen; sync; echo greeter: nobody answers >&2; exit 1")
+	publish(first)
 
 	// A factory's disk has none of them.
-	h := newHostWith(t, name, filepath.Join(first, "disk.raw"), "", machine.MemoryDebian)
+	h := newHostWith(t, name, filepath.Join(first, "disk.raw"), "", 1024)
 	h.powerOn()
 	h.awaitDaemon()
 	h.wantRunning(base, partitions.SlotA)
-	h.want("proa-agent extensions", "greeter   1   sysext   missing")
+	h.want("proa-agent extensions", "greeter   1   sysext    missing\nsite      1   confext   missing")
 	if out := h.agent("update", exitOK); !strings.Contains(out.Stderr, "the next boot attaches them") {
 		t.Errorf("update says %s%s", out.Stdout, out.Stderr)
 	}
-	h.run("systemctl restart proa-extensions.service && systemctl restart systemd-sysext.service proa-extensions-units.service")
-	h.want("cat /usr/share/greeter/message; proa-agent extensions", "greetings 1\ngreeter   1   sysext   attached")
-	// What is mounted is what the root hash names.
-	h.want(`/sbin/dmsetup table | grep -c "$(cat /run/extensions/greeter.roothash)"`, "1")
+	h.run("systemctl restart proa-extensions.service && systemctl restart systemd-sysext.service systemd-confext.service proa-extensions-units.service")
+	wantFirst := func() {
+		t.Helper()
+		h.want("cat /etc/site/place /usr/share/greeter/message; proa-agent extensions", "place 1\ngreetings 1\ngreeter   1   sysext    attached\nsite      1   confext   attached")
+		// What is mounted is what the root hashes name.
+		h.want(`for e in extensions/greeter confexts/site; do /sbin/dmsetup table | grep -c "$(cat /run/$e.roothash)"; done`, "1\n1")
+	}
+	wantFirst()
+
+	publish(second)
+	h.agent("update", exitOK)
+	wantFirst()
+	h.runUntilReset("reboot")
+	h.powerOn()
+	h.awaitReset()
+
+	h.powerOn()
+	h.awaitDaemon()
+	h.wantRunning(base, partitions.SlotA)
+	h.want("cat /var/seen", "place 2\ngreetings 2\ngreetings 2")
+	wantFirst()
+	h.want("cat /run/greeter; systemctl is-active greeter.service systemd-sysext.service systemd-confext.service | xargs", "greetings 1\nactive active active")
+	s := h.status(exitWentBack)
+	if s.Last == nil || s.Last.Version != "1.1.0" || !strings.Contains(s.Last.Reason, "nobody answers") || len(s.Problems) > 0 {
+		t.Errorf("status: %+v", s)
+	}
 }

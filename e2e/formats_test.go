@@ -160,6 +160,37 @@ func TestALiveSystemStartsFromTheNetwork(t *testing.T) {
 	h.want("readlink /run/proa/live/root.erofs; grep -c ' note=network' /proc/cmdline", "/dev/loop0\n1")
 }
 
+// TestALiveSystemStartsFromIPXE has iPXE on a stick, which asks the network for what
+// to do and is told as docs/how-to/image-formats.md has it.
+func TestALiveSystemStartsFromIPXE(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.FileServer(http.Dir(convert(t, "pxe"))))
+	t.Cleanup(server.Close)
+	_, port, _ := strings.Cut(strings.TrimPrefix(server.URL, "http://"), ":")
+	told, stick := t.TempDir(), filepath.Join(t.TempDir(), "stick")
+	script := "#!ipxe\nchain http://10.0.2.2:" + port + "/boot.ipxe\n"
+	if err := os.WriteFile(filepath.Join(told, "told.ipxe"), []byte(script), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, cmd := range []*exec.Cmd{
+		exec.Command("mkfs.vfat", "-C", stick, "4096"),
+		exec.Command("mmd", "-i", stick, "::/EFI", "::/EFI/BOOT"),
+		exec.Command("mcopy", "-i", stick, "/usr/lib/ipxe/ipxe.efi", "::/EFI/BOOT/BOOTX64.EFI"),
+	} {
+		if err := output(cmd); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h := blankHost(t, "live-ipxe", 64<<20, func(c *machine.Config) {
+		c.Memory = 768
+		c.Netboot = &machine.Netboot{Folder: told, File: "told.ipxe"}
+		c.Arguments = []string{"-drive", "if=none,id=stick,format=raw,file=" + stick, "-device", "virtio-blk-pci,drive=stick"}
+	})
+	h.powerOn()
+	h.wantLive("")
+	h.want("readlink /run/proa/live/root.erofs; grep -c ' initrd=initrd ' /proc/cmdline", "/dev/loop0\n1")
+}
+
 // TestALiveSystemInstallsItself takes a machine with a blank disk to one that is
 // installed, configured and updated, with nobody there.
 func TestALiveSystemInstallsItself(t *testing.T) {

@@ -45,14 +45,7 @@ func (l *lab) sign(ctx context.Context, r release) (err error) {
 func secureHost(t *testing.T, name string) *host {
 	t.Helper()
 	shared.release(t, secureBase)
-	keys := &machine.SecureBoot{}
-	for list, content := range map[string]*[]byte{"PK": &keys.PK, "KEK": &keys.KEK, "db": &keys.DB} {
-		var err error
-		if *content, err = os.ReadFile(shared.path("secure-boot", list+".esl")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return secureHostWith(t, name, keys)
+	return secureHostWith(t, name, secureBootKeys(t, shared.path("secure-boot")))
 }
 
 func secureHostWith(t *testing.T, name string, keys *machine.SecureBoot) *host {
@@ -68,6 +61,19 @@ func secureHostWith(t *testing.T, name string, keys *machine.SecureBoot) *host {
 		t.Fatal(err)
 	}
 	return &host{t: t, name: name, machine: m, traffic: shared.front.traffic(name)}
+}
+
+// secureBootKeys are what firmware has enrolled of a folder of keys.
+func secureBootKeys(t *testing.T, folder string) *machine.SecureBoot {
+	t.Helper()
+	keys := &machine.SecureBoot{}
+	for list, content := range map[string]*[]byte{"PK": &keys.PK, "KEK": &keys.KEK, "db": &keys.DB} {
+		var err error
+		if *content, err = os.ReadFile(filepath.Join(folder, list+".esl")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return keys
 }
 
 // The firmware's variables by the names of their files.
