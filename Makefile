@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 PROGRAMS := cmd/proa cmd/proa-agent cmd/proa-init
 
-.PHONY: help setup build demo test torture fuzz lint bench bench-updates clean
+.PHONY: help setup build demo test torture fuzz lint bench bench-updates site clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,11 @@ bench: setup build ## Measure speed, memory and sizes against the reference tool
 bench-updates: setup build ## Measure what updates cost, against the tools of others (an hour or so)
 	@testdata/setup casync xdelta3 ostree bsdiff
 	go run ./bench/updates $(if $(PAIRS),$(PAIRS),-docs docs/explanation)
+
+site: setup ## Build the documentation as a site, .build/site, and look at each page in a browser
+	@testdata/setup chromium
+	HUGO_PARAMS_VERSION=$$(git describe --tags --always) SITE_FOLDER=$(CURDIR)/.build/site go test -count=1 -tags browser ./docs/site
+	@echo "site: open .build/site/index.html"
 
 clean: ## Remove what the other targets made
 	rm -rf bin .build

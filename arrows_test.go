@@ -35,6 +35,7 @@ var rooms = map[string][]string{
 	"demo":       {"machine"},
 	"bench":      {"machine", "manifests", "durable"},
 	"e2e":        {"manifests", "partitions", "machine"},
+	"docs":       {}, // its test follows the links of the site
 	"packaging":  {}, // its tests run what makes packages
 	"torture":    {}, // what judges shares no code with what it judges; its tests drive machines
 }
