@@ -145,6 +145,9 @@ func (r *remote) choose(ctx context.Context, trust *signing.Client, c Repository
 		return err
 	}
 	found := manifests.DigestOf(data)
+	if err := notRetracted(ctx, trust, product, c.Arch, version, found); err != nil {
+		return err
+	}
 	if !digest.IsZero() && found != digest {
 		return fmt.Errorf("release.json of %s is %s: the channel names %s", version, found, digest)
 	}
@@ -161,6 +164,26 @@ func (r *remote) choose(ctx context.Context, trust *signing.Client, c Repository
 		return err
 	}
 	return r.transport.CheckAgainst(r.release, found)
+}
+
+// notRetracted refuses what should not have been published: a new machine has not
+// taken it.
+func notRetracted(ctx context.Context, trust *signing.Client, product string, arch manifests.Arch, version manifests.Version, release manifests.Digest) error {
+	verified, err := trust.Fetch(ctx, manifests.NoticeTarget(product, arch, version))
+	if errors.Is(err, signing.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	notice, err := manifests.ParseNotice(verified.Bytes())
+	if err == nil {
+		err = notice.CheckFor(product, arch, version, release)
+	}
+	if err == nil && notice.Retracted != nil {
+		err = fmt.Errorf("release %s: %s", version, notice.Retracted)
+	}
+	return err
 }
 
 // ErrProduct is wrapped by the error of a repository that leaves a choice.

@@ -1,6 +1,7 @@
 package installer
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/proa-os/proa/fetch"
 	"github.com/proa-os/proa/manifests"
@@ -134,6 +136,24 @@ func TestOnlyWhatTheRepositoryVouchesForIsInstalled(t *testing.T) {
 		}
 		check(t, source.Close())
 		check(t, os.WriteFile(file, whole, 0o644))
+	}
+}
+
+func TestRetractedReleaseIsNotInstalled(t *testing.T) {
+	r := newRelease(t, "1.0.0")
+	repository, config := published(t, r)
+	text, err := json.Marshal(manifests.Notice{
+		Schema: 1, Product: testhost.Product, Arch: manifests.AMD64, Version: "1.0.0", Release: manifests.DigestOf(r.Text(t)),
+		Retracted: &manifests.Retraction{When: time.Unix(1700000000, 0).UTC(), Reason: "loses /var on NVMe"},
+	})
+	check(t, err)
+	repository.SetTarget(t, manifests.NoticeTarget(testhost.Product, manifests.AMD64, "1.0.0"), text)
+	named := config
+	named.Product, named.Version, named.Channel = testhost.Product, "1.0.0", ""
+	for _, config := range []RepositoryConfig{config, named} {
+		if _, err := OpenRepository(t.Context(), config); err == nil || !strings.Contains(err.Error(), "loses /var on NVMe") {
+			t.Errorf("error %v", err)
+		}
 	}
 }
 

@@ -22,6 +22,7 @@ type Plan struct {
 	// Parts are what the root image would be made of.
 	Parts    []PlannedPart   `json:"parts,omitempty"`
 	Download PlannedDownload `json:"download"`
+	Told                     // what the publisher says of it
 	Notes    []string        `json:"notes,omitempty"`
 }
 
@@ -77,7 +78,7 @@ func (s *session) plan(ctx context.Context) (Plan, error) {
 	if err != nil {
 		return p, err
 	}
-	p.Version, p.Release, p.Size = o.Release.Version, o.Digest, o.Root.Size()
+	p.Version, p.Release, p.Size, p.Told = o.Release.Version, o.Digest, o.Root.Size(), o.told
 	p.Download.Metadata = s.fetch.Received() - before
 	p.Download.Total = p.Download.Metadata
 	p.News, err = s.isNews(o)

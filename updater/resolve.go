@@ -20,6 +20,8 @@ type offer struct {
 	Release   manifests.Release
 	Transport manifests.Transport
 	Root      verity.Root
+
+	told Told
 }
 
 // download is the bytes to fetch at the most, by the delta from what runs, if
@@ -33,7 +35,8 @@ func (o offer) download(running []byte) int64 {
 	return o.Transport.UKI.Size + o.Transport.Index.Size + o.Transport.Root.Size
 }
 
-// resolve refreshes the trusted metadata and follows the channel to a release.
+// resolve refreshes the trusted metadata and follows the channel to a release, or to a
+// stepping stone on the way to it.
 func (s *session) resolve(ctx context.Context) (offer, error) {
 	client, err := s.openRepository()
 	if err != nil {
@@ -56,7 +59,13 @@ func (s *session) resolve(ctx context.Context) (offer, error) {
 		return offer{}, refuse(channel.Version, "its channel is %s of %s for %s: want %s of %s for %s",
 			channel.Name, channel.Product, channel.Arch, s.Settings.Channel, image.Product, image.Arch)
 	}
-	return s.readRelease(channel, get)
+	next, told, err := s.nextStop(ctx, client, channel)
+	if err != nil {
+		return offer{}, err
+	}
+	o, err := s.readRelease(next, get)
+	o.told = told
+	return o, err
 }
 
 // fetchTarget gets a document that the repository vouches for.
@@ -161,6 +170,9 @@ func (s *session) isNews(o offer) (bool, error) {
 		return false, refuse(v, "the same version runs with another root hash")
 	case order == 0:
 		return false, nil
+	}
+	if err := o.mayTake(); err != nil {
+		return false, err
 	}
 	err := s.mayHold(o, max(image.SecurityEpoch, s.record.SecurityEpoch))
 	return err == nil, err

@@ -91,7 +91,9 @@ type Available struct {
 	Refused  string            `json:"refused,omitempty"` // why it would not be installed
 	Download int64             `json:"download"`          // bytes at the most
 	Size     int64             `json:"size"`              // bytes of the root image
+	Told                       // what the publisher says of it
 	Kept                       // what it would mean for /etc and /var
+	Notes    []string          `json:"notes,omitempty"` // what Check did beside looking
 }
 
 // Status reads how the host stands. With online it also asks the repository,
@@ -110,6 +112,8 @@ func (u *Updater) Status(ctx context.Context, online bool) (Status, error) {
 	status.Available, err = s.available(ctx)
 	if err != nil {
 		status.NotAsked = err.Error()
+	} else if r := status.Available.RunningRetracted; r != nil {
+		status.Problems = append(status.Problems, fmt.Sprintf("the running %s was %s", status.Running.Version, r))
 	}
 	return status, nil
 }
@@ -228,7 +232,9 @@ func daemonSays(run string) json.RawMessage {
 }
 
 // Check asks the repository what the channel names. What must not be installed
-// is a *Refusal, together with what was found.
+// is a *Refusal, together with what was found. It writes nothing but trusted metadata,
+// with one exception: an update that was begun, and whose release is retracted by
+// now, is cancelled, so that no boot tries it.
 func (u *Updater) Check(ctx context.Context) (Available, error) {
 	s, err := u.open(true) // trusted metadata has one user at a time
 	if err != nil {
@@ -236,6 +242,15 @@ func (u *Updater) Check(ctx context.Context) (Available, error) {
 	}
 	defer s.close()
 	found, err := s.check(ctx)
+	if w := found.withdrawn; w != nil {
+		recovered, failed := s.recover(ctx)
+		if failed == nil {
+			found.Notes, failed = s.withdraw(w)
+		}
+		if found.Notes = append(recovered, found.Notes...); failed != nil {
+			err = failed
+		}
+	}
 	var refusal *Refusal
 	if !errors.As(err, &refusal) { // which each look would tell of again
 		u.emitFailure(ctx, "check", err)
@@ -253,6 +268,7 @@ func (s *session) check(ctx context.Context) (Available, error) {
 		Release:  o.Digest,
 		Download: o.download(s.facts.Root.Hash[:]),
 		Size:     o.Root.Size(),
+		Told:     o.told,
 	}
 	found.News, err = s.isNews(o)
 	if err == nil && found.News {

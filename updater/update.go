@@ -37,6 +37,7 @@ type Updated struct {
 	Reused     int64             `json:"reused"`         // bytes of the root image that were in the slot already
 	Copied     int64             `json:"copied"`         // bytes of it that came from the slot that runs
 	Patched    int64             `json:"patched"`        // bytes of it that were made by patches
+	Told                         // what the publisher says of it
 	Kept                         // what it means for /etc and /var
 	Last       *journal.Result   `json:"last,omitempty"` // how the newest trial ended
 	Notes      []string          `json:"notes,omitempty"`
@@ -93,7 +94,12 @@ func (u *Updater) update(ctx context.Context, options UpdateOptions) (Updated, e
 	if err != nil {
 		return done, err
 	}
-	done.Version, done.Release = offered.Release.Version, offered.Digest
+	done.Version, done.Release, done.Told = offered.Release.Version, offered.Digest, offered.told
+	given, err := s.withdraw(offered.told.withdrawn)
+	done.Notes = append(done.Notes, given...)
+	if err != nil {
+		return done, err
+	}
 	if options.RetryBlocked {
 		if err := s.liftBlock(offered); err != nil {
 			return done, err

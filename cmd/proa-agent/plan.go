@@ -71,5 +71,12 @@ func printPlan(out io.Writer, p updater.Plan) error {
 	fmt.Fprintf(table, "  %s\t\t\t%s\n", list, bytesText(p.Download.List))
 	fmt.Fprintf(table, "  kernel image\t\t\t%s\n", bytesText(p.Download.Kernel))
 	fmt.Fprintf(table, "  metadata\t\t\t%s\n", bytesText(p.Download.Metadata))
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if p.Toward != "" {
+		fmt.Fprintf(out, "it comes before %s\n", p.Toward)
+	}
+	printReleaseNotes(out, p.ReleaseNotes, releaseNotesMost)
+	return nil
 }

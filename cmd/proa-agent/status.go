@@ -195,8 +195,35 @@ func printAvailable(w io.Writer, a *updater.Available, notAsked string) {
 		fmt.Fprintf(w, "available   %s   refused: %s\n", a.Version, a.Refused)
 	case a.News:
 		fmt.Fprintf(w, "available   %s   %s to download (%s image)\n", a.Version, bytesText(a.Download), bytesText(a.Size))
+		if a.Toward != "" {
+			line(w, "then", string(a.Toward), "which hosts reach over "+string(a.Version))
+		}
+		const some = 6
+		printReleaseNotes(w, a.ReleaseNotes, some)
 	default:
 		fmt.Fprintf(w, "available   nothing newer than %s\n", a.Version)
+	}
+}
+
+// releaseNotesMost is more lines than release notes can have.
+const releaseNotesMost = manifests.NotesMost
+
+// printReleaseNotes writes the first lines of them.
+func printReleaseNotes(w io.Writer, text string, most int) {
+	if text == "" {
+		return
+	}
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	for n, text := range lines {
+		if n == most {
+			line(w, "", fmt.Sprintf("… %d more: 'proa-agent plan' shows them", len(lines)-most))
+			return
+		}
+		word := ""
+		if n == 0 {
+			word = "notes"
+		}
+		line(w, word, text)
 	}
 }
 

@@ -15,7 +15,8 @@ func newCheckCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Ask the repository whether there is an update",
 		Long: `Ask the repository what this host's channel names. Ends with 10 when that is an
-update, 0 when the host is up to date, 3 when it must not be installed here.`,
+update, 0 when the host is up to date, 3 when it must not be installed here. An update
+that was begun and whose publisher has retracted it is given up.`,
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			u, err := newUpdater(cmd)
@@ -26,7 +27,7 @@ update, 0 when the host is up to date, 3 when it must not be installed here.`,
 			if found.Version == "" {
 				return explain(cmd.Context(), err)
 			}
-			notes(cmd, found.Warnings())
+			notes(cmd, append(found.Notes, found.Warnings()...))
 			if cli.JSON(cmd) {
 				if err := cli.PrintJSON(cmd.OutOrStdout(), found); err != nil {
 					return err
@@ -117,6 +118,9 @@ func printUpdated(cmd *cobra.Command, done updater.Updated, reboot bool) error {
 		fmt.Fprintf(out, ", %s of the image was there already", bytesText(here))
 	}
 	fmt.Fprintln(out)
+	if done.Toward != "" {
+		fmt.Fprintf(out, "it comes before %s, which is next once it leads\n", done.Toward)
+	}
 	switch {
 	case done.Result == updater.ResultStaged:
 		fmt.Fprintln(out, "nothing boots it yet: 'proa-agent update --now' arms its trial, 'proa-agent cancel' gives it up")
