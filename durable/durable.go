@@ -116,7 +116,7 @@ func Clean(folder string) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
-		if err != nil || path == folder || !strings.HasPrefix(entry.Name(), tempPrefix) {
+		if err != nil || path == folder || !IsTemp(entry.Name()) {
 			return err
 		}
 		if err := os.RemoveAll(path); err != nil {
@@ -128,6 +128,10 @@ func Clean(folder string) error {
 		return nil
 	})
 }
+
+// IsTemp reports whether a file or folder of that name is one that Clean would
+// remove.
+func IsTemp(name string) bool { return strings.HasPrefix(name, tempPrefix) }
 
 // TempFolder makes a folder inside folder that Clean would remove.
 func TempFolder(folder string) (string, error) { return os.MkdirTemp(folder, tempPrefix+"*") }

@@ -24,7 +24,7 @@ import (
 // What can be wrong with what is to be exported, for errors.Is.
 var (
 	ErrNotExport = errors.New("it is there and is no export")
-	ErrNoChannel = errors.New("no channel points to this version")
+	ErrNoChannel = errors.New("no channel points to this version, or leads over it")
 	ErrNoDelta   = errors.New("there is no delta from this version")
 )
 

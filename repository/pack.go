@@ -39,12 +39,15 @@ type PackedFile struct {
 
 // PackedRelease is one release of a Pack.
 type PackedRelease struct {
-	Product  string              `json:"product"`
-	Arch     manifests.Arch      `json:"arch"`
-	Version  manifests.Version   `json:"version"`
-	Release  manifests.Digest    `json:"release"`
-	Channels []string            `json:"channels"` // that point to it, sorted
-	Deltas   []manifests.Version `json:"deltas"`   // that it can be made from, newest first
+	Product  string            `json:"product"`
+	Arch     manifests.Arch    `json:"arch"`
+	Version  manifests.Version `json:"version"`
+	Release  manifests.Digest  `json:"release"`
+	Channels []string          `json:"channels"` // that point to it or lead over it, sorted
+	// Requires is the version that hosts on an older one install first, and which the
+	// pack need not have; "" if they need none.
+	Requires manifests.Version   `json:"requires,omitempty"`
+	Deltas   []manifests.Version `json:"deltas"` // that it can be made from, newest first
 
 	release   manifests.Release
 	transport manifests.Transport
@@ -131,7 +134,8 @@ func (p *Pack) addTarget(name string) error {
 }
 
 // add adds the targets of a release and of the channels that point to it, or of
-// the one that is named.
+// the one that is named. A channel that leads over it is one that points to it, for hosts
+// that have not come so far.
 func (p *Pack) add(r *repository, l listed, only string) error {
 	packed := PackedRelease{Product: l.product, Arch: l.arch, Version: l.version, Release: l.digest, Channels: []string{}, Deltas: []manifests.Version{}}
 	channels, err := r.channels()
@@ -139,13 +143,33 @@ func (p *Pack) add(r *repository, l listed, only string) error {
 		return err
 	}
 	for _, c := range channels {
-		if c.Release != l.digest || only != "" && c.Name != only {
+		if c.Product != l.product || c.Arch != l.arch || only != "" && c.Name != only {
+			continue
+		}
+		route, err := r.route(listed{c.Product, c.Arch, c.Version, c.Release})
+		if err != nil {
+			return err
+		}
+		at := slices.Index(route, l)
+		if at < 0 {
 			continue
 		}
 		packed.Channels = append(packed.Channels, c.Name)
 		if err := p.addTarget(manifests.ChannelTarget(c.Product, c.Arch, c.Name)); err != nil {
 			return err
 		}
+		for _, stop := range route[:at] {
+			if err := p.addNotice(stop); err != nil {
+				return err
+			}
+		}
+	}
+	notice, err := r.notice(l)
+	if err != nil {
+		return err
+	}
+	if notice.Requires != nil {
+		packed.Requires = notice.Requires.Version
 	}
 	if packed.release, err = r.release(l); err != nil {
 		return err
@@ -165,11 +189,23 @@ func (p *Pack) add(r *repository, l listed, only string) error {
 			return err
 		}
 	}
+	if err := p.addNotice(l); err != nil {
+		return err
+	}
 	for _, d := range packed.transport.Deltas {
 		packed.Deltas = append(packed.Deltas, d.Version)
 	}
 	p.Releases = append(p.Releases, packed)
 	return nil
+}
+
+// addNotice adds what the publisher says of a release, if anything.
+func (p *Pack) addNotice(l listed) error {
+	name := manifests.NoticeTarget(l.product, l.arch, l.version)
+	if _, _, ok := p.meta.Target(name); !ok {
+		return nil
+	}
+	return p.addTarget(name)
 }
 
 // addArtifacts adds what a release is fetched from: further files, extensions, deltas,

@@ -29,9 +29,11 @@ Framework (TUF) says; hosts believe nothing else.`,
 		newRepoInitCommand(),
 		newRepoPublishCommand(),
 		newRepoPromoteCommand(),
+		newRepoRetractCommand(),
 		newRepoRefreshCommand(),
 		newRepoRootCommand(),
 		newRepoListCommand(),
+		newRepoCheckCommand(),
 		newRepoExportCommand(),
 		newRepoPushCommand(),
 	)
@@ -111,6 +113,10 @@ func repoHint(err error) error {
 		return cli.Hint(err, "a version never changes: build the release again under a new one")
 	case errors.Is(err, repository.ErrDowngrade):
 		return cli.Hint(err, "--allow-downgrade moves the channel; hosts that run the newer version will stay on it")
+	case errors.Is(err, repository.ErrLowerEpoch):
+		return cli.Hint(err, "raise securityEpoch in its recipe and build it anew; --allow-downgrade moves a channel all the same")
+	case errors.Is(err, repository.ErrRetracted):
+		return cli.Hint(err, "'proa repo retract --lift' takes a retraction back")
 	case errors.Is(err, repository.ErrAmbiguous):
 		return cli.Hint(err, "name them with --product and --arch")
 	case errors.Is(err, repository.ErrNoRelease):

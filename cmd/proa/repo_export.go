@@ -104,6 +104,9 @@ func printExported(cmd *cobra.Command, path string, e repository.Exported) error
 	}
 	r := e.Release
 	fits := "any version"
+	if r.Requires != "" {
+		fits = "version " + string(r.Requires) + " or newer"
+	}
 	if !e.Whole {
 		var bases []string
 		for _, v := range r.Deltas {

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/proa-os/proa/cmd/internal/cli"
 	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/regular"
 	"github.com/proa-os/proa/repository"
 )
 
@@ -22,7 +24,7 @@ const publishMemory = 416 << 20
 
 func newRepoPublishCommand() *cobra.Command {
 	var flags repoFlags
-	var channel string
+	var channel, notes, requires string
 	var downgrade bool
 	var deltas int
 	cmd := &cobra.Command{
@@ -37,8 +39,11 @@ it again completes it.
 The image is compared with the newest releases before it, so that their hosts
 fetch only what is new. --deltas makes an update from each of the last few smaller
 still; it takes time, and about the size of a root image on the disk. It can be
-given later, for a release that is published.`,
-		Example: "  proa repo publish out/1.0.0 --channel beta\n  proa repo publish out/1.1.0 --channel stable --deltas 3",
+given later, for a release that is published, as can --notes and --requires.
+
+--notes gives the release the notes in a text file, which hosts show. With --requires
+VERSION, hosts that run an older version install that one first.`,
+		Example: "  proa repo publish out/1.0.0 --channel beta\n  proa repo publish out/1.1.0 --channel stable --deltas 3 --notes NOTES.txt\n  proa repo publish out/2.0.0 --channel stable --requires 1.9.0",
 		Args:    cli.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if channel == "" {
@@ -50,20 +55,27 @@ given later, for a release that is published.`,
 			if deltas < 0 || deltas > deltasMost {
 				return cli.Usage(cmd, fmt.Errorf("--deltas %d: want 0 to %d", deltas, deltasMost))
 			}
-			config, err := flags.config(cmd)
-			if err != nil {
+			publish := repository.PublishConfig{ReleaseDir: args[0], Channel: channel, AllowDowngrade: downgrade, Deltas: deltas}
+			if cmd.Flags().Changed("requires") {
+				stone := manifests.Version(requires)
+				if _, err := manifests.ParseVersion(requires); requires != "" && err != nil {
+					return cli.Usage(cmd, err)
+				}
+				publish.Requires = &stone
+			}
+			var err error
+			if notes != "" {
+				if publish.Notes, err = readNotes(notes); err != nil {
+					return err
+				}
+			}
+			if publish.Config, err = flags.config(cmd); err != nil {
 				return err
 			}
 			if os.Getenv("GOMEMLIMIT") == "" {
 				debug.SetMemoryLimit(publishMemory)
 			}
-			published, err := repository.Publish(cmd.Context(), repository.PublishConfig{
-				Config:         config,
-				ReleaseDir:     args[0],
-				Channel:        channel,
-				AllowDowngrade: downgrade,
-				Deltas:         deltas,
-			})
+			published, err := repository.Publish(cmd.Context(), publish)
 			if err != nil {
 				return repoHint(fmt.Errorf("publishing %s: %w", args[0], err))
 			}
@@ -74,8 +86,24 @@ given later, for a release that is published.`,
 	flags.addKeys(cmd)
 	cmd.Flags().StringVar(&channel, "channel", "", "channel to move to the release")
 	cmd.Flags().IntVar(&deltas, "deltas", 0, "make deltas from the last `N` releases before it")
+	cmd.Flags().StringVar(&notes, "notes", "", "text `FILE` with the release notes; an empty file takes away those there are")
+	cmd.Flags().StringVar(&requires, "requires", "", "`VERSION` that hosts on an older one install first; \"\" for none any more")
 	cmd.Flags().BoolVar(&downgrade, "allow-downgrade", false, "let the channel go to an older version")
 	return cmd
+}
+
+// readNotes reads release notes, which other systems may have written.
+func readNotes(path string) (*string, error) {
+	text, err := regular.Read(path, manifests.NotesMost)
+	if err != nil {
+		return nil, fmt.Errorf("reading release notes: %w", err)
+	}
+	notes := strings.TrimPrefix(strings.ReplaceAll(string(text), "\r\n", "\n"), "\ufeff")
+	notes = strings.TrimRight(notes, " \t\n")
+	if err := manifests.CheckNotes(notes); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &notes, nil
 }
 
 func printPublished(cmd *cobra.Command, p repository.Published) error {
