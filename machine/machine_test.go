@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image/png"
 	"io"
 	"os"
 	"os/exec"
@@ -111,7 +112,10 @@ func pad(b *bytes.Buffer) { b.Write(make([]byte, -b.Len()&3)) }
 
 // newMachine is a machine that boots the appliance directly, with an empty disk
 // of 1 MiB.
-func newMachine(t *testing.T) *machine.Machine {
+func newMachine(t *testing.T) *machine.Machine { return newMachineWith(t, machine.Config{}) }
+
+// newMachineWith is a machine that boots without firmware, with what more a config says.
+func newMachineWith(t *testing.T, config machine.Config) *machine.Machine {
 	t.Helper()
 	kernel, err := directBoot()
 	if err != nil {
@@ -122,7 +126,8 @@ func newMachine(t *testing.T) *machine.Machine {
 	if err := os.WriteFile(disk, make([]byte, 1<<20), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	m, err := machine.New(machine.Config{Disk: disk, Dir: filepath.Join(dir, "logs"), Kernel: &kernel})
+	config.Disk, config.Dir, config.Kernel = disk, filepath.Join(dir, "logs"), &kernel
+	m, err := machine.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,6 +223,38 @@ func TestAPowerCutKeepsWhatTheGuestWrote(t *testing.T) {
 	content, err := os.ReadFile(m.Disk())
 	if err != nil || !bytes.HasPrefix(content, []byte("kept\n")) {
 		t.Fatalf("the disk starts with %q, %v", content[:8], err)
+	}
+}
+
+func TestADisplayCanBeLookedAtAndMemoryIsCounted(t *testing.T) {
+	t.Parallel()
+	b, ctx := boot(t, newMachineWith(t, machine.Config{Screen: true})), bounded(t)
+	path := filepath.Join(t.TempDir(), "display.png")
+	if err := b.Screenshot(ctx, path); err != nil {
+		t.Fatal(err)
+	}
+	picture, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer picture.Close()
+	if size, err := png.DecodeConfig(picture); err != nil || size.Width < 320 || size.Height < 200 {
+		t.Errorf("the picture has %d by %d points, %v", size.Width, size.Height, err)
+	}
+	if n := b.PeakMemory(); n != 0 {
+		t.Errorf("%d bytes while it runs", n)
+	}
+	b.PowerCut()
+	if n := b.PeakMemory(); n < 16<<20 || n > 4<<30 {
+		t.Errorf("QEMU had %d bytes", n)
+	}
+	var ended *machine.EndedError
+	if err := b.Screenshot(ctx, path); !errors.As(err, &ended) {
+		t.Errorf("a picture of a machine that is off: %v", err)
+	}
+	blind := boot(t, newMachine(t))
+	if err := blind.Screenshot(ctx, path); err == nil || !strings.Contains(err.Error(), "taking a picture of the display: ") {
+		t.Errorf("a picture of a machine without a display: %v", err)
 	}
 }
 
