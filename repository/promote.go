@@ -15,6 +15,18 @@ type PromoteConfig struct {
 	Product        string            // empty: the only one that has the version
 	Arch           manifests.Arch    // empty: the only one that has the version
 	AllowDowngrade bool              // let the channel go to an older version
+	// Demand is asked before anything changes, while nobody else can change the
+	// repository; its error is Promote's. Optional.
+	Demand func(Promotion) error
+}
+
+// Promotion is a channel that is about to be moved.
+type Promotion struct {
+	Product string
+	Arch    manifests.Arch
+	Version manifests.Version
+	Release manifests.Digest  // of its release.json
+	Now     manifests.Channel // what the channel is now; zero for a new one
 }
 
 // Promote moves a channel to a release that is published, and changes nothing of the
@@ -44,6 +56,9 @@ func Promote(ctx context.Context, cfg PromoteConfig) (Published, error) {
 	if err != nil {
 		return Published{}, err
 	}
+	if err := r.ask(cfg, found); err != nil {
+		return Published{}, err
+	}
 	targets := map[string][]byte{}
 	if err := r.moveChannel(targets, found, release, notice, cfg.To, cfg.AllowDowngrade); err != nil {
 		return Published{}, err
@@ -60,6 +75,18 @@ func Promote(ctx context.Context, cfg PromoteConfig) (Published, error) {
 		LeftOut: []LeftOut{},
 		Changed: changed,
 	}, err
+}
+
+// ask asks what is demanded of the promotion.
+func (r *repository) ask(cfg PromoteConfig, to listed) error {
+	if cfg.Demand == nil {
+		return nil
+	}
+	now, _, err := r.channel(manifests.ChannelTarget(to.product, to.arch, cfg.To))
+	if err != nil {
+		return err
+	}
+	return cfg.Demand(Promotion{Product: to.product, Arch: to.arch, Version: to.version, Release: to.digest, Now: now})
 }
 
 func (r *repository) find(cfg PromoteConfig) (listed, error) {
