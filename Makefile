@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 PROGRAMS := cmd/proa cmd/proa-agent cmd/proa-init
 
-.PHONY: help setup build demo test torture fuzz lint bench bench-updates site clean
+.PHONY: help setup build demo test torture fuzz lint bench bench-updates site packages clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ site: setup ## Build the documentation as a site, .build/site, and look at each 
 	@testdata/setup chromium
 	HUGO_PARAMS_VERSION=$$(git describe --tags --always) SITE_FOLDER=$(CURDIR)/.build/site go test -count=1 -tags browser ./docs/site
 	@echo "site: open .build/site/index.html"
+
+packages: setup ## Make Debian and RPM packages of the programs, in .build/packages
+	packaging/build .build/packages
 
 clean: ## Remove what the other targets made
 	rm -rf bin .build
