@@ -182,8 +182,12 @@ func replayed(file *pe.File, raw []byte) (pcr [sha256.Size]byte) {
 	contents, stub := map[string][]byte{}, []byte{}
 	for i, section := range file.Sections {
 		name := strings.TrimRight(string(table[40*i:][:8]), "\x00") // debug/pe would follow a name to the table of strings
-		data, _ := section.Data()
-		contents[name] = data[:min(int(section.VirtualSize), len(data))]
+		// Its Data wants the padding, too, which may be cut off.
+		from, length := int64(section.Offset), int64(min(section.VirtualSize, section.Size))
+		if from == 0 || from+length > int64(len(raw)) {
+			continue
+		}
+		contents[name] = raw[from : from+length]
 		if !slices.Contains(order, name) && name != ".pcrsig" {
 			stub = append(append(stub, contents[name]...), 0xff)
 		}
