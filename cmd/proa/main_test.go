@@ -53,6 +53,8 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	commands := worldCommands(t)
+	commands["rehearsed"] = rehearsedCommand
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -64,6 +66,6 @@ func TestScripts(t *testing.T) {
 			env.Values["world"] = map[string]*resolvetest.World{}
 			return nil
 		},
-		Cmds: worldCommands(t),
+		Cmds: commands,
 	})
 }

@@ -13,13 +13,20 @@ import (
 
 func newRepoPromoteCommand() *cobra.Command {
 	var flags repoFlags
+	var demands demandFlags
 	var to, product, arch string
 	var downgrade bool
 	cmd := &cobra.Command{
-		Use:     "promote VERSION --to CHANNEL",
-		Short:   "Move a channel to a release that is published",
-		Example: "  proa repo promote 1.1.0 --to stable",
-		Args:    cli.ExactArgs(1),
+		Use:   "promote VERSION --to CHANNEL",
+		Short: "Move a channel to a release that is published",
+		Long: `Move a channel to a release that is published. The release does not change.
+
+With --require rehearsed, the channel moves only if the release was rehearsed from
+the one that the channel has now: --rehearsal is what 'proa rehearse --attest' wrote,
+and one of the keys of --rehearsal-key has signed it.`,
+		Example: `  proa repo promote 1.1.0 --to stable
+  proa repo promote 1.1.0 --to stable --require rehearsed --rehearsal rehearsal.json --rehearsal-key rehearsal.pub`,
+		Args: cli.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			promote := repository.PromoteConfig{To: to, Product: product, AllowDowngrade: downgrade}
 			var err error
@@ -40,6 +47,9 @@ func newRepoPromoteCommand() *cobra.Command {
 			if err != nil {
 				return cli.Usage(cmd, err)
 			}
+			if promote.Demand, err = demands.load(cmd); err != nil {
+				return err
+			}
 			if promote.Config, err = flags.config(cmd); err != nil {
 				return err
 			}
@@ -52,6 +62,7 @@ func newRepoPromoteCommand() *cobra.Command {
 	}
 	flags.addRepo(cmd)
 	flags.addKeys(cmd)
+	demands.add(cmd)
 	cmd.Flags().StringVar(&to, "to", "", "channel to move")
 	cmd.Flags().StringVar(&product, "product", "", "product of the release (default: the only one of that version)")
 	cmd.Flags().StringVar(&arch, "arch", "", "architecture of the release (default: the only one of that version)")

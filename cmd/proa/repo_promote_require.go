@@ -1,0 +1,112 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/proa-os/proa/cmd/internal/cli"
+	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/regular"
+	"github.com/proa-os/proa/repository"
+	"github.com/proa-os/proa/signing"
+)
+
+// demandRehearsed is the word of --require.
+const demandRehearsed = "rehearsed"
+
+// attestationMost bounds the file of an attestation, in bytes.
+const attestationMost = 4 << 20
+
+// demandFlags say what must be known of a release before a channel moves to it.
+type demandFlags struct {
+	require    []string
+	rehearsals []string // files
+	keys       []string // files
+}
+
+func (f *demandFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringSliceVar(&f.require, "require", nil, "what the release must be: rehearsed")
+	flags.StringArrayVar(&f.rehearsals, "rehearsal", nil, "file that 'proa rehearse --attest' wrote; can be repeated")
+	flags.StringArrayVar(&f.keys, "rehearsal-key", nil, "public key whose rehearsals count, a file; can be repeated")
+	cli.CompleteWords(cmd, "require", demandRehearsed)
+}
+
+// load reads the files. What it returns is nil when nothing is demanded.
+func (f *demandFlags) load(cmd *cobra.Command) (func(repository.Promotion) error, error) {
+	for _, word := range f.require {
+		if word != demandRehearsed {
+			return nil, cli.Usage(cmd, fmt.Errorf("--require %.40q: want %s", word, demandRehearsed))
+		}
+	}
+	switch {
+	case len(f.require) == 0 && len(f.rehearsals)+len(f.keys) > 0:
+		return nil, cli.Usage(cmd, errors.New("--rehearsal and --rehearsal-key go with --require rehearsed"))
+	case len(f.require) == 0:
+		return nil, nil
+	case len(f.keys) == 0:
+		return nil, cli.Usage(cmd, errors.New("no key: name those whose rehearsals count with --rehearsal-key"))
+	}
+	var keys []signing.PublicKey
+	for _, path := range f.keys {
+		key, err := signing.ReadPublicKeyFile(path)
+		if err != nil {
+			return nil, keyHint(err)
+		}
+		keys = append(keys, key)
+	}
+	var rehearsals []rehearsed
+	for _, path := range f.rehearsals {
+		r, err := readRehearsal(path, keys)
+		if err != nil {
+			return nil, fmt.Errorf("rehearsal %s: %w", path, err)
+		}
+		rehearsals = append(rehearsals, r)
+	}
+	return func(p repository.Promotion) error {
+		return cli.Hint(demandRehearsal(rehearsals, p), "'proa rehearse --attest' writes what there is to name with --rehearsal")
+	}, nil
+}
+
+// rehearsed is a rehearsal whose signature was verified.
+type rehearsed struct {
+	manifests.Rehearsal
+	release manifests.Digest // that it is about
+}
+
+func readRehearsal(path string, keys []signing.PublicKey) (rehearsed, error) {
+	envelope, err := regular.Read(path, attestationMost)
+	if err != nil {
+		return rehearsed{}, err
+	}
+	statement, err := signing.OpenSealed(envelope, signing.PayloadInToto, 1, keys...)
+	if err != nil {
+		return rehearsed{}, err
+	}
+	release, r, err := manifests.ParseRehearsal(statement)
+	return rehearsed{r, release}, err
+}
+
+// demandRehearsal wants a rehearsal of the release from the one that the channel has
+// now, which is what its hosts run. A channel that is new, or at this release, has no
+// hosts that would have to come along.
+func demandRehearsal(rehearsals []rehearsed, p repository.Promotion) error {
+	found := false
+	for _, r := range rehearsals {
+		if r.release != p.Release {
+			continue
+		}
+		found = true
+		if p.Now.Release.IsZero() || p.Now.Release == p.Release ||
+			slices.ContainsFunc(r.From, func(from manifests.RehearsedFrom) bool { return from.Release == p.Now.Release }) {
+			return nil
+		}
+	}
+	if !found {
+		return fmt.Errorf("no rehearsal of %s %s %s (%s) was given", p.Product, p.Version, p.Arch, p.Release)
+	}
+	return fmt.Errorf("%s was not rehearsed from %s, which channel %s has now", p.Version, p.Now.Version, p.Now.Name)
+}
