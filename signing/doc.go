@@ -3,7 +3,8 @@
 // owner writes it, and the client that reads it on a host.
 //
 // An owner makes keys with CreateKeyFile, loads them with LoadKeys, begins
-// with NewMetadata or OpenMetadata and signs changes with Metadata.Sign. A
+// with NewMetadata or OpenMetadata and signs changes with Metadata.Sign. Keys
+// change by a RootDraft, which gathers signatures and goes to Metadata.SetRoot. A
 // host opens a Client, calls Refresh, and gets targets with Fetch as Verified,
 // the only form in which repository content reaches a parser.
 //

@@ -35,6 +35,10 @@ var (
 var (
 	// ErrKeyExposed: a private key file can be read by group or others.
 	ErrKeyExposed = errors.New("private key is readable by others")
+	// ErrKeyLocked: a key is encrypted, and nothing gives its passphrase.
+	ErrKeyLocked = errors.New("the key is encrypted and no passphrase is given")
+	// ErrPassphrase: a passphrase does not open a key.
+	ErrPassphrase = errors.New("the passphrase is wrong")
 	// ErrKeyMissing: too few of the keys that a role needs are at hand.
 	ErrKeyMissing = errors.New("signing key is missing")
 )

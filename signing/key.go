@@ -77,10 +77,11 @@ func newPublicKey(key ed25519.PublicKey) (PublicKey, error) {
 	return PublicKey{key, id}, err
 }
 
-// PrivateKey is an ed25519 private key.
+// PrivateKey is an ed25519 private key, or a way to have it sign.
 type PrivateKey struct {
-	key    ed25519.PrivateKey
+	key    ed25519.PrivateKey // nil if it is elsewhere, or locked
 	public PublicKey
+	remote func(payload []byte) ([]byte, error) // signs when key is nil
 }
 
 // Public is the key's public half.
@@ -88,12 +89,37 @@ func (k PrivateKey) Public() PublicKey { return k.public }
 
 // sign gives the key's signature of payload.
 func (k PrivateKey) sign(payload []byte) ([]byte, error) {
-	return ed25519.Sign(k.key, payload), nil
+	if k.remote == nil {
+		return ed25519.Sign(k.key, payload), nil
+	}
+	signature, err := k.remote(payload)
+	if err == nil && !k.public.verify(payload, signature) {
+		err = errForeignSignature
+	}
+	return signature, err
 }
 
 // CreateKeyFile makes a new key and writes it to path (PKCS#8 PEM, mode 0600),
 // and its public half beside it with the ending .pub. It never replaces a file.
-func CreateKeyFile(path string) (PublicKey, error) {
+func CreateKeyFile(path string) (PublicKey, error) { return createKeyFile(path, plainKey) }
+
+// CreateLockedKeyFile is CreateKeyFile for a key that a passphrase opens.
+func CreateLockedKeyFile(path string, passphrase []byte) (PublicKey, error) {
+	if len(passphrase) == 0 {
+		return PublicKey{}, errors.New("an empty passphrase")
+	}
+	return createKeyFile(path, func(key ed25519.PrivateKey) (*pem.Block, error) {
+		der, err := lockKey(key, passphrase)
+		return &pem.Block{Type: lockedBlock, Bytes: der}, err
+	})
+}
+
+func plainKey(key ed25519.PrivateKey) (*pem.Block, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	return &pem.Block{Type: privateBlock, Bytes: der}, err
+}
+
+func createKeyFile(path string, encode func(ed25519.PrivateKey) (*pem.Block, error)) (PublicKey, error) {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return PublicKey{}, fmt.Errorf("making a key: %w", err)
@@ -102,7 +128,7 @@ func CreateKeyFile(path string) (PublicKey, error) {
 	if err != nil {
 		return PublicKey{}, err
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(private)
+	block, err := encode(private)
 	if err != nil {
 		return PublicKey{}, err
 	}
@@ -114,7 +140,7 @@ func CreateKeyFile(path string) (PublicKey, error) {
 	if publicPath == path {
 		return PublicKey{}, fmt.Errorf("key file %s: want another ending than %s, which is the public key's", path, PublicKeyEnding)
 	}
-	if err := durable.CreateFile(path, pem.EncodeToMemory(&pem.Block{Type: privateBlock, Bytes: der}), 0o600); err != nil {
+	if err := durable.CreateFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
 		return PublicKey{}, err
 	}
 	if err := durable.CreateFile(publicPath, publicPEM, 0o644); err != nil {
@@ -126,22 +152,92 @@ func CreateKeyFile(path string) (PublicKey, error) {
 
 // PublicKeyPath is where CreateKeyFile puts the public half of the key at path.
 func PublicKeyPath(path string) string {
-	return strings.TrimSuffix(path, PrivateKeyEnding) + PublicKeyEnding
+	return strings.TrimSuffix(strings.TrimSuffix(path, PrivateKeyEnding), SignerEnding) + PublicKeyEnding
 }
 
-// ReadKeyFile reads a private key. A file that group or others may read, that
-// is not one PKCS#8 PEM block, or whose key is not ed25519 is refused.
-func ReadKeyFile(path string) (PrivateKey, error) {
-	parsed, err := ReadAnyKeyFile(path)
+// Passphrase gives the passphrase of a key file that is locked. It is asked when
+// the key signs.
+type Passphrase func(path string) ([]byte, error)
+
+// ReadKeyFile is OpenKeyFile for keys that need no passphrase.
+func ReadKeyFile(path string) (PrivateKey, error) { return OpenKeyFile(path, nil) }
+
+// OpenKeyFile reads a private key: PKCS#8 in PEM, which a passphrase may lock, or
+// a file with the ending .signer that says where the key is. A file that group or
+// others may read, that is not one PEM block, or whose key is not ed25519 is
+// refused. A key that is locked or elsewhere has its public half beside it.
+func OpenKeyFile(path string, passphrase Passphrase) (PrivateKey, error) {
+	content, mode, err := readKeyFile(path)
 	if err != nil {
 		return PrivateKey{}, err
 	}
+	elsewhere := strings.HasSuffix(path, SignerEnding)
+	block, _ := pem.Decode(content)
+	if !elsewhere && (block == nil || block.Type != lockedBlock) {
+		parsed, err := ReadAnyKeyFile(path)
+		if err != nil {
+			return PrivateKey{}, err
+		}
+		return edKey(path, parsed)
+	}
+	if err := checkMode(path, mode); err != nil {
+		return PrivateKey{}, err
+	}
+	public, err := ReadPublicKeyFile(PublicKeyPath(path))
+	if err != nil {
+		return PrivateKey{}, fmt.Errorf("the public half of %s: %w", path, err)
+	}
+	if elsewhere {
+		return readSigner(path, content, public)
+	}
+	der, err := onlyBlock(content, lockedBlock)
+	var locked lockedKey
+	if err == nil {
+		locked, err = parseLockedKey(der)
+	}
+	if err != nil {
+		return PrivateKey{}, fmt.Errorf("key file %s: %w", path, err)
+	}
+	return PrivateKey{public: public, remote: func(payload []byte) ([]byte, error) {
+		key, err := unlock(path, locked, passphrase)
+		if err != nil {
+			return nil, err
+		}
+		return key.sign(payload)
+	}}, nil
+}
+
+func unlock(path string, locked lockedKey, passphrase Passphrase) (PrivateKey, error) {
+	if passphrase == nil {
+		return PrivateKey{}, fmt.Errorf("key file %s: %w", path, ErrKeyLocked)
+	}
+	secret, err := passphrase(path)
+	if err != nil {
+		return PrivateKey{}, err
+	}
+	parsed, err := locked.open(secret)
+	if err != nil {
+		return PrivateKey{}, fmt.Errorf("key file %s: %w", path, err)
+	}
+	return edKey(path, parsed)
+}
+
+// edKey is a parsed key that must be ed25519.
+func edKey(path string, parsed any) (PrivateKey, error) {
 	private, ok := parsed.(ed25519.PrivateKey)
 	if !ok {
 		return PrivateKey{}, fmt.Errorf("key file %s holds a %T: want ed25519", path, parsed)
 	}
 	public, err := newPublicKey(private.Public().(ed25519.PublicKey))
-	return PrivateKey{private, public}, err
+	return PrivateKey{key: private, public: public}, err
+}
+
+// checkMode refuses what group or others may read.
+func checkMode(path string, mode fs.FileMode) error {
+	if mode.Perm()&0o077 != 0 {
+		return fmt.Errorf("key file %s has mode %04o, want 0600: %w", path, mode.Perm(), ErrKeyExposed)
+	}
+	return nil
 }
 
 // ReadAnyKeyFile reads a private key of any kind that PKCS#8 knows, as
@@ -155,8 +251,8 @@ func ReadAnyKeyFile(path string) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("key file %s: %w", path, err)
 	}
-	if mode.Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("key file %s has mode %04o, want 0600: %w", path, mode.Perm(), ErrKeyExposed)
+	if err := checkMode(path, mode); err != nil {
+		return nil, err
 	}
 	key, err := x509.ParsePKCS8PrivateKey(der)
 	if err != nil {

@@ -8,12 +8,13 @@ import (
 )
 
 // Keys are the keys in one folder, by the role that each file is named for:
-// root.pem, root-2.pem, targets.pem, … A public key (root-2.pub) without its
+// root.pem, root-2.pem, targets.signer, … A public key (root-2.pub) without its
 // private half takes part in a role but cannot sign for it here.
 type Keys struct {
-	folder  string
-	public  map[Role][]PublicKey
-	private map[string]PrivateKey // by key id
+	folder     string
+	public     map[Role][]PublicKey
+	private    map[string]PrivateKey // by key id
+	passphrase Passphrase
 }
 
 // KeyFileName is the name of the n-th key (from 1) for role in a folder of
@@ -25,11 +26,14 @@ func KeyFileName(role Role, n int) string {
 	return fmt.Sprintf("%s-%d%s", role, n, PrivateKeyEnding)
 }
 
-// LoadKeys reads the key files in folder. A file ending in .pem or .pub that is
-// not named for a role, or that is refused by ReadKeyFile, is an error; so is
-// one key in two files, which would count twice towards a threshold.
-func LoadKeys(folder string) (Keys, error) {
-	keys := Keys{folder: folder, public: map[Role][]PublicKey{}, private: map[string]PrivateKey{}}
+// LoadKeys is OpenKeys for keys that need no passphrase.
+func LoadKeys(folder string) (Keys, error) { return OpenKeys(folder, nil) }
+
+// OpenKeys reads the key files in folder. A file ending in .pem, .signer or .pub
+// that is not named for a role, or that is refused by OpenKeyFile, is an error; so
+// is one key in two files, which would count twice towards a threshold.
+func OpenKeys(folder string, passphrase Passphrase) (Keys, error) {
+	keys := Keys{folder: folder, public: map[Role][]PublicKey{}, private: map[string]PrivateKey{}, passphrase: passphrase}
 	entries, err := os.ReadDir(folder)
 	if err != nil {
 		return Keys{}, err
@@ -37,7 +41,7 @@ func LoadKeys(folder string) (Keys, error) {
 	stemOf, idOf := map[string]string{}, map[string]string{} // by key id, by file name without ending
 	for _, entry := range entries {
 		ending := filepath.Ext(entry.Name())
-		if ending != PrivateKeyEnding && ending != PublicKeyEnding {
+		if ending != PrivateKeyEnding && ending != PublicKeyEnding && ending != SignerEnding {
 			continue
 		}
 		stem := strings.TrimSuffix(entry.Name(), ending)
@@ -71,7 +75,7 @@ func (k Keys) read(path, ending string) (PublicKey, error) {
 	if ending == PublicKeyEnding {
 		return ReadPublicKeyFile(path)
 	}
-	private, err := ReadKeyFile(path)
+	private, err := OpenKeyFile(path, k.passphrase)
 	if err != nil {
 		return PublicKey{}, err
 	}

@@ -38,6 +38,7 @@ func newKeyNewCommand() *cobra.Command {
 	var roles []string
 	var output, product string
 	var forSecureBoot bool
+	var passphrase passphraseFlag
 	cmd := &cobra.Command{
 		Use:   "new [--secure-boot] [--role ROLE,...] -o DIR|FILE.pem",
 		Short: "Make keys for repositories, or for Secure Boot",
@@ -47,7 +48,8 @@ read, and the public half of each beside it with the ending .pub.
 With a folder as output, there is one key for each role, named for it; with
 --role, a role that has a key gets another one (root-2.pem). Give different roles
 to different people or machines: root and targets offline, snapshot and timestamp
-where 'proa repo refresh' runs. Files are never replaced.
+where 'proa repo refresh' runs. Files are never replaced. With --passphrase-file,
+the keys are encrypted, as 'openssl pkcs8' does it.
 
 With --secure-boot, the keys are RSA ones for UEFI Secure Boot, in a folder of their
 own: PK, KEK and db, each with a certificate (.crt) and a signed update that enrolls
@@ -62,6 +64,9 @@ one more key for db, whose update adds it to what machines have.`,
 			if output == "" {
 				return cli.Usage(cmd, errors.New("no output: name a folder or a file ending in .pem"))
 			}
+			if forSecureBoot && passphrase.file != "" {
+				return cli.Usage(cmd, errors.New("--passphrase-file: keys for Secure Boot are not encrypted; a token holds them as safely"))
+			}
 			if forSecureBoot {
 				return makeSecureBootKeys(cmd, output, product, roles)
 			}
@@ -71,7 +76,7 @@ one more key for db, whose update adds it to what machines have.`,
 			}
 			results := []keyResult{}
 			for _, key := range plan {
-				if err := makeKey(&key); err != nil {
+				if err := makeKey(&key, passphrase); err != nil {
 					return keyHint(err)
 				}
 				results = append(results, key)
@@ -89,6 +94,7 @@ one more key for db, whose update adds it to what machines have.`,
 	}
 	cmd.Flags().StringSliceVar(&roles, "role", nil, "roles to make keys for: root, targets, snapshot, timestamp (default all), or db")
 	cmd.Flags().BoolVar(&forSecureBoot, "secure-boot", false, "make keys for UEFI Secure Boot")
+	passphrase.add(cmd, "that encrypts the keys")
 	cmd.Flags().StringVar(&product, "product", "", "name in the certificates of --secure-boot")
 	cmd.Flags().StringVarP(&output, "output", "o", "", "folder for the keys, or the file for a single one")
 	return cmd
@@ -142,17 +148,28 @@ func exists(path string) bool {
 	return err == nil
 }
 
-func makeKey(key *keyResult) error {
+func makeKey(key *keyResult, passphrase passphraseFlag) error {
 	folder := filepath.Dir(key.Private)
 	if err := durable.MakeFolder(folder); err != nil {
 		return fmt.Errorf("making folder %s: %w", folder, err)
 	}
-	public, err := signing.CreateKeyFile(key.Private)
+	public, err := createKeyFile(key.Private, passphrase)
 	if err != nil {
 		return fmt.Errorf("making key: %w", err)
 	}
 	key.ID, key.Type, key.Public = public.ID(), "ed25519", signing.PublicKeyPath(key.Private)
 	return nil
+}
+
+func createKeyFile(path string, passphrase passphraseFlag) (signing.PublicKey, error) {
+	if passphrase.file == "" {
+		return signing.CreateKeyFile(path)
+	}
+	secret, err := passphrase.read()
+	if err != nil {
+		return signing.PublicKey{}, err
+	}
+	return signing.CreateLockedKeyFile(path, secret)
 }
 
 func newKeyShowCommand() *cobra.Command {
@@ -196,6 +213,8 @@ func keyHint(err error) error {
 	switch {
 	case errors.Is(err, signing.ErrKeyExposed):
 		return cli.Hint(err, "if nobody else can have read it, chmod 600 it; otherwise replace the key")
+	case errors.Is(err, signing.ErrKeyLocked):
+		return cli.Hint(err, "name the file that holds its passphrase with --passphrase-file, or run this at a terminal")
 	case errors.Is(err, os.ErrExist):
 		return cli.Hint(err, "keys are never replaced: choose another name, or move the old one away")
 	}

@@ -45,6 +45,8 @@ type repoFlags struct {
 	dir       string
 	keys      string
 	lifetimes map[string]string
+
+	passphrase passphraseFlag
 }
 
 func (f *repoFlags) addRepo(cmd *cobra.Command) {
@@ -53,6 +55,7 @@ func (f *repoFlags) addRepo(cmd *cobra.Command) {
 
 func (f *repoFlags) addKeys(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.keys, "keys", "keys", "folder of the signing keys")
+	f.passphrase.add(cmd, "of keys that are encrypted (default: asked for at a terminal)")
 	cmd.Flags().StringToStringVar(&f.lifetimes, "lifetime", nil,
 		"how long new signatures hold, such as timestamp=7d,snapshot=30d (default root=365d,targets=90d,snapshot=30d,timestamp=14d)")
 }
@@ -63,7 +66,7 @@ func (f *repoFlags) config(cmd *cobra.Command) (repository.Config, error) {
 	if err != nil {
 		return repository.Config{}, cli.Usage(cmd, err)
 	}
-	keys, err := signing.LoadKeys(f.keys)
+	keys, err := signing.OpenKeys(f.keys, f.passphrase.ask())
 	if err != nil {
 		return repository.Config{}, repoHint(fmt.Errorf("loading keys: %w", err))
 	}
@@ -133,7 +136,7 @@ func repoHint(err error) error {
 		return cli.Hint(err, "make keys with 'proa key new', or name the folder that holds them with --keys")
 	case errors.Is(err, signing.ErrExpired):
 		return cli.Hint(err, "'proa repo refresh' with the keys of that role signs it anew")
-	case errors.Is(err, signing.ErrKeyExposed):
+	case errors.Is(err, signing.ErrKeyExposed), errors.Is(err, signing.ErrKeyLocked):
 		return keyHint(err)
 	case errors.Is(err, os.ErrNotExist) && strings.HasPrefix(err.Error(), "loading keys"):
 		return cli.Hint(err, "make keys with 'proa key new', or name the folder that holds them with --keys")

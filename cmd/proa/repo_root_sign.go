@@ -16,6 +16,7 @@ import (
 func newRootSignCommand() *cobra.Command {
 	var from string
 	var keys []string
+	var passphrase passphraseFlag
 	cmd := &cobra.Command{
 		Use:   "sign FILE --key KEY [--from ROOT]",
 		Short: "Add a signature to a root",
@@ -37,7 +38,7 @@ time; 'proa repo root publish' takes them all.`,
 				return rootHint(err)
 			}
 			for _, path := range keys {
-				key, err := signing.ReadKeyFile(path)
+				key, err := signing.OpenKeyFile(path, passphrase.ask())
 				if err == nil {
 					err = draft.Sign(key)
 				}
@@ -55,7 +56,8 @@ time; 'proa repo root publish' takes them all.`,
 			return printRoot(cmd, draft)
 		},
 	}
-	cmd.Flags().StringArrayVar(&keys, "key", nil, "file of a private key that signs")
+	cmd.Flags().StringArrayVar(&keys, "key", nil, "`FILE` of a private key that signs: .pem, or .signer for one that is elsewhere")
+	passphrase.add(cmd, "of keys that are encrypted (default: asked for at a terminal)")
 	addFrom(cmd, &from)
 	return cmd
 }

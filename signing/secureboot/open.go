@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/proa-os/proa/signing"
+	"github.com/proa-os/proa/signing/token"
 )
 
 // OpenSigner opens a key, as OpenKey does, and reads its certificate.
@@ -21,7 +22,7 @@ func OpenSigner(key, certificate string) (Signer, error) {
 	}
 	signer := Signer{opened, known}
 	if err := signer.check(); err != nil {
-		return Signer{}, fmt.Errorf("key %s: %w", keyName(key), err)
+		return Signer{}, fmt.Errorf("key %s: %w", token.Name(key), err)
 	}
 	return signer, nil
 }
@@ -29,8 +30,12 @@ func OpenSigner(key, certificate string) (Signer, error) {
 // OpenKey opens a private key whose public half is known: a file as CreateKeys
 // makes it, or a key in a token by its URI, "pkcs11:…".
 func OpenKey(key string, public crypto.PublicKey) (crypto.Signer, error) {
-	if isTokenURI(key) {
-		return openToken(key, public)
+	if token.IsURI(key) {
+		signer, err := openToken(key, public)
+		if err != nil {
+			return nil, err
+		}
+		return signer, nil
 	}
 	private, err := signing.ReadAnyKeyFile(key)
 	if err != nil {

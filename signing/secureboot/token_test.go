@@ -85,15 +85,3 @@ func TestAMissingToolIsNamedWithItsPackage(t *testing.T) {
 		t.Errorf("without pkcs11-tool: %v", err)
 	}
 }
-
-func FuzzTokenURI(f *testing.F) {
-	f.Add("pkcs11:token=a;object=b?module-path=/m.so&pin-value=1")
-	f.Fuzz(func(t *testing.T, uri string) {
-		found, err := parseTokenURI(uri)
-		for name, value := range found {
-			if err == nil && strings.ContainsRune(value, 0) {
-				t.Errorf("%s has a zero", name)
-			}
-		}
-	})
-}

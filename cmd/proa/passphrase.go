@@ -1,0 +1,55 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/proa-os/proa/regular"
+	"github.com/proa-os/proa/signing"
+)
+
+// passphraseMost bounds a file with a passphrase, in bytes.
+const passphraseMost = 4 << 10
+
+// passphraseFlag says where the passphrase of locked keys is.
+type passphraseFlag struct{ file string }
+
+func (f *passphraseFlag) add(cmd *cobra.Command, what string) {
+	cmd.Flags().StringVar(&f.file, "passphrase-file", "", "`FILE` with the passphrase "+what)
+}
+
+// read is what the file holds, without the end of its line.
+func (f passphraseFlag) read() ([]byte, error) {
+	content, err := regular.Read(f.file, passphraseMost)
+	if err != nil {
+		return nil, fmt.Errorf("passphrase %w", err)
+	}
+	return []byte(strings.TrimRight(string(content), "\r\n")), nil
+}
+
+// ask gives passphrases: the file's, or what is typed at a terminal, once for each
+// key. It is nil where there is neither.
+func (f passphraseFlag) ask() signing.Passphrase {
+	if f.file != "" {
+		return func(string) ([]byte, error) { return f.read() }
+	}
+	terminal := int(os.Stdin.Fd())
+	if !term.IsTerminal(terminal) {
+		return nil
+	}
+	typed := map[string][]byte{}
+	return func(path string) ([]byte, error) {
+		if known, ok := typed[path]; ok {
+			return known, nil
+		}
+		fmt.Fprintf(os.Stderr, "passphrase of %s: ", path)
+		secret, err := term.ReadPassword(terminal)
+		fmt.Fprintln(os.Stderr)
+		typed[path] = secret
+		return secret, err
+	}
+}
