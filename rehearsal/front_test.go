@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -51,7 +52,16 @@ func TestAMachineIsKnownByItsProcess(t *testing.T) {
 	if status, _ := get(t, url+"/metadata/timestamp.json"); status != http.StatusForbidden {
 		t.Errorf("a stranger gets %d", status)
 	}
-	f.welcome(1, &visits{}) // another process
+	other := exec.CommandContext(t.Context(), "sleep", "1000")
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer other.Wait()
+	defer other.Process.Kill()
+	f.welcome(other.Process.Pid, &visits{})
+	if status, _ := get(t, url+healthPath); status != http.StatusForbidden {
+		t.Errorf("a stranger gets %d beside a machine", status)
+	}
 	mine := &visits{}
 	f.welcome(os.Getpid(), mine)
 	for path, want := range map[string]int{

@@ -1,10 +1,12 @@
 package rehearsal
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
 	"github.com/proa-os/proa/hostconfig"
+	"github.com/proa-os/proa/manifests/strictyaml"
 )
 
 func TestTheOwnersConfigurationIsKeptAndAddedTo(t *testing.T) {
@@ -104,6 +106,21 @@ func TestAConfigurationThatCannotBeAddedToIsRefused(t *testing.T) {
 		if _, err := withFiles([]byte(c.owner), files); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %q", c.owner, err, c.want)
 		}
+	}
+}
+
+func TestATextStaysATextInYAML(t *testing.T) {
+	t.Parallel()
+	node, err := strictyaml.Nodes("x", []byte(`{a: "true", b: true, c: 'x, y', d: 007, e: , f: [1, "1"]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := writeYAML(&out, node); err != nil {
+		t.Fatal(err)
+	}
+	if want := `{"a": "true", "b": true, "c": "x, y", "d": 007, "e": null, "f": [1, "1"]}`; out.String() != want {
+		t.Errorf("got %s, want %s", out.String(), want)
 	}
 }
 
