@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 PROGRAMS := cmd/proa cmd/proa-agent cmd/proa-init
 
-.PHONY: help setup build demo test torture fuzz lint bench bench-updates site packages clean
+.PHONY: help setup build demo test torture fuzz lint bench bench-updates site packages container clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,10 @@ site: setup ## Build the documentation as a site, .build/site, and look at each 
 
 packages: setup ## Make Debian and RPM packages of the programs, in .build/packages
 	packaging/build .build/packages
+
+container: packages ## Make the container image that CI runs proa in, .build/container
+	rm -rf .build/container
+	packaging/container .build/container .build/packages/proa_*_$$(go env GOHOSTARCH).deb
 
 clean: ## Remove what the other targets made
 	rm -rf bin .build
