@@ -48,6 +48,9 @@ func runHelper(args []string) error {
 		}
 		return err
 	}
+	if further, ok := furtherHelpers[args[0]]; ok {
+		return further(cfg, args)
+	}
 	_, err = Publish(context.Background(), PublishConfig{Config: cfg, ReleaseDir: args[3], Channel: "stable"})
 	return err
 }
