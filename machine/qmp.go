@@ -24,10 +24,11 @@ type monitor struct {
 // watchQMP reads until QEMU closes the connection.
 func watchQMP(conn io.ReadWriteCloser) *monitor {
 	m := &monitor{conn: conn, reason: make(chan Reason, 1), pending: map[int]chan error{}}
+	// Events are sent, and commands taken, only after this.
+	_, err := io.WriteString(conn, `{"execute":"qmp_capabilities"}`+"\n")
 	go func() {
 		defer conn.Close()
-		// Events are sent, and commands taken, only after this.
-		if _, err := io.WriteString(conn, `{"execute":"qmp_capabilities"}`+"\n"); err != nil {
+		if err != nil {
 			m.reason <- ""
 			return
 		}
