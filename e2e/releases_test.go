@@ -52,7 +52,14 @@ var releases = []release{
 	{version: "1.11.0", channel: "secure", signed: "db"},
 	{version: "1.12.0", channel: "unsigned"},
 	{version: "1.13.0", channel: "rotated", signed: "db-2"},
+	{version: rehearsedFrom, channel: "rehearsed-from", files: byItself},
+	{version: "1.21.0", channel: "rehearsed", files: byItself, noise: 4 << 20},
 }
+
+// serviceMark has the appliance's agent update it without being asked.
+const serviceMark = "usr/lib/appliance/agent-service"
+
+var byItself = script{serviceMark: ""}
 
 // noise is what the large release is larger by, and what no host has of it.
 const noise = 24 << 20
