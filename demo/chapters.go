@@ -166,7 +166,8 @@ func (d *demo) bootFirst(ctx context.Context) error {
 	if err := d.powerOn(ctx, "1.0.0", "a", "committed"); err != nil {
 		return err
 	}
-	if _, err := d.guest(ctx, 0, "findmnt -n -o SOURCE,FSTYPE,OPTIONS / && cat /run/hello"); err != nil {
+	// It answers before all of its services have been started.
+	if _, err := d.guest(ctx, 0, "systemctl is-system-running --wait && findmnt -n -o SOURCE,FSTYPE,OPTIONS / && cat /run/hello"); err != nil {
 		return err
 	}
 	if err := d.awaitAgent(ctx); err != nil {
