@@ -79,24 +79,3 @@ func (b *boot) runConfigure() error {
 	}
 	return nil
 }
-
-// await waits for a program that was started, and kills it after a limit. Until then it
-// calls progress now and again: what cannot even be killed is left to the watchdog.
-func await(command *exec.Cmd, limit, pause time.Duration, progress func()) error {
-	ended := make(chan error, 1)
-	go func() { ended <- command.Wait() }()
-	ticks := time.NewTicker(pause)
-	defer ticks.Stop()
-	late := time.After(limit)
-	for {
-		select {
-		case err := <-ended:
-			return err
-		case <-ticks.C:
-			progress()
-		case <-late:
-			command.Process.Kill()
-			return <-ended
-		}
-	}
-}

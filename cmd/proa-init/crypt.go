@@ -50,7 +50,7 @@ func (b *boot) mountEncrypted(partition string, found content) error {
 	case !found.luks:
 		return fmt.Errorf("%s: %w", partition, errPlain)
 	default:
-		if err := attach(partition); err != nil {
+		if err := b.attach(partition); err != nil {
 			return fmt.Errorf("opening %s: %w; its recovery key opens it", partition, err)
 		}
 	}
@@ -94,7 +94,7 @@ func (b *boot) leaveVar(fault error) error {
 	if _, err := os.Lstat(mappedVar); err != nil {
 		return nil
 	}
-	if _, err := runInImage([]string{"systemd-cryptsetup"}, "detach", mappedName); err != nil {
+	if _, err := b.runInImage([]string{"systemd-cryptsetup"}, "detach", mappedName); err != nil {
 		return fmt.Errorf("%w; and the volume cannot be closed to a system without /var: %w", fault, err)
 	}
 	return nil
@@ -147,18 +147,18 @@ func (b *boot) encrypt(partition string, size int64) error {
 	if err := mark(partition, size, true); err != nil {
 		return err
 	}
-	recovery, err := makeVolume(partition, b.feedWatchdog())
+	recovery, err := b.makeVolume(partition)
 	if err != nil {
 		return err
 	}
-	if err := attach(partition); err != nil {
+	if err := b.attach(partition); err != nil {
 		return err
 	}
 	inside, err := examine(mappedVar)
 	if err != nil {
 		return err
 	}
-	if err := makeExt4(mappedVar, inside.size); err != nil {
+	if err := b.makeExt4(mappedVar, inside.size); err != nil {
 		return err
 	}
 	if err := keepRecoveryKey(recovery); err != nil {
@@ -170,7 +170,7 @@ func (b *boot) encrypt(partition string, size int64) error {
 
 // makeVolume makes the volume with its two key slots and returns the recovery
 // key. The first key is random, so that guessing need not be made expensive.
-func makeVolume(partition string, progress func()) (recovery string, err error) {
+func (b *boot) makeVolume(partition string) (recovery string, err error) {
 	secret := make([]byte, 64)
 	rand.Read(secret)
 	if err := os.WriteFile(firstKey, secret, 0o600); err != nil {
@@ -181,27 +181,23 @@ func makeVolume(partition string, progress func()) (recovery string, err error) 
 	if err != nil {
 		return "", err
 	}
-	progress()
-	_, err = runInImage([]string{"cryptsetup"}, "luksFormat", "--batch-mode", "--type", "luks2", "--label", "var",
+	_, err = b.runInImage([]string{"cryptsetup"}, "luksFormat", "--batch-mode", "--type", "luks2", "--label", "var",
 		"--cipher", "aes-xts-plain64", "--key-size", "512", "--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000",
 		"--key-file", firstKey, partition)
 	if err != nil {
 		return "", err
 	}
-	progress()
 	enroll := []string{"systemd-cryptenroll"}
-	_, err = runInImage(enroll, "--unlock-key-file="+firstKey, "--tpm2-device=auto", "--tpm2-pcrs="+pcrs,
+	_, err = b.runInImage(enroll, "--unlock-key-file="+firstKey, "--tpm2-device=auto", "--tpm2-pcrs="+pcrs,
 		"--tpm2-public-key="+policyKey, "--tpm2-public-key-pcrs=11", "--tpm2-signature="+policySignature, partition)
 	if err != nil {
 		return "", err
 	}
-	progress()
 	const first = "0" // the slot that luksFormat filled
-	out, err := runInImage(enroll, "--unlock-key-file="+firstKey, "--recovery-key", "--wipe-slot="+first, partition)
+	out, err := b.runInImage(enroll, "--unlock-key-file="+firstKey, "--recovery-key", "--wipe-slot="+first, partition)
 	if err != nil {
 		return "", err
 	}
-	progress()
 	return parseRecoveryKey(out)
 }
 
@@ -237,7 +233,7 @@ func registers(store variables) (string, error) {
 }
 
 // attach opens the volume with the key that the TPM gives out, as mappedVar.
-func attach(partition string) error {
+func (b *boot) attach(partition string) error {
 	if err := findTPM(tpmPath, tpmWait); err != nil {
 		return err
 	}
@@ -245,7 +241,7 @@ func attach(partition string) error {
 	if _, err := os.Stat(policySignature); err == nil {
 		options += ",tpm2-signature=" + policySignature
 	}
-	_, err := runInImage([]string{"systemd-cryptsetup"}, "attach", mappedName, partition, "-", options)
+	_, err := b.runInImage([]string{"systemd-cryptsetup"}, "attach", mappedName, partition, "-", options)
 	if err != nil {
 		return fmt.Errorf("the TPM does not give out its key for this kernel image: %w", err)
 	}

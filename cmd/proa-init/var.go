@@ -1,14 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -64,7 +61,7 @@ func (b *boot) mountVarPartition() error {
 		return b.mountEncrypted(device, content)
 	case content.blank || content.unfinished:
 		b.log.info("formatting %s", device)
-		if err := format(device, content.size); err != nil {
+		if err := b.format(device, content.size); err != nil {
 			return err
 		}
 	case !content.ext4:
@@ -115,7 +112,7 @@ func (b *boot) mountChecked(device string) error {
 // check repairs what can be repaired without a decision. Whether that was
 // enough, the next mount shows.
 func (b *boot) check(device string) {
-	_, err := runInImage([]string{"fsck.ext4", "e2fsck"}, "-p", device)
+	_, err := b.runInImage([]string{"fsck.ext4", "e2fsck"}, "-p", device)
 	// e2fsck(8): 1 is "errors corrected", 2 the same with a wish for a reboot.
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() <= 2 && exit.Exited() {
 		b.log.info("repaired %s", device)
@@ -129,20 +126,20 @@ func (b *boot) check(device string) {
 // format makes an ext4 file system that leaves the tail of the partition free,
 // with a mark in the tail until it is done: mke2fs writes for a while before
 // there is a superblock, and a power cut then must not look like somebody's data.
-func format(device string, size int64) error {
+func (b *boot) format(device string, size int64) error {
 	if err := mark(device, size, true); err != nil {
 		return err
 	}
-	if err := makeExt4(device, size); err != nil {
+	if err := b.makeExt4(device, size); err != nil {
 		return err
 	}
 	return mark(device, size, false)
 }
 
 // makeExt4 makes a file system on a device of size bytes, but for the tail.
-func makeExt4(device string, size int64) error {
+func (b *boot) makeExt4(device string, size int64) error {
 	blocks := fmt.Sprintf("%dk", (size-tailSize)/1024)
-	_, err := runInImage([]string{"mkfs.ext4", "mke2fs"}, "-t", "ext4", "-F", "-q", "-b", "4096", "-L", "var", device, blocks)
+	_, err := b.runInImage([]string{"mkfs.ext4", "mke2fs"}, "-t", "ext4", "-F", "-q", "-b", "4096", "-L", "var", device, blocks)
 	return err
 }
 
@@ -166,40 +163,4 @@ func (b *boot) grow(device string) {
 		return
 	}
 	b.log.info("grew %s from %d to %d blocks of %d bytes", device, content.blocks, want, content.blockSize)
-}
-
-// runInImage runs a program of the image, by the first of the names that it
-// has, with the root file system as its root, and returns its standard output.
-func runInImage(names []string, args ...string) ([]byte, error) {
-	program := ""
-	for _, name := range names {
-		for _, folder := range []string{"/usr/sbin/", "/sbin/", "/usr/bin/", "/bin/", "/usr/lib/systemd/"} {
-			if _, err := resolve(sysroot, folder+name); err == nil && program == "" {
-				program = folder + name
-			}
-		}
-	}
-	if program == "" {
-		return nil, fmt.Errorf("the image has no %s", strings.Join(names, " or "))
-	}
-	for _, name := range moved {
-		target := filepath.Join(sysroot, name)
-		if err := mount("/"+name, target, "", unix.MS_BIND, ""); err != nil {
-			return nil, err
-		}
-		defer unix.Unmount(target, unix.MNT_DETACH)
-	}
-	command := exec.Cmd{
-		Path:        program,
-		Args:        append([]string{program}, args...),
-		Env:         []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"},
-		Dir:         "/",
-		SysProcAttr: &syscall.SysProcAttr{Chroot: sysroot},
-	}
-	var said, complaints bytes.Buffer
-	command.Stdout, command.Stderr = &said, &complaints
-	if err := command.Run(); err != nil {
-		return nil, fmt.Errorf("%s: %w: %s", program, err, bytes.TrimSpace(append(complaints.Bytes(), said.Bytes()...)))
-	}
-	return said.Bytes(), nil
 }
