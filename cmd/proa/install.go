@@ -100,6 +100,9 @@ func (f *installFlags) run(cmd *cobra.Command, args []string) error {
 	if f.register && isFile(f.disk) {
 		return cli.Usage(cmd, errors.New("--register: the firmware boots disks, not the file of one"))
 	}
+	if f.digest != "" && f.settings == "" {
+		return cli.Usage(cmd, errors.New("--config-sha256 without --config: want both, or neither"))
+	}
 	settings, err := readMachineConfig(cmd.Context(), f.settings, f.digest)
 	if err != nil {
 		return err
@@ -227,10 +230,7 @@ func printInstalled(w io.Writer, i installed) error {
 
 // readMachineConfig reads the machine's configuration and checks it, as the machine will.
 func readMachineConfig(ctx context.Context, where, digest string) ([]byte, error) {
-	switch {
-	case where == "" && digest != "":
-		return nil, errors.New("--config-sha256 without --config: want both, or neither")
-	case where == "":
+	if where == "" {
 		return nil, nil
 	}
 	content, err := fetchMachineConfig(ctx, where, digest)
