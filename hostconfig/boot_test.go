@@ -277,6 +277,12 @@ func TestAConfigurationComesFromAURL(t *testing.T) {
 			t.Errorf("boot %d after one was fetched that is too long: %+v, want %s", n+1, o, want)
 		}
 	}
+	// What would be fetched into memory is not waited for.
+	lost := booting(t, dir, "")
+	lost.URL, lost.VarLost = any, true
+	if o := lost.Configure(); o.Result != Refused || o.Door != any.door() || !strings.Contains(o.Error, "/var is in memory") {
+		t.Errorf("with /var in memory: %+v", o)
+	}
 }
 
 // TestWhatIsInVarIsWrittenOnce is a machine whose /etc is new in each boot.
