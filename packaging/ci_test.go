@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -64,6 +65,44 @@ func TestAStoredRepositoryIsTheOldOneOrTheNewOne(t *testing.T) {
 	}
 	if err := exec.Command("../docs/how-to/ci/repository", "stor").Run(); err == nil {
 		t.Error("a word that is none was taken")
+	}
+}
+
+// TestSshGetsTheKeyAndTheHostOfTheJob has ssh itself say what it would use, in a
+// container whose HOME is not the home of its user, as GitHub's are.
+func TestSshGetsTheKeyAndTheHostOfTheJob(t *testing.T) {
+	served, job, bin := t.TempDir(), t.TempDir(), t.TempDir()
+	write(t, filepath.Join(served, "metadata", "timestamp.json"), "old")
+	ssh, err := exec.LookPath("ssh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program(t, filepath.Join(bin, "proa"), "")
+	program(t, filepath.Join(bin, "ssh"), fmt.Sprintf(`%s -G "$@" >>%s/used || exit; while [ "$1" != www ]; do shift; done; shift; exec "$@"`, ssh, bin))
+	for _, what := range []string{"open", "store"} {
+		cmd := exec.CommandContext(t.Context(), absolute(t, "../docs/how-to/ci/repository"), what)
+		cmd.Dir = job
+		cmd.Env = append(os.Environ(), "REPOSITORY=www:"+served, "HOME="+t.TempDir(), "PATH="+bin+":"+os.Getenv("PATH"))
+		if what == "open" {
+			cmd.Env = append(cmd.Env, "SSH_KEY=the key", "SSH_HOST=the host")
+		}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", what, err, out)
+		}
+		used := string(readFile(t, filepath.Join(bin, "used")))
+		for option, want := range map[string]string{"identityfile": "the key\n", "userknownhostsfile": "the host\n"} {
+			_, file, _ := strings.Cut("\n"+used, "\n"+option+" ")
+			file, _, _ = strings.Cut(file, "\n")
+			info, err := os.Stat(filepath.Join(job, file))
+			if err != nil || info.Mode().Perm() != 0o600 {
+				t.Errorf("%s: ssh takes %s from %q: %v, %v", what, option, file, info, err)
+			} else if got := string(readFile(t, filepath.Join(job, file))); got != want {
+				t.Errorf("%s: ssh takes %q as %s, want %q", what, got, option, want)
+			}
+		}
+		if err := os.Remove(filepath.Join(bin, "used")); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
