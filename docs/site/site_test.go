@@ -67,6 +67,18 @@ func TestEveryDocumentIsAPageAndNoLinkLeadsNowhere(t *testing.T) {
 	checkLinks(t, folder, pages)
 }
 
+func TestTheReadmeLinksEveryDocument(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, document := range documents(t) {
+		if !strings.HasPrefix(document, "decisions/") && !strings.Contains(string(readme), "](docs/"+document+")") {
+			t.Errorf("README.md has no link to docs/%s", document)
+		}
+	}
+}
+
 // documents are the Markdown files below docs, relative to it.
 func documents(t *testing.T) []string {
 	t.Helper()
