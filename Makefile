@@ -50,6 +50,7 @@ site: setup ## Build the documentation as a site, .build/site, and look at each 
 	@echo "site: open .build/site/index.html"
 
 packages: setup ## Make Debian and RPM packages of the programs, in .build/packages
+	rm -rf .build/packages
 	packaging/build .build/packages
 
 container: packages ## Make the container image that CI runs proa in, .build/container
