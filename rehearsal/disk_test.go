@@ -147,6 +147,11 @@ func TestAMachineThatWentAstrayIsSeen(t *testing.T) {
 	if got := g.verdict(); got != ": 1.1.0 went back: health check x: 503" {
 		t.Errorf("verdict %q", got)
 	}
+	d.note(journal.Record{Phase: journal.Bad, Last: &journal.Result{Version: "1.1.0", Outcome: "\x1b[2J", Reason: "503\n::error::\x1b]0;x\a"}})
+	if got := g.verdict(); got != ": 1.1.0 [2J: 503 ::error:: ]0;x" {
+		t.Errorf("verdict %q of a release that writes to the terminal", got)
+	}
+	d.note(journal.Record{Phase: journal.Bad, Last: &journal.Result{Version: "1.1.0", Outcome: journal.WentBack}})
 	if _, back, err := g.wentBack(); err != nil || !back {
 		t.Errorf("it went back: %t, %v", back, err)
 	}

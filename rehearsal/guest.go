@@ -106,13 +106,14 @@ func (g *guest) await(ctx context.Context, what string, every time.Duration, is 
 	}
 }
 
-// verdict is what the machine itself noted of a trial of the new release, for people.
+// verdict is what the machine itself noted of a trial of the new release, for people,
+// whose terminals are not the release's to write to.
 func (g *guest) verdict() string {
 	record, err := g.journal()
 	if err != nil || record.Last == nil || record.Last.Version != g.run.to.Version || record.Last.Reason == "" {
 		return ""
 	}
-	return fmt.Sprintf(": %s %s: %s", record.Last.Version, record.Last.Outcome, record.Last.Reason)
+	return fmt.Sprintf(": %s %s: %s", record.Last.Version, journal.Reason(string(record.Last.Outcome)), journal.Reason(record.Last.Reason))
 }
 
 // polled reports whether the agent of this boot looked for an update.

@@ -211,7 +211,7 @@ func (g *guest) failHealth(ctx context.Context) error {
 	if blocked, ok := record.BlockOf(g.run.to.Release, nil); !ok {
 		return errors.New("the new release is not blocked")
 	} else if !strings.Contains(blocked.Reason, healthName) {
-		return fmt.Errorf("the new release went back for another reason: %s", blocked.Reason)
+		return fmt.Errorf("the new release went back for another reason: %s", journal.Reason(blocked.Reason))
 	}
 	return nil
 }
