@@ -214,6 +214,10 @@ func (f *rehearseFlags) load() (err error) {
 			return keyHint(err)
 		}
 	}
+	// One of an earlier run would be taken for this one's where this one fails.
+	if _, err := os.Lstat(f.attest); f.attest != "" && err == nil {
+		return cli.Hint(fmt.Errorf("%s exists already", f.attest), "name another with --attest, or remove it")
+	}
 	for _, path := range []string{f.junit, f.attest} {
 		if path == "" || filepath.Dir(path) == filepath.Clean(f.config.Dir) {
 			continue // --output is made
