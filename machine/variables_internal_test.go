@@ -128,5 +128,8 @@ func FuzzFindVariable(f *testing.F) {
 	raw := bytes.Repeat([]byte{0xff}, storeHeader)
 	raw = append(raw, variable{"x", vendorGlobal, 7, []byte("content")}.encode()...)
 	f.Add(raw)
+	long := bytes.Clone(raw)
+	copy(long[storeHeader+40:], "\xff\xff\xff\x7f") // size of the content
+	f.Add(long)
 	f.Fuzz(func(t *testing.T, store []byte) { findVariable(store, "x") })
 }

@@ -66,11 +66,18 @@ func TestAMachineIsKnownByItsProcess(t *testing.T) {
 	f.welcome(os.Getpid(), mine)
 	for path, want := range map[string]int{
 		"/metadata/timestamp.json": http.StatusOK, "/artifacts/aa/aaaa": http.StatusOK, healthPath: http.StatusNoContent,
-		"/keys/root.pem": http.StatusNotFound,
+		"/keys/root.pem": http.StatusNotFound, "/metadata/2.root.json": http.StatusNotFound,
 	} {
 		if status, _ := get(t, url+path); status != want {
 			t.Errorf("%s: %d, want %d", path, status, want)
 		}
+	}
+	// A piece is counted when it was sent, which may be after it came.
+	for range 5000 {
+		if mine.seen().fetched >= 200<<10 {
+			break
+		}
+		time.Sleep(time.Millisecond)
 	}
 	if seen := mine.seen(); seen != (counts{metadata: 1, asked: 1, fetched: 200 << 10}) {
 		t.Errorf("seen %+v", seen)
