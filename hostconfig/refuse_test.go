@@ -24,6 +24,8 @@ func user(rest string) string { return ign(`,"passwd":{"users":[{"name":"u",` + 
 func TestWhatIsNotSupportedIsRefusedByName(t *testing.T) {
 	t.Parallel()
 	for config, want := range map[string]string{
+		ign(`,"\u001b[31m\u202e\n":1`): `config:1:33: \x1b[31m\u202e\n: there is no such key`,
+
 		"":                              "config:1:1: the configuration is empty",
 		"#!/bin/sh\n":                   "config:1:1: a script: nothing is run; want Ignition or cloud-config",
 		"#include\nhttp://x":            `config:1:1: "#include": want one cloud-config, without parts, includes and templates`,

@@ -28,30 +28,6 @@ const (
 	maxDepth = 64        // nested collections
 )
 
-// Position is a place in a document, both counted from 1.
-type Position struct{ Line, Column int }
-
-// Fault is one thing that is wrong, and where.
-type Fault struct {
-	Position
-	Message string
-}
-
-// Faults is everything that is wrong with one document, in its order.
-type Faults struct {
-	Name  string // the document's, usually a path
-	Items []Fault
-}
-
-// Error gives each fault a line of its own: "name:line:column: message".
-func (f *Faults) Error() string {
-	lines := make([]string, len(f.Items))
-	for i, item := range f.Items {
-		lines[i] = fmt.Sprintf("%s:%d:%d: %s", f.Name, item.Line, item.Column, item.Message)
-	}
-	return strings.Join(lines, "\n")
-}
-
 // Document knows where each value of a decoded document stood.
 type Document struct {
 	name      string
