@@ -87,7 +87,7 @@ func (b *boot) useVar(device string) error {
 	b.grow(device)
 	if !seed.Done(varNew) {
 		b.log.info("copying the image's /var")
-		if err := seed.Run(varNew, varTarget); err != nil {
+		if err := seed.Run(varNew, varTarget, b.feedWatchdog()); err != nil {
 			b.log.fault("copying the image's /var: %v; the next boot tries again", err)
 		}
 	}

@@ -31,13 +31,17 @@ func Done(target string) bool {
 	return err == nil
 }
 
-// Run seeds the target with what is in source.
-func Run(target, source string) error {
+// piece is how much of a file is copied at once, in bytes.
+const piece = 8 << 20
+
+// Run seeds the target with what is in source. It calls progress as long as it
+// gets ahead with copying.
+func Run(target, source string, progress func()) error {
 	stage := filepath.Join(target, staging)
 	if err := os.RemoveAll(stage); err != nil {
 		return fmt.Errorf("clearing an earlier copy: %w", err)
 	}
-	if err := copyTree(stage, source); err != nil {
+	if err := copyTree(stage, source, progress); err != nil {
 		return errors.Join(fmt.Errorf("copying: %w", err), os.RemoveAll(stage))
 	}
 	// A file gets its name only when its contents are on the disk.
@@ -78,7 +82,7 @@ func syncFileSystem(folder string) error {
 }
 
 // copyTree copies the folder source to target, which must not exist.
-func copyTree(target, source string) error {
+func copyTree(target, source string, progress func()) error {
 	info, err := os.Lstat(source)
 	if err != nil {
 		return err
@@ -93,12 +97,12 @@ func copyTree(target, source string) error {
 			return err
 		}
 		for _, entry := range entries {
-			if err := copyTree(filepath.Join(target, entry.Name()), filepath.Join(source, entry.Name())); err != nil {
+			if err := copyTree(filepath.Join(target, entry.Name()), filepath.Join(source, entry.Name()), progress); err != nil {
 				return err
 			}
 		}
 	case 0:
-		if err := copyFile(target, source); err != nil {
+		if err := copyFile(target, source, progress); err != nil {
 			return err
 		}
 	case fs.ModeSymlink:
@@ -115,7 +119,7 @@ func copyTree(target, source string) error {
 	return copyAttributes(target, source)
 }
 
-func copyFile(target, source string) error {
+func copyFile(target, source string, progress func()) error {
 	from, err := os.Open(source)
 	if err != nil {
 		return err
@@ -125,7 +129,11 @@ func copyFile(target, source string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := io.Copy(to, from); err != nil {
+	for err == nil {
+		_, err = io.CopyN(to, from, piece)
+		progress()
+	}
+	if !errors.Is(err, io.EOF) {
 		return errors.Join(err, to.Close())
 	}
 	return to.Close()

@@ -115,7 +115,7 @@ func TestCopyIsLikeTheImage(t *testing.T) {
 	if Done(target) {
 		t.Fatal("an empty folder counts as seeded")
 	}
-	if err := Run(target, source); err != nil {
+	if err := Run(target, source, func() {}); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := describe(t, target), describe(t, source); got != want {
@@ -132,7 +132,7 @@ func TestFilesThatAreThereAreKept(t *testing.T) {
 	write(t, filepath.Join(target, "lib/app/data"), "mine")
 	write(t, filepath.Join(target, "log"), "a file where the image has a folder")
 	write(t, filepath.Join(target, "lib/dpkg"), "-> "+elsewhere)
-	if err := Run(target, source); err != nil {
+	if err := Run(target, source, func() {}); err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{"lib/app/data": "mine", "lib/app/key": "secret", "log": "a file where the image has a folder"} {
@@ -156,7 +156,7 @@ func TestInterruptedCopyIsMadeWhole(t *testing.T) {
 			write(t, filepath.Join(target, staging, "lib/app/other"), "x")
 		},
 		"while moving": func(target string) {
-			if err := copyTree(filepath.Join(target, staging), source); err != nil {
+			if err := copyTree(filepath.Join(target, staging), source, func() {}); err != nil {
 				t.Fatal(err)
 			}
 			if err := os.Rename(filepath.Join(target, staging, "lib"), filepath.Join(target, "lib")); err != nil {
@@ -164,7 +164,7 @@ func TestInterruptedCopyIsMadeWhole(t *testing.T) {
 			}
 		},
 		"before the marker": func(target string) {
-			if err := Run(target, source); err != nil {
+			if err := Run(target, source, func() {}); err != nil {
 				t.Fatal(err)
 			}
 			if err := os.Remove(filepath.Join(target, Marker)); err != nil {
@@ -177,7 +177,7 @@ func TestInterruptedCopyIsMadeWhole(t *testing.T) {
 		if Done(target) {
 			t.Errorf("%s: counts as seeded", name)
 		}
-		if err := Run(target, source); err != nil {
+		if err := Run(target, source, func() {}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if got := describe(t, target); got != want || !Done(target) {
@@ -188,10 +188,29 @@ func TestInterruptedCopyIsMadeWhole(t *testing.T) {
 
 func TestFailedCopyLeavesNoMarkerAndNoRest(t *testing.T) {
 	target := t.TempDir()
-	if err := Run(target, filepath.Join(t.TempDir(), "missing")); err == nil {
+	if err := Run(target, filepath.Join(t.TempDir(), "missing"), func() {}); err == nil {
 		t.Error("a missing source was copied")
 	}
 	if left, _ := os.ReadDir(target); len(left) != 0 {
 		t.Errorf("left over: %v", left)
+	}
+}
+
+func TestALongCopyTellsThatItGetsAhead(t *testing.T) {
+	source, target, calls := t.TempDir(), t.TempDir(), 0
+	write(t, filepath.Join(source, "long"), "")
+	if err := os.Truncate(filepath.Join(source, "long"), 2*piece+1); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(source, "short"), "x")
+	if err := Run(target, source, func() { calls++ }); err != nil {
+		t.Fatal(err)
+	}
+	const pieces = 3 + 1
+	if calls < pieces {
+		t.Errorf("it told %d times: want once for each of %d pieces", calls, pieces)
+	}
+	if info, err := os.Stat(filepath.Join(target, "long")); err != nil || info.Size() != 2*piece+1 {
+		t.Errorf("the copy: %v, %v", info, err)
 	}
 }
