@@ -166,14 +166,13 @@ func (r *run) cleanUp() {
 		return
 	}
 	os.RemoveAll(r.scratch)
-	if !r.interrupted {
-		return
-	}
-	for _, from := range r.From {
-		os.RemoveAll(filepath.Join(r.Dir, string(from)))
+	if r.interrupted {
+		for _, from := range r.From {
+			os.RemoveAll(filepath.Join(r.Dir, string(from)))
+		}
 	}
 	if r.made {
-		os.Remove(r.Dir)
+		os.Remove(r.Dir) // unless there are logs in it
 	}
 }
 
