@@ -150,19 +150,16 @@ func (p *Pack) add(r *repository, l listed, only string) error {
 		if err != nil {
 			return err
 		}
-		at := slices.Index(route, l)
-		if at < 0 {
+		if !slices.Contains(route, l) {
 			continue
 		}
 		packed.Channels = append(packed.Channels, c.Name)
 		if err := p.addTarget(manifests.ChannelTarget(c.Product, c.Arch, c.Name)); err != nil {
 			return err
 		}
-		for _, stop := range route[:at] {
-			if err := p.addNotice(stop); err != nil {
-				return err
-			}
-		}
+	}
+	if err := p.addNotices(r, l); err != nil {
+		return err
 	}
 	notice, err := r.notice(l)
 	if err != nil {
@@ -189,9 +186,6 @@ func (p *Pack) add(r *repository, l listed, only string) error {
 			return err
 		}
 	}
-	if err := p.addNotice(l); err != nil {
-		return err
-	}
 	for _, d := range packed.transport.Deltas {
 		packed.Deltas = append(packed.Deltas, d.Version)
 	}
@@ -199,13 +193,22 @@ func (p *Pack) add(r *repository, l listed, only string) error {
 	return nil
 }
 
-// addNotice adds what the publisher says of a release, if anything.
-func (p *Pack) addNotice(l listed) error {
-	name := manifests.NoticeTarget(l.product, l.arch, l.version)
-	if _, _, ok := p.meta.Target(name); !ok {
+// addNotices adds what the publisher says of the release and of all others that a host
+// of it may run, have begun or come by: it asks for those as well.
+func (p *Pack) addNotices(r *repository, of listed) error {
+	if slices.ContainsFunc(p.Releases, func(there PackedRelease) bool { return there.Product == of.product && there.Arch == of.arch }) {
 		return nil
 	}
-	return p.addTarget(name)
+	for _, l := range r.releases() {
+		name := manifests.NoticeTarget(l.product, l.arch, l.version)
+		if _, _, ok := p.meta.Target(name); !ok || l.product != of.product || l.arch != of.arch {
+			continue
+		}
+		if err := p.addTarget(name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // addArtifacts adds what a release is fetched from: further files, extensions, deltas,

@@ -74,6 +74,25 @@ func TestAHostWithoutANetworkIsUpdatedFromAStick(t *testing.T) {
 	}
 }
 
+// A host asks for the notices of what it runs and of what it has begun, too.
+func TestAStickTellsOfWhatItDoesNotBring(t *testing.T) {
+	w := newWorld(t, 1)
+	w.host.File(t)
+	w.publish(t, testhost.Spec{Version: "1.0.0"})
+	w.publish(t, testhost.Spec{Version: "1.1.0"})
+	w.wantAgent(t, 0, "installed 1.1.0", "update", "--stage")
+	for _, version := range []manifests.Version{"1.0.0", "1.1.0"} {
+		_, err := repository.Retract(t.Context(), repository.RetractConfig{Config: w.config, Version: version, Reason: "loses /var"})
+		check(t, err)
+	}
+	next := w.publish(t, testhost.Spec{Version: "1.2.0"})
+	w.server.Close()
+	w.wantAgent(t, 0, "gave up 1.1.0, which was retracted", "update", "--from", w.export(t, filepath.Join(t.TempDir(), "os.tar")))
+	if booted := w.host.Boot(t); booted.Release != next {
+		t.Errorf("booted %s", booted.Release.Release.Version)
+	}
+}
+
 func TestAStickIsBelievedNoMoreThanAServer(t *testing.T) {
 	w := newWorld(t, 1)
 	w.host.File(t)
