@@ -34,7 +34,7 @@ var rooms = map[string][]string{
 	"rehearsal":  {"manifests", "partitions", "repository", "builder", "updater", "installer", "hostconfig", "machine", "progress"},
 	"cmd":        {"manifests", "deltas", "partitions", "signing", "repository", "builder", "formats", "updater", "installer", "hostconfig", "machine", "rehearsal", "fetch", "durable", "regular", "progress"},
 	"demo":       {"machine"},
-	"bench":      {"machine", "manifests", "durable"},
+	"bench":      {"machine", "manifests", "partitions", "signing", "durable"},
 	"e2e":        {"manifests", "partitions", "machine"},
 	"docs":       {}, // its test follows the links of the site
 	"packaging":  {}, // its tests run what makes packages

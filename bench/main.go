@@ -61,6 +61,7 @@ func run(ctx context.Context, chosen []string) error {
 		{"mkosi", "making a root with mkosi", b.mkosi},
 		{"solve", "choosing 1,000 packages of 50,000", b.solving},
 		{"publish", "publishing", b.publishing},
+		{"repository", "publishing into repositories of 1 to 1,000 releases, and checking the largest", b.repositories},
 		{"update", "updating, against zstd", b.updating},
 		{"memory", "updating to images of 200 MB and 4 GB", b.memory},
 		{"sizes", "sizes", b.sizes},
