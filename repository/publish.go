@@ -1,6 +1,7 @@
 package repository
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -139,10 +140,10 @@ func document(v any) ([]byte, error) {
 	return append(text, '\n'), err
 }
 
-// update commits targets, unless all of them are published as they are.
+// update commits targets, unless all of them are published as they are and whole.
 func (r *repository) update(ctx context.Context, targets map[string][]byte) (changed bool, err error) {
 	for name, content := range targets {
-		if digest, _, ok := r.meta.Target(name); !ok || digest != manifests.DigestOf(content) {
+		if there, err := r.target(name); err != nil || !bytes.Equal(there, content) {
 			changed = true
 		}
 	}

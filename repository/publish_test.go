@@ -54,6 +54,21 @@ func TestPublishingTheSameReleaseTwiceChangesNothing(t *testing.T) {
 	}
 }
 
+func TestPublishingAgainRestoresADamagedTarget(t *testing.T) {
+	cfg := makeRepository(t)
+	dir := makeRelease(t, "demo", "1.0.0", fakeImage(1, 8192))
+	publish(t, cfg, dir, "stable")
+	for _, name := range []string{manifests.ReleaseTarget("demo", manifests.AMD64, "1.0.0"), manifests.TransportTarget("demo", manifests.AMD64, "1.0.0")} {
+		for _, damage := range []func(){func() { flipIn(t, pathOf(t, cfg, name)) }, func() { check(t, os.Remove(pathOf(t, cfg, name))) }} {
+			damage()
+			publish(t, cfg, dir, "stable")
+			if found := checked(t, cfg, nil); len(found.Wrong) > 0 {
+				t.Errorf("%s: wrong %v", name, found.Wrong)
+			}
+		}
+	}
+}
+
 func TestPublishingAgainRestoresADamagedArtifact(t *testing.T) {
 	cfg := makeRepository(t)
 	dir := makeRelease(t, "demo", "1.0.0", fakeImage(1, 256<<10))
