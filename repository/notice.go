@@ -136,7 +136,8 @@ func (r *repository) route(to listed) ([]listed, error) {
 	return route, nil
 }
 
-// requiredBy is the releases that hosts reach over the given one.
+// requiredBy is the releases that hosts reach over the given one. Of one whose notice
+// cannot be read nothing is said: that must not keep another from being retracted.
 func (r *repository) requiredBy(stone listed) ([]manifests.Version, error) {
 	versions := []manifests.Version{}
 	for _, l := range r.releases() {
@@ -144,7 +145,7 @@ func (r *repository) requiredBy(stone listed) ([]manifests.Version, error) {
 			continue
 		}
 		notice, err := r.notice(l)
-		if err != nil {
+		if err != nil && !isUnusable(err) {
 			return nil, err
 		}
 		if notice.Requires != nil && notice.Requires.Version == stone.version {

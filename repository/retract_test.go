@@ -111,6 +111,16 @@ func TestRetractMovesChannelsInTheSameStep(t *testing.T) {
 	}
 }
 
+func TestADamagedNoticeOfAnotherReleaseHoldsNoRetractionUp(t *testing.T) {
+	cfg := twoReleases(t)
+	retract(t, cfg, func(c *RetractConfig) { c.Version = "1.0.0" })
+	check(t, os.Remove(pathOf(t, cfg, manifests.NoticeTarget("demo", manifests.AMD64, "1.0.0"))))
+	retract(t, cfg, nil)
+	if noticeOf(t, cfg, "1.1.0").Retracted == nil {
+		t.Error("it is not retracted")
+	}
+}
+
 func TestRetractThatMustNotBeChangesNothing(t *testing.T) {
 	cfg := twoReleases(t)
 	damaged := twoReleases(t)
