@@ -106,8 +106,7 @@ func (r *repository) find(cfg PromoteConfig) (listed, error) {
 		cfg.Version, found[0].product, found[0].arch, found[1].product, found[1].arch, ErrAmbiguous)
 }
 
-// moveChannel adds to targets the channel's content once it points to the release. A
-// release that is retracted holds no channel up.
+// moveChannel adds to targets the channel's content once it points to the release.
 func (r *repository) moveChannel(targets map[string][]byte, to listed, release manifests.Release, notice manifests.Notice, channel string, downgrade bool) error {
 	if err := mayOffer(notice); err != nil {
 		return err
@@ -127,13 +126,18 @@ func (r *repository) moveChannel(targets map[string][]byte, to listed, release m
 	return err
 }
 
-// mayFollow refuses what hosts that run the channel's release would refuse.
+// mayFollow refuses what hosts that run the channel's release would refuse. They refuse
+// the way back from one that is retracted, too: it is there for those that have not
+// taken it.
 func (r *repository) mayFollow(from listed, release manifests.Release, channel string) error {
 	notice, err := r.notice(from)
-	if err != nil || notice.Retracted != nil {
+	if err != nil {
 		return err
 	}
 	if release.Version.Compare(from.version) < 0 {
+		if notice.Retracted != nil {
+			return nil
+		}
 		return fmt.Errorf("channel %s is at %s, and %s is older: %w", channel, from.version, release.Version, ErrDowngrade)
 	}
 	content, err := r.release(from)

@@ -201,6 +201,11 @@ func TestChannelDoesNotGoToALowerSecurityEpoch(t *testing.T) {
 	if _, err = Promote(context.Background(), PromoteConfig{Config: cfg, Version: "1.1.0", To: "stable"}); !errors.Is(err, ErrLowerEpoch) {
 		t.Errorf("error %v, want %v", err, ErrLowerEpoch)
 	}
+	// Hosts that run what is retracted could not leave it that way either.
+	retract(t, cfg, func(c *RetractConfig) { c.Version = "1.0.0" })
+	if _, err = Promote(context.Background(), PromoteConfig{Config: cfg, Version: "1.1.0", To: "stable"}); !errors.Is(err, ErrLowerEpoch) {
+		t.Errorf("error %v, want %v", err, ErrLowerEpoch)
+	}
 	must[Published](t)(Promote(context.Background(), PromoteConfig{Config: cfg, Version: "1.1.0", To: "stable", AllowDowngrade: true}))
 }
 
