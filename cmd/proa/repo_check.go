@@ -3,6 +3,10 @@ package main
 import (
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -61,7 +65,7 @@ func printChecked(out io.Writer, c repository.Checked, sizes bool) error {
 		findings []repository.Finding
 	}{{"wrong", c.Wrong}, {"noted", c.Noted}} {
 		for _, f := range list.findings {
-			if _, err := fmt.Fprintf(out, "%s: %s: %s\n", list.word, f.Path, f.What); err != nil {
+			if _, err := fmt.Fprintf(out, "%s: %s: %s\n", list.word, inALine(f.Path), inALine(f.What)); err != nil {
 				return err
 			}
 		}
@@ -78,4 +82,13 @@ func printChecked(out io.Writer, c repository.Checked, sizes bool) error {
 		}
 	}
 	return err
+}
+
+// inALine is a text that others may have written, such as a name in a mirror, quoted
+// if it would move a terminal's cursor or look like another finding.
+func inALine(s string) string {
+	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return s
+	}
+	return strconv.Quote(s)
 }
