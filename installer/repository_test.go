@@ -1,6 +1,7 @@
 package installer
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -147,12 +148,17 @@ func TestRetractedReleaseIsNotInstalled(t *testing.T) {
 		Retracted: &manifests.Retraction{When: time.Unix(1700000000, 0).UTC(), Reason: "loses /var on NVMe"},
 	})
 	check(t, err)
-	repository.SetTarget(t, manifests.NoticeTarget(testhost.Product, manifests.AMD64, "1.0.0"), text)
 	named := config
 	named.Product, named.Version, named.Channel = testhost.Product, "1.0.0", ""
-	for _, config := range []RepositoryConfig{config, named} {
-		if _, err := OpenRepository(t.Context(), config); err == nil || !strings.Contains(err.Error(), "loses /var on NVMe") {
-			t.Errorf("error %v", err)
+	for want, text := range map[string][]byte{
+		"loses /var on NVMe":            text,
+		"its notice is of release.json": bytes.Replace(text, []byte(manifests.DigestOf(r.Text(t)).Hex()), []byte(manifests.DigestOf(nil).Hex()), 1),
+	} {
+		repository.SetTarget(t, manifests.NoticeTarget(testhost.Product, manifests.AMD64, "1.0.0"), text)
+		for _, config := range []RepositoryConfig{config, named} {
+			if _, err := OpenRepository(t.Context(), config); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("error %v, want %q", err, want)
+			}
 		}
 	}
 }

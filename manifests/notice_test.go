@@ -62,6 +62,10 @@ func TestBadNoticeIsRefused(t *testing.T) {
 		`00:00Z`:             {`00:00.5Z`, "whole seconds"},
 		`🕰`:                  {strings.Repeat("x", NotesMost), "want at most 16384"},
 		`"2026-`:             {`"0001-`, "since 1970"},
+
+		`{"version": "1.1.0"`:                  {`{"version": "1/0"`, `version "1/0"`},
+		`"1.2.0", "release": "sha256:` + hex64: {`"1.2.0", "release": "sha256:` + strings.Repeat("0", 64), "no release"},
+		`"1.1.0", "release": "sha256:` + hex64: {`"1.1.0", "release": "sha256:` + strings.Repeat("0", 64), "no release of what is required"},
 	} {
 		if !strings.Contains(goodNotice, old) {
 			t.Fatalf("no %s", old)
@@ -71,7 +75,7 @@ func TestBadNoticeIsRefused(t *testing.T) {
 			t.Errorf("%s: error %v, want %q", bad.text, err, bad.want)
 		}
 	}
-	for _, reason := range []string{"", "  "} {
+	for _, reason := range []string{"", "  ", "\xff"} {
 		if CheckReason(reason) == nil {
 			t.Errorf("reason %q is accepted", reason)
 		}

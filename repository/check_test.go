@@ -108,6 +108,7 @@ func TestCheckNamesEachThingThatIsWrong(t *testing.T) {
 	root := manifests.ArtifactPath(transport.Root.Digest)
 	loader, _ := release.Artifact(manifests.LoaderFile)
 	transportName := manifests.TransportTarget("demo", manifests.AMD64, "1.1.0")
+	deltasName := manifests.TransportTarget("demo", manifests.AMD64, "1.2.0")
 	noticeName := manifests.NoticeTarget("demo", manifests.AMD64, "1.2.0")
 	digest := noticeOf(t, whole, "1.2.0").Release
 	in := func(cfg Config, path string) string { return filepath.Join(cfg.Dir, path) }
@@ -162,6 +163,34 @@ func TestCheckNamesEachThingThatIsWrong(t *testing.T) {
 		"a stepping stone": {func(t *testing.T, cfg Config) {
 			notice(t, cfg, func(n *manifests.Notice) { n.Requires = &manifests.SteppingStone{Version: "1.1.5", Release: digest} })
 		}, noticeName, "hosts below 1.1.5 have to install that first"},
+		"a stepping stone with other content": {func(t *testing.T, cfg Config) {
+			notice(t, cfg, func(n *manifests.Notice) { n.Requires = &manifests.SteppingStone{Version: "1.1.0", Release: digest} })
+		}, noticeName, "hosts below 1.1.0 have to install that first"},
+		"a stepping stone with a higher security epoch": {func(t *testing.T, cfg Config) {
+			stone := release
+			stone.SecurityEpoch = 9
+			text := must[[]byte](t)(document(stone))
+			sign(t, cfg, map[string][]byte{manifests.ReleaseTarget("demo", manifests.AMD64, "1.1.0"): text})
+			notice(t, cfg, func(n *manifests.Notice) {
+				n.Requires = &manifests.SteppingStone{Version: "1.1.0", Release: manifests.DigestOf(text)}
+			})
+		}, noticeName, "hosts install 1.1.0 with security epoch 9 first, and then refuse this with 0"},
+		"a delta from another image": {func(t *testing.T, cfg Config) {
+			_, other := transportOf(t, cfg, "1.2.0")
+			other.Deltas[0].Base[0] ^= 1
+			sign(t, cfg, map[string][]byte{deltasName: must[[]byte](t)(document(other))})
+		}, deltasName, "starts from root hash"},
+		"an artifact of two sizes": {func(t *testing.T, cfg Config) {
+			_, other := transportOf(t, cfg, "1.2.0")
+			other.Index = transport.Index
+			other.Index.Size++
+			sign(t, cfg, map[string][]byte{deltasName: must[[]byte](t)(document(other))})
+		}, manifests.ArtifactPath(transport.Index.Digest), "it is the chunk index of demo 1.1.0 amd64 with"},
+		"a version that ranks the same": {func(t *testing.T, cfg Config) {
+			same := release
+			same.Version = "1.01.0"
+			sign(t, cfg, map[string][]byte{manifests.ReleaseTarget("demo", manifests.AMD64, same.Version): must[[]byte](t)(document(same))})
+		}, manifests.ReleaseTarget("demo", manifests.AMD64, "1.1.0"), "it ranks the same as 1.01.0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := whole
