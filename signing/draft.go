@@ -146,33 +146,26 @@ func ReadRootDraft(data, before []byte) (*RootDraft, error) {
 			return nil, fmt.Errorf("root %d does not follow root %d: %w", d.Version(), d.before.Signed.Version, ErrMismatch)
 		}
 	}
-	return d, d.dropFalseSignatures()
+	d.dropFalseSignatures()
+	return d, nil
 }
 
-func (d *RootDraft) dropFalseSignatures() error {
-	payload, err := d.payload()
-	if err != nil {
-		return err
-	}
-	given := d.root.Signatures
+func (d *RootDraft) dropFalseSignatures() {
+	given, signers := d.root.Signatures, d.signers()
 	d.root.ClearSignatures()
 	for _, signature := range given {
-		described := d.signers()[signature.KeyID]
-		if described == nil {
-			if d.before == nil {
+		id := signature.KeyID
+		if signers[id] == nil {
+			if d.before == nil && d.Version() > 1 {
 				d.setSignature(signature) // of the root before, perhaps
 			}
 			continue
 		}
-		key, err := publicKeyOf(described)
-		if err != nil {
-			return err
-		}
-		if key.verify(payload, signature.Signature) {
+		signed := &tuf.Metadata[tuf.RootType]{Signed: d.root.Signed, Signatures: []tuf.Signature{signature}}
+		if onlyKey(RoleRoot, id, signers).VerifyDelegate(tuf.ROOT, signed) == nil { // of any kind that hosts know
 			d.setSignature(signature)
 		}
 	}
-	return nil
 }
 
 // Version is the root's version, from 1.

@@ -55,19 +55,6 @@ func (k PublicKey) verify(payload, signature []byte) bool {
 	return ed25519.Verify(k.key, payload, signature)
 }
 
-// publicKeyOf is a key that metadata describes.
-func publicKeyOf(described *tuf.Key) (PublicKey, error) {
-	parsed, err := described.ToPublicKey()
-	if err != nil {
-		return PublicKey{}, err
-	}
-	public, ok := parsed.(ed25519.PublicKey)
-	if !ok {
-		return PublicKey{}, fmt.Errorf("a key of type %.40q: want ed25519", described.Type)
-	}
-	return newPublicKey(public)
-}
-
 func newPublicKey(key ed25519.PublicKey) (PublicKey, error) {
 	described, err := tuf.KeyFromPublicKey(key)
 	if err != nil {

@@ -81,9 +81,7 @@ func whySelfUnsigned(data []byte) string {
 
 // signedBy reports whether the one key has signed role's metadata.
 func signedBy(root *tuf.Metadata[tuf.RootType], role Role, key string, data []byte) bool {
-	alone := tuf.Root()
-	alone.Signed.Keys = root.Signed.Keys
-	alone.Signed.Roles[string(role)] = &tuf.Role{KeyIDs: []string{key}, Threshold: 1}
+	alone := onlyKey(role, key, root.Signed.Keys)
 	switch role {
 	case RoleRoot:
 		return verifies(alone, role, tuf.Root(), data)
@@ -94,6 +92,14 @@ func signedBy(root *tuf.Metadata[tuf.RootType], role Role, key string, data []by
 	default:
 		return verifies(alone, role, tuf.Targets(), data)
 	}
+}
+
+// onlyKey is a root under which one of the keys speaks for role.
+func onlyKey(role Role, id string, keys map[string]*tuf.Key) *tuf.Metadata[tuf.RootType] {
+	root := tuf.Root()
+	root.Signed.Keys = keys
+	root.Signed.Roles[string(role)] = &tuf.Role{KeyIDs: []string{id}, Threshold: 1}
+	return root
 }
 
 func verifies[T tuf.Roles](root *tuf.Metadata[tuf.RootType], role Role, as *tuf.Metadata[T], data []byte) bool {
