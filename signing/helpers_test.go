@@ -79,9 +79,9 @@ func newRepositoryAt(t *testing.T, keys Keys, threshold int, now time.Time) *tes
 	return r
 }
 
-func (r *testRepository) sign(older ...Keys) {
+func (r *testRepository) sign() {
 	r.t.Helper()
-	files, err := r.meta.Sign(r.now, nil, r.keys, older...)
+	files, err := r.meta.Sign(r.now, nil, r.keys)
 	if err != nil {
 		r.t.Fatal(err)
 	}

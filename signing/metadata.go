@@ -37,7 +37,25 @@ type File struct {
 // rootThreshold must sign each root; one must sign each of the others.
 func NewMetadata(keys Keys, rootThreshold int) (*Metadata, error) {
 	m := newMetadata()
-	return m, m.SetKeys(keys, rootThreshold)
+	root := &m.root.Signed
+	for _, role := range Roles() {
+		public := keys.public[role]
+		threshold := 1
+		if role == RoleRoot {
+			threshold = rootThreshold
+		}
+		if threshold < 1 || threshold > len(public) {
+			return nil, fmt.Errorf("threshold %d for %s, which has %d keys: %w", threshold, role, len(public), ErrKeyMissing)
+		}
+		root.Roles[string(role)] = &tuf.Role{KeyIDs: []string{}, Threshold: threshold}
+		for _, key := range public {
+			if err := addRootKey(root, role, key); err != nil {
+				return nil, err
+			}
+		}
+		m.changed[role] = true
+	}
+	return m, nil
 }
 
 func newMetadata() *Metadata {
@@ -159,36 +177,6 @@ func fileName(role Role, version int64) string {
 		return "timestamp.json"
 	}
 	return fmt.Sprintf("%d.%s.json", version, role)
-}
-
-// SetKeys gives every role the keys that are named for it in keys, in place of
-// those it has. All metadata is signed anew at the next Sign, the root by
-// rootThreshold of the new keys and, if there is an older root, by its keys too.
-func (m *Metadata) SetKeys(keys Keys, rootThreshold int) error {
-	root := &m.root.Signed
-	root.Keys = map[string]*tuf.Key{}
-	for _, role := range Roles() {
-		public := keys.public[role]
-		threshold := 1
-		if role == RoleRoot {
-			threshold = rootThreshold
-		}
-		if threshold < 1 || threshold > len(public) {
-			return fmt.Errorf("threshold %d for %s, which has %d keys: %w", threshold, role, len(public), ErrKeyMissing)
-		}
-		root.Roles[string(role)] = &tuf.Role{KeyIDs: []string{}, Threshold: threshold}
-		for _, key := range public {
-			described, err := tuf.KeyFromPublicKey(key.key)
-			if err != nil {
-				return err
-			}
-			if err := root.AddKey(described, string(role)); err != nil {
-				return err
-			}
-		}
-		m.changed[role] = true
-	}
-	return nil
 }
 
 // SetRoot takes the next root, or a first one, once it has every signature that

@@ -9,15 +9,43 @@ import (
 	"github.com/proa-os/proa/signing/forge"
 )
 
-// rotate gives the repository new keys for every role.
+// rotate gives the repository new keys for every role, in place of the old ones.
 func (r *testRepository) rotate() {
 	r.t.Helper()
 	older := r.keys
 	r.keys = newKeys(r.t, 1)
-	if err := r.meta.SetKeys(r.keys, 1); err != nil {
+	if err := r.meta.SetRoot(r.replaceKeys(older, older, r.keys)); err != nil {
 		r.t.Fatal(err)
 	}
-	r.sign(older)
+	r.sign()
+}
+
+// replaceKeys is a next root with the repository's keys in place of older ones,
+// signed by the root keys of the signers.
+func (r *testRepository) replaceKeys(older Keys, signers ...Keys) *RootDraft {
+	r.t.Helper()
+	change := RootChange{Add: r.keys.public, Remove: map[Role][]string{}, Expires: r.now.Add(365 * day)}
+	for role, keys := range older.public {
+		for _, key := range keys {
+			change.Remove[role] = append(change.Remove[role], key.id)
+		}
+	}
+	before, err := NewestRoot(os.DirFS(filepath.Join(r.folder, "metadata")))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	draft, err := NextRoot(before, change, r.now)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, keys := range signers {
+		for _, key := range keys.public[RoleRoot] {
+			if err := draft.Sign(keys.private[key.id]); err != nil {
+				r.t.Fatal(err)
+			}
+		}
+	}
+	return draft
 }
 
 func TestHostSeveralRootsBehindFollowsTheChain(t *testing.T) {
@@ -183,10 +211,8 @@ func TestOwnerCannotSignOverWhatHasExpired(t *testing.T) {
 
 func TestNewRootKeysNeedTheOldOnes(t *testing.T) {
 	r := newRepository(t)
+	older := r.keys
 	r.keys = newKeys(t, 1)
-	if err := r.meta.SetKeys(r.keys, 1); err != nil {
-		t.Fatal(err)
-	}
-	_, err := r.meta.Sign(r.now, nil, r.keys)
-	wantError(t, err, ErrKeyMissing)
+	wantError(t, r.meta.SetRoot(r.replaceKeys(older, r.keys)), ErrSignature)
+	wantError(t, r.meta.SetRoot(r.replaceKeys(older, older)), ErrSignature)
 }

@@ -23,12 +23,10 @@ func (m *Metadata) CanSign(role Role, keys Keys) error {
 // expiries counted from now. The files are in the order in which they must be
 // written. timestamp.json makes hosts see those before it; a root that follows
 // another comes behind it, and is seen by itself. They have been verified with
-// the client's code. Keys for the older root, if the root's keys change, are
-// looked for in keys and then in older. What is signed under a new root is
-// signed by the keys of the old one as well, if they are at hand: hosts accept
-// it before they have the new root, and after. After an error m is of no more
-// use.
-func (m *Metadata) Sign(now time.Time, life Lifetimes, keys Keys, older ...Keys) ([]File, error) {
+// the client's code. What is signed under a root that SetRoot took is signed by
+// the keys of the old one as well, if they are at hand: hosts accept it before
+// they have the new root, and after. After an error m is of no more use.
+func (m *Metadata) Sign(now time.Time, life Lifetimes, keys Keys) ([]File, error) {
 	if m.changed[RoleTargets] {
 		m.changed[RoleSnapshot] = true
 	}
@@ -40,7 +38,7 @@ func (m *Metadata) Sign(now time.Time, life Lifetimes, keys Keys, older ...Keys)
 		role Role
 		sign func() ([]byte, error)
 	}{
-		{RoleRoot, func() ([]byte, error) { return m.signRoot(keys, older) }},
+		{RoleRoot, func() ([]byte, error) { return m.signRoot(keys) }},
 		{RoleTargets, func() ([]byte, error) { return sign(m, m.targets, &m.targets.Signed, RoleTargets, keys) }},
 		{RoleSnapshot, func() ([]byte, error) { return sign(m, m.snapshot, &m.snapshot.Signed, RoleSnapshot, keys) }},
 		{RoleTimestamp, func() ([]byte, error) { return sign(m, m.timestamp, &m.timestamp.Signed, RoleTimestamp, keys) }},
@@ -97,30 +95,11 @@ func (m *Metadata) note(role Role, version int64, content []byte) {
 	}
 }
 
-func (m *Metadata) signRoot(keys Keys, older []Keys) ([]byte, error) {
+func (m *Metadata) signRoot(keys Keys) ([]byte, error) {
 	if m.nextRoot != nil {
 		return m.nextRoot, nil
 	}
-	role := m.root.Signed.Roles[tuf.ROOT]
-	signers, err := keys.signers(RoleRoot, role.KeyIDs, role.Threshold)
-	if err != nil {
-		return nil, err
-	}
-	if m.published != nil {
-		was := m.published.set.Root.Signed.Roles[tuf.ROOT]
-		var former []PrivateKey
-		for _, k := range append([]Keys{keys}, older...) {
-			if found, err := k.signers(RoleRoot, was.KeyIDs, was.Threshold); err == nil {
-				former = found
-				break
-			}
-		}
-		if former == nil {
-			return nil, fmt.Errorf("the keys of root %d must sign too: %w", m.root.Signed.Version-1, ErrKeyMissing)
-		}
-		signers = withoutRepeats(signers, former)
-	}
-	return signWith(m.root, &m.root.Signed, signers)
+	return sign(m, m.root, &m.root.Signed, RoleRoot, keys)
 }
 
 func sign[T tuf.Roles](m *Metadata, envelope *tuf.Metadata[T], signed *T, role Role, keys Keys) ([]byte, error) {
@@ -135,20 +114,6 @@ func sign[T tuf.Roles](m *Metadata, envelope *tuf.Metadata[T], signed *T, role R
 			signers = withoutRepeats(signers, former)
 		}
 	}
-	return signWith(envelope, signed, signers)
-}
-
-// withoutRepeats is the keys of both, each once.
-func withoutRepeats(keys, more []PrivateKey) []PrivateKey {
-	for _, key := range more {
-		if !slices.ContainsFunc(keys, func(k PrivateKey) bool { return k.public.id == key.public.id }) {
-			keys = append(keys, key)
-		}
-	}
-	return keys
-}
-
-func signWith[T tuf.Roles](envelope *tuf.Metadata[T], signed *T, signers []PrivateKey) ([]byte, error) {
 	payload, err := cjson.EncodeCanonical(*signed)
 	if err != nil {
 		return nil, err
@@ -162,6 +127,16 @@ func signWith[T tuf.Roles](envelope *tuf.Metadata[T], signed *T, signers []Priva
 		envelope.Signatures = append(envelope.Signatures, tuf.Signature{KeyID: key.public.id, Signature: signature})
 	}
 	return envelope.ToBytes(false)
+}
+
+// withoutRepeats is the keys of both, each once.
+func withoutRepeats(keys, more []PrivateKey) []PrivateKey {
+	for _, key := range more {
+		if !slices.ContainsFunc(keys, func(k PrivateKey) bool { return k.public.id == key.public.id }) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 // verify takes files as a host does that trusted what was published before.
