@@ -69,13 +69,34 @@ type PrivateKey struct {
 	key    ed25519.PrivateKey // nil if it is elsewhere, or locked
 	public PublicKey
 	remote func(payload []byte) ([]byte, error) // signs when key is nil
+	unlock func() (PrivateKey, error)           // of a locked key; nil otherwise
 }
 
 // Public is the key's public half.
 func (k PrivateKey) Public() PublicKey { return k.public }
 
+// Unlock is the key, opened: a passphrase that is asked for when a locked key
+// signs is asked for now. Other keys are as they are.
+func (k PrivateKey) Unlock() (PrivateKey, error) {
+	if k.unlock == nil {
+		return k, nil
+	}
+	open, err := k.unlock()
+	if err == nil && open.public.id != k.public.id {
+		err = fmt.Errorf("key %.12s: %w", k.public.id, errForeignSignature)
+	}
+	return open, err
+}
+
 // sign gives the key's signature of payload.
 func (k PrivateKey) sign(payload []byte) ([]byte, error) {
+	if k.unlock != nil {
+		open, err := k.Unlock()
+		if err != nil {
+			return nil, err
+		}
+		return open.sign(payload)
+	}
 	if k.remote == nil {
 		return ed25519.Sign(k.key, payload), nil
 	}
@@ -185,13 +206,7 @@ func OpenKeyFile(path string, passphrase Passphrase) (PrivateKey, error) {
 	if err != nil {
 		return PrivateKey{}, fmt.Errorf("key file %s: %w", path, err)
 	}
-	return PrivateKey{public: public, remote: func(payload []byte) ([]byte, error) {
-		key, err := unlock(path, locked, passphrase)
-		if err != nil {
-			return nil, err
-		}
-		return key.sign(payload)
-	}}, nil
+	return PrivateKey{public: public, unlock: func() (PrivateKey, error) { return unlock(path, locked, passphrase) }}, nil
 }
 
 func unlock(path string, locked lockedKey, passphrase Passphrase) (PrivateKey, error) {

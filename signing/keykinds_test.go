@@ -67,6 +67,24 @@ func TestLockedKeysAreOpensslsAndOurs(t *testing.T) {
 		if _, err := key.sign(nil); !errors.Is(err, want) {
 			t.Errorf("passphrase %q: %v, want %v", name, err, want)
 		}
+		if _, err := key.Unlock(); !errors.Is(err, want) {
+			t.Errorf("passphrase %q, before it signs: %v, want %v", name, err, want)
+		}
+	}
+	asked := 0
+	key, err := OpenKeyFile(theirs, func(string) ([]byte, error) { asked++; return []byte("x"), nil })
+	if err == nil {
+		key, err = key.Unlock()
+	}
+	if _, signErr := key.sign(nil); err != nil || signErr != nil || asked != 1 {
+		t.Errorf("a key that is opened first: %v, %v, asked for its passphrase %d times", err, signErr, asked)
+	}
+	shell(t, `cp "$1" "$2"`, PublicKeyPath(ours), PublicKeyPath(theirs))
+	if key, err = OpenKeyFile(theirs, secret("x")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := key.sign(nil); !errors.Is(err, errForeignSignature) {
+		t.Errorf("a key beside another's public half: %v", err)
 	}
 	other := filepath.Join(t.TempDir(), "root.pem")
 	shell(t, `umask 077; openssl pkcs8 -topk8 -scrypt -in "$1" -out "$2" -passout pass:x; cp "$3" "$4"`, plain, other, PublicKeyPath(plain), PublicKeyPath(other))

@@ -83,5 +83,5 @@ func (b *bounded) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// errForeignSignature: what was asked to sign has not, or with another key.
+// errForeignSignature: what was asked to sign has not, or is another key.
 var errForeignSignature = errors.New("the signature is not by the key whose public half is known")

@@ -17,7 +17,6 @@ import (
 	"github.com/proa-os/proa/builder/resolve"
 	"github.com/proa-os/proa/cmd/internal/cli"
 	"github.com/proa-os/proa/manifests"
-	"github.com/proa-os/proa/signing"
 	"github.com/proa-os/proa/updater/units"
 )
 
@@ -36,6 +35,8 @@ type buildOptions struct {
 	kind     string
 	force    bool
 	formats  []string
+
+	passphrase passphraseFlag
 }
 
 func newBuildCommand() *cobra.Command {
@@ -98,6 +99,7 @@ wrong; 3 with --check, the release came out otherwise.`,
 	flags.StringVar(&o.check, "check", "", "build this release once more, and say what differs")
 	addPreviousFlag(cmd, &o.previous)
 	flags.StringArrayVar(&o.keys, "provenance-key", nil, "sign the provenance with this key, a file that 'proa key new' made; can be repeated")
+	o.passphrase.add(cmd, "of --provenance-key (default: asked for at a terminal)")
 	flags.StringVar(&o.builder, "builder-id", "", "URI of who builds, for the provenance")
 	flags.StringVarP(&o.output, "output", "o", "", "folder to make (required)")
 	flags.StringVar(&o.version, "version", "", "version of the release (default: the recipe's)")
@@ -259,14 +261,10 @@ func (o buildOptions) config(cmd *cobra.Command, r *recipe) (builder.Config, err
 		Tool:       cli.Version,
 		Progress:   cli.Progress(cmd),
 	}
-	for _, path := range o.keys {
-		key, err := signing.ReadKeyFile(path)
-		if err != nil {
-			return builder.Config{}, err
-		}
-		c.Keys = append(c.Keys, key)
-	}
 	var err error
+	if c.Keys, err = o.passphrase.openKeys(o.keys...); err != nil {
+		return builder.Config{}, keyHint(err)
+	}
 	if c.Version, err = o.chooseVersion(r.Recipe); err != nil {
 		return builder.Config{}, cli.Usage(cmd, err)
 	}

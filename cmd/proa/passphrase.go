@@ -53,3 +53,21 @@ func (f passphraseFlag) ask() signing.Passphrase {
 		return secret, err
 	}
 }
+
+// openKeys opens keys that sign at the end of long work, and asks for their
+// passphrases before it.
+func (f passphraseFlag) openKeys(paths ...string) ([]signing.PrivateKey, error) {
+	ask := f.ask()
+	var keys []signing.PrivateKey
+	for _, path := range paths {
+		key, err := signing.OpenKeyFile(path, ask)
+		if err == nil {
+			key, err = key.Unlock()
+		}
+		if err != nil {
+			return nil, err
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}

@@ -30,7 +30,8 @@ type rehearseFlags struct {
 	checks              []string
 	memory, disk, accel string
 	junit, attest, key  string
-	private             signing.PrivateKey // of key
+	passphrase          passphraseFlag
+	private             []signing.PrivateKey // of key
 }
 
 func newRehearseCommand() *cobra.Command {
@@ -88,6 +89,7 @@ Exit codes: 0 it passed; 1 it did not; 2 the command line is wrong.`,
 	flags.StringVar(&f.junit, "junit", "", "write the outcome to this file as JUnit XML")
 	flags.StringVar(&f.attest, "attest", "", "write a signed statement to this file, if the rehearsal passes")
 	flags.StringVar(&f.key, "key", "", "key that signs --attest, a file that 'proa key new' made")
+	f.passphrase.add(cmd, "of --key (default: asked for at a terminal)")
 	cli.CompleteFolder(cmd, "repo", "output")
 	cli.CompleteWords(cmd, "accel", "auto", machine.KVM, "tcg")
 	cli.CompleteWords(cmd, "arch", string(manifests.AMD64), string(manifests.ARM64))
@@ -210,7 +212,7 @@ func (f *rehearseFlags) load() (err error) {
 		}
 	}
 	if f.key != "" {
-		if f.private, err = signing.ReadKeyFile(f.key); err != nil {
+		if f.private, err = f.passphrase.openKeys(f.key); err != nil {
 			return keyHint(err)
 		}
 	}
@@ -263,7 +265,7 @@ func (f *rehearseFlags) write(report rehearsal.Report) error {
 	if err != nil {
 		return err
 	}
-	envelope, err := signing.Seal(signing.PayloadInToto, statement, f.private)
+	envelope, err := signing.Seal(signing.PayloadInToto, statement, f.private...)
 	if err != nil {
 		return fmt.Errorf("signing the attestation: %w", err)
 	}

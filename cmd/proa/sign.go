@@ -20,6 +20,7 @@ type signOptions struct {
 	output     string
 	pcrKey     string
 	provenance []string
+	passphrase passphraseFlag
 	enroll     bool
 	again      bool
 }
@@ -70,6 +71,7 @@ finds them: machines that have no keys yet can take them from there.`,
 	o.signerFlags.add(cmd)
 	flags.StringVar(&o.pcrKey, "pcr-key", "", "private key for PCR policies, as --key (default: pcr.pem of --keys)")
 	flags.StringArrayVar(&o.provenance, "provenance-key", nil, "sign the provenance with this key, a file that 'proa key new' made; can be repeated")
+	o.passphrase.add(cmd, "of --provenance-key (default: asked for at a terminal)")
 	flags.BoolVar(&o.enroll, "enroll", false, "put the updates that enroll --keys on the disk image")
 	flags.BoolVar(&o.again, "again", false, "replace the signatures of a release that is signed")
 	cli.CompleteFolder(cmd, "output")
@@ -88,12 +90,8 @@ func (o signOptions) config(cmd *cobra.Command, release string) (sign.Config, er
 	if c.PCRKey == "" && o.keys != "" {
 		c.PCRKey = filepath.Join(o.keys, secureboot.PCR+signing.PrivateKeyEnding)
 	}
-	for _, path := range o.provenance {
-		key, err := signing.ReadKeyFile(path)
-		if err != nil {
-			return c, err
-		}
-		c.Provenance = append(c.Provenance, key)
+	if c.Provenance, err = o.passphrase.openKeys(o.provenance...); err != nil {
+		return c, err
 	}
 	if o.enroll {
 		c.Enroll, err = enrollment(o.keys)
