@@ -262,7 +262,7 @@ func (o buildOptions) config(cmd *cobra.Command, r *recipe) (builder.Config, err
 		Progress:   cli.Progress(cmd),
 	}
 	var err error
-	if c.Keys, err = o.passphrase.openKeys(o.keys...); err != nil {
+	if c.Keys, err = o.passphrase.openKeys(cmd.Context(), o.keys...); err != nil {
 		return builder.Config{}, keyHint(err)
 	}
 	if c.Version, err = o.chooseVersion(r.Recipe); err != nil {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -32,8 +34,8 @@ func (f passphraseFlag) read() ([]byte, error) {
 }
 
 // ask gives passphrases: the file's, or what is typed at a terminal, once for each
-// key. It is nil where there is neither.
-func (f passphraseFlag) ask() signing.Passphrase {
+// key, until ctx ends. It is nil where there is neither.
+func (f passphraseFlag) ask(ctx context.Context) signing.Passphrase {
 	if f.file != "" {
 		return func(string) ([]byte, error) { return f.read() }
 	}
@@ -47,17 +49,43 @@ func (f passphraseFlag) ask() signing.Passphrase {
 			return known, nil
 		}
 		fmt.Fprintf(os.Stderr, "passphrase of %s: ", path)
-		secret, err := term.ReadPassword(terminal)
+		secret, err := readHidden(ctx, terminal)
 		fmt.Fprintln(os.Stderr)
-		typed[path] = secret
+		if err == nil {
+			typed[path] = secret
+		}
 		return secret, err
+	}
+}
+
+// readHidden reads a line that the terminal does not show. A read cannot be
+// interrupted: when ctx ends it is left alone, and the terminal as it was.
+func readHidden(ctx context.Context, terminal int) ([]byte, error) {
+	before, err := term.GetState(terminal)
+	if err != nil {
+		return nil, err
+	}
+	type line struct {
+		text []byte
+		err  error
+	}
+	read := make(chan line, 1)
+	go func() {
+		text, err := term.ReadPassword(terminal)
+		read <- line{text, err}
+	}()
+	select {
+	case l := <-read:
+		return l.text, l.err
+	case <-ctx.Done():
+		return nil, errors.Join(ctx.Err(), term.Restore(terminal, before))
 	}
 }
 
 // openKeys opens keys that sign at the end of long work, and asks for their
 // passphrases before it.
-func (f passphraseFlag) openKeys(paths ...string) ([]signing.PrivateKey, error) {
-	ask := f.ask()
+func (f passphraseFlag) openKeys(ctx context.Context, paths ...string) ([]signing.PrivateKey, error) {
+	ask := f.ask(ctx)
 	var keys []signing.PrivateKey
 	for _, path := range paths {
 		key, err := signing.OpenKeyFile(path, ask)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -100,7 +101,7 @@ func (f *rehearseFlags) run(cmd *cobra.Command) error {
 	if err := f.parse(); err != nil {
 		return cli.Usage(cmd, err)
 	}
-	if err := f.load(); err != nil {
+	if err := f.load(cmd.Context()); err != nil {
 		return err
 	}
 	f.config.Progress = cli.Progress(cmd)
@@ -202,7 +203,7 @@ func (f *rehearseFlags) parseMachine() error {
 }
 
 // load reads the files that the flags name, before anything takes its time.
-func (f *rehearseFlags) load() (err error) {
+func (f *rehearseFlags) load(ctx context.Context) (err error) {
 	if f.settings != "" {
 		if f.config.Settings, err = os.ReadFile(f.settings); err != nil {
 			return fmt.Errorf("configuration: %w", err)
@@ -212,7 +213,7 @@ func (f *rehearseFlags) load() (err error) {
 		}
 	}
 	if f.key != "" {
-		if f.private, err = f.passphrase.openKeys(f.key); err != nil {
+		if f.private, err = f.passphrase.openKeys(ctx, f.key); err != nil {
 			return keyHint(err)
 		}
 	}

@@ -66,7 +66,7 @@ func (f *repoFlags) config(cmd *cobra.Command) (repository.Config, error) {
 	if err != nil {
 		return repository.Config{}, cli.Usage(cmd, err)
 	}
-	keys, err := signing.OpenKeys(f.keys, f.passphrase.ask())
+	keys, err := signing.OpenKeys(f.keys, f.passphrase.ask(cmd.Context()))
 	if err != nil {
 		return repository.Config{}, repoHint(fmt.Errorf("loading keys: %w", err))
 	}

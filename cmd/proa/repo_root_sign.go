@@ -37,8 +37,9 @@ time; 'proa repo root publish' takes them all.`,
 			if err != nil {
 				return rootHint(err)
 			}
+			ask := passphrase.ask(cmd.Context())
 			for _, path := range keys {
-				key, err := signing.OpenKeyFile(path, passphrase.ask())
+				key, err := signing.OpenKeyFile(path, ask)
 				if err == nil {
 					err = draft.Sign(key)
 				}

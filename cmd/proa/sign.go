@@ -90,7 +90,7 @@ func (o signOptions) config(cmd *cobra.Command, release string) (sign.Config, er
 	if c.PCRKey == "" && o.keys != "" {
 		c.PCRKey = filepath.Join(o.keys, secureboot.PCR+signing.PrivateKeyEnding)
 	}
-	if c.Provenance, err = o.passphrase.openKeys(o.provenance...); err != nil {
+	if c.Provenance, err = o.passphrase.openKeys(cmd.Context(), o.provenance...); err != nil {
 		return c, err
 	}
 	if o.enroll {
