@@ -27,6 +27,8 @@ func published(t *testing.T, r *testhost.Release) (*testhost.Repository, Reposit
 }
 
 func TestReleasesAreInstalledFromRepositories(t *testing.T) {
+	temporary := t.TempDir() // nobody else's
+	t.Setenv("TMPDIR", temporary)
 	r := newRelease(t, "1.0.0")
 	repository, config := published(t, r)
 	folder := config
@@ -47,8 +49,10 @@ func TestReleasesAreInstalledFromRepositories(t *testing.T) {
 		clean(t, path)
 		check(t, source.Close())
 	}
-	if left, err := filepath.Glob(filepath.Join(os.TempDir(), "proa-install-*")); err != nil || len(left) > 0 {
-		t.Errorf("left behind: %v, %v", left, err)
+	left, err := filepath.Glob(filepath.Join(temporary, "proa-install-*"))
+	check(t, err)
+	if len(left) > 0 {
+		t.Errorf("left behind: %v", left)
 	}
 }
 
