@@ -61,7 +61,9 @@ const clockTolerance = 10 * time.Minute
 
 // OpenClient prepares a client; it uses no network. The newest root in Dir
 // goes before the baked-in one, unless it is damaged. A baked-in root that is
-// newer is taken by the next Refresh, over the chain of roots between them.
+// newer is taken by the next Refresh, over the chain of roots between them. One that
+// replaces the root of another repository (RootChange.Replaces) has a folder below Dir,
+// and the other's is not looked at.
 func OpenClient(cfg Config) (*Client, error) {
 	if cfg.Dir == "" || len(cfg.Root) == 0 {
 		return nil, errors.New("opening repository: no folder or no trust root is configured")
@@ -71,7 +73,15 @@ func OpenClient(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := openStore(cfg.Dir)
+	baked, err := newVerifier(cfg.Root, time.Time{})
+	if err != nil {
+		return nil, fmt.Errorf("baked-in trust root: %w", err)
+	}
+	folder, err := trustedFolder(cfg.Dir, &baked.set.Root.Signed)
+	if err != nil {
+		return nil, fmt.Errorf("baked-in trust root: %w", err)
+	}
+	store, err := openStore(folder)
 	if err != nil {
 		return nil, fmt.Errorf("opening trusted metadata: %w", err)
 	}
@@ -79,18 +89,14 @@ func OpenClient(cfg Config) (*Client, error) {
 	if c.now == nil {
 		c.now = time.Now
 	}
-	if c.start, err = c.startingRoot(); err != nil {
+	if c.start, err = c.startingRoot(baked.rootVersion()); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
 // startingRoot is the newest root that is trusted without asking anybody.
-func (c *Client) startingRoot() ([]byte, error) {
-	baked, err := newVerifier(c.baked, time.Time{})
-	if err != nil {
-		return nil, fmt.Errorf("baked-in trust root: %w", err)
-	}
+func (c *Client) startingRoot(baked int64) ([]byte, error) {
 	data, err := c.store.load(RoleRoot)
 	if err != nil {
 		return nil, fmt.Errorf("reading trusted root: %w", err)
@@ -99,9 +105,9 @@ func (c *Client) startingRoot() ([]byte, error) {
 	if data == nil || err != nil {
 		return c.baked, nil
 	}
-	if local.rootVersion() == baked.rootVersion() && !sameSigned(data, c.baked) {
+	if local.rootVersion() == baked && !sameSigned(data, c.baked) {
 		return nil, fmt.Errorf("baked-in trust root %d is another than the trusted one in %s: %w",
-			baked.rootVersion(), c.store.folder, ErrRootChain)
+			baked, c.store.folder, ErrRootChain)
 	}
 	return data, nil
 }

@@ -28,6 +28,10 @@ type RootChange struct {
 	Remove    map[Role][]string // key ids, or enough of their beginnings, at least 8 digits
 	Threshold map[Role]int      // how many keys must sign for a role
 	Expires   time.Time         // required
+	// Replaces is for the first root of a repository that takes the place of one whose
+	// root keys are lost: the digest of that one's last root (RootDraft.Digest). A host
+	// whose image has such a root leaves what it trusted before. Optional.
+	Replaces manifests.Digest
 }
 
 // shortestID is how many digits of a key id are enough to name it.
@@ -40,12 +44,18 @@ func FirstRoot(change RootChange, now time.Time) (*RootDraft, error) {
 	for _, role := range Roles() {
 		root.Signed.Roles[string(role)] = &tuf.Role{KeyIDs: []string{}, Threshold: 1}
 	}
+	if !change.Replaces.IsZero() {
+		root.Signed.UnrecognizedFields = map[string]any{replacesField: change.Replaces.String()}
+	}
 	return nextDraft(root, nil, change, now)
 }
 
 // NextRoot begins the root that follows the given one. A change of nothing but
 // the expiry renews it.
 func NextRoot(before []byte, change RootChange, now time.Time) (*RootDraft, error) {
+	if !change.Replaces.IsZero() {
+		return nil, errors.New("a root that follows another replaces none: want a first root")
+	}
 	followed, err := readRoot(before)
 	if err != nil {
 		return nil, err

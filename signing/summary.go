@@ -13,9 +13,11 @@ type RootSummary struct {
 	Version int64            `json:"version"`
 	Expires time.Time        `json:"expires"`
 	Digest  manifests.Digest `json:"digest"` // of what is signed
-	Roles   []RoleKeys       `json:"roles"`
-	Changes []string         `json:"changes"` // from the root before, for people; empty if that is not known
-	Demands []RootDemand     `json:"demands"`
+	// Replaces is RootChange.Replaces.
+	Replaces manifests.Digest `json:"replaces,omitzero"`
+	Roles    []RoleKeys       `json:"roles"`
+	Changes  []string         `json:"changes"` // from the root before, for people; empty if that is not known
+	Demands  []RootDemand     `json:"demands"`
 }
 
 // RoleKeys are the keys of one role.
@@ -31,7 +33,11 @@ func (d *RootDraft) Summary() (RootSummary, error) {
 	if err != nil {
 		return RootSummary{}, err
 	}
-	s := RootSummary{d.Version(), d.root.Signed.Expires, digest, nil, d.changes(), d.Demands()}
+	former, err := replaced(&d.root.Signed)
+	if err != nil {
+		return RootSummary{}, err
+	}
+	s := RootSummary{d.Version(), d.root.Signed.Expires, digest, former, nil, d.changes(), d.Demands()}
 	for _, role := range Roles() {
 		r := d.root.Signed.Roles[string(role)]
 		s.Roles = append(s.Roles, RoleKeys{role, r.Threshold, r.KeyIDs})

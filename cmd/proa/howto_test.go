@@ -6,10 +6,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/repository"
 	"github.com/proa-os/proa/signing"
 )
@@ -100,6 +102,13 @@ func (w keyWorld) run(t *testing.T, script string) {
 // serves.
 func (w keyWorld) follow(t *testing.T, name, served string) error {
 	t.Helper()
+	_, err := w.refresh(t, name, served, "repo/metadata/1.root.json")
+	return err
+}
+
+// refresh is follow, of a host whose image has the given root.
+func (w keyWorld) refresh(t *testing.T, name, served, root string) (*signing.Client, error) {
+	t.Helper()
 	handler, err := repository.Handler(filepath.Join(w.folder, served))
 	if err != nil {
 		t.Fatal(err)
@@ -107,15 +116,15 @@ func (w keyWorld) follow(t *testing.T, name, served string) error {
 	defer handler.Close()
 	server := httptest.NewServer(handler)
 	defer server.Close()
-	first, err := os.ReadFile(filepath.Join(w.folder, "repo/metadata/1.root.json"))
+	baked, err := os.ReadFile(filepath.Join(w.folder, root))
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := signing.OpenClient(signing.Config{URL: server.URL, Dir: filepath.Join(w.folder, "hosts", name), Root: first})
+	client, err := signing.OpenClient(signing.Config{URL: server.URL, Dir: filepath.Join(w.folder, "hosts", name), Root: baked})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return client.Refresh(context.Background())
+	return client, client.Refresh(context.Background())
 }
 
 // mustFollow refreshes a host and demands that it then trusts the given root.
@@ -134,7 +143,7 @@ func (w keyWorld) mustFollow(t *testing.T, name string, version int64) {
 	}
 }
 
-// steps are the commands of a section of a how-to.
+// steps are all commands of a section of a how-to.
 func steps(t *testing.T, document, section string) string {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join("../../docs/how-to", document))
@@ -143,12 +152,20 @@ func steps(t *testing.T, document, section string) string {
 	}
 	_, rest, found := strings.Cut(string(content), "\n## "+section+"\n")
 	rest, _, _ = strings.Cut(rest, "\n## ")
-	_, rest, fenced := strings.Cut(rest, "\n```sh\n")
-	script, _, ends := strings.Cut(rest, "\n```\n")
-	if !found || !fenced || !ends {
+	var script strings.Builder
+	for {
+		_, block, fenced := strings.Cut(rest, "\n```sh\n")
+		commands, after, ends := strings.Cut(block, "\n```\n")
+		if !fenced || !ends {
+			break
+		}
+		script.WriteString(commands + "\n")
+		rest = after
+	}
+	if !found || script.Len() == 0 {
 		t.Fatalf("%s has no section %q with commands", document, section)
 	}
-	return script
+	return script.String()
 }
 
 // TestHowTosAboutKeysAreTrue runs the commands of each section in a world of its
@@ -178,6 +195,52 @@ func TestHowTosAboutKeysAreTrue(t *testing.T) {
 				w.mustFollow(t, name, rootsBefore+1)
 			}
 		})
+	}
+}
+
+// TestHostsLeaveARepositoryWhoseRootKeysAreLost goes with hosts the way that the how-to
+// describes, and back, however far behind they are.
+func TestHostsLeaveARepositoryWhoseRootKeysAreLost(t *testing.T) {
+	t.Parallel()
+	w := newKeyWorld(t)
+	w.run(t, `rm ann.pem bob.pem
+mkdir out
+head -c 8192 /dev/zero > out/root.erofs
+printf 'a kernel\n' > out/uki.efi
+cat > out/release.json <<'END'
+{"schema": 1, "product": "demo", "version": "1.0.0", "arch": "amd64", "epoch": 1700000000, "securityEpoch": 0,
+ "root": {"hash": "05927d36681daf2129a7ab821c194d61c7943aba7a8a38532b2e075ca1e56736",
+  "salt": "0000000000000000000000000000000000000000000000000000000000000000", "blocks": 2},
+ "artifacts": [
+  {"name": "root.erofs", "size": 8192, "digest": "sha256:9f1dcbc35c350d6027f98be0f5c8b43b42ca52b7604459c0c42be3aa88913d47"},
+  {"name": "uki.efi", "size": 9, "digest": "sha256:0ea0e4d98d963a16e4ae69a302423f7648056205ea740c9559c92725d9544e4d"}]}
+END`)
+	w.run(t, steps(t, "recover-from-lost-keys.md", "Lost: more root keys than can be spared"))
+	release := manifests.ReleaseTarget("demo", manifests.AMD64, "1.0.0")
+	for name := range hostsBehind {
+		for _, image := range []struct{ what, served, root string }{
+			{"takes the release", "repo", "repo/metadata/1.root.json"},
+			{"goes on with its image", "new-repo", "new-repo/metadata/root.json"},
+			{"went back to the image before", "repo", "repo/metadata/1.root.json"},
+			{"goes on again", "new-repo", "new-repo/metadata/root.json"},
+		} {
+			client, err := w.refresh(t, name, image.served, image.root)
+			var targets []string
+			if err == nil {
+				targets, err = client.Targets()
+			}
+			if err != nil || !slices.Contains(targets, release) {
+				t.Errorf("host %s %s: it is offered %q, %v", name, image.what, targets, err)
+			}
+		}
+		// The old keys say nothing to the new image, nor the new ones to the old.
+		for _, image := range []struct{ served, root string }{
+			{"repo", "new-repo/metadata/root.json"}, {"new-repo", "repo/metadata/1.root.json"},
+		} {
+			if _, err := w.refresh(t, name, image.served, image.root); err == nil {
+				t.Errorf("host %s with %s takes %s", name, image.root, image.served)
+			}
+		}
 	}
 }
 

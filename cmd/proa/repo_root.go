@@ -13,6 +13,7 @@ import (
 
 	"github.com/proa-os/proa/cmd/internal/cli"
 	"github.com/proa-os/proa/durable"
+	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/regular"
 	"github.com/proa-os/proa/signing"
 )
@@ -37,14 +38,17 @@ before and of the new one have signed as they demand.`,
 }
 
 func newRootInitCommand() *cobra.Command {
-	var from, output, expires string
+	var from, replaces, output, expires string
 	var add, remove, threshold []string
 	cmd := &cobra.Command{
 		Use:   "init [--from ROOT] -o FILE",
 		Short: "Write the next root, without signatures",
 		Long: `Write the root that follows another one, or without --from the first root of a
 new repository. It needs no private keys and signs nothing. Without a change it
-renews the root: it differs in its version and expiry alone.`,
+renews the root: it differs in its version and expiry alone.
+
+--replaces names the last root of a repository whose root keys are lost. Hosts that
+boot an image with the new repository's root leave the other one.`,
 		Example: `  proa repo root init --add-key root=ann.pub --add-key root=bob.pub --threshold root=2 \
       --add-key targets=targets.pub --add-key snapshot=online.pub --add-key timestamp=online.pub -o root.json
   proa repo root init --from repo --remove-key targets=4f0c21d7 --add-key targets=new.pub -o next.json`,
@@ -58,8 +62,14 @@ renews the root: it differs in its version and expiry alone.`,
 			if err != nil {
 				return cli.Usage(cmd, err)
 			}
+			if from != "" && replaces != "" {
+				return cli.Usage(cmd, errors.New("--from and --replaces: a root that follows another replaces none"))
+			}
 			if change.Add, err = readAddedKeys(add); err != nil {
 				return err
+			}
+			if change.Replaces, err = readReplaced(replaces); err != nil {
+				return rootHint(err)
 			}
 			draft, err := beginRoot(from, change, now)
 			if err != nil {
@@ -80,6 +90,7 @@ renews the root: it differs in its version and expiry alone.`,
 	flags.StringArrayVar(&add, "add-key", nil, "`ROLE=FILE.pub`: let this key sign for a role")
 	flags.StringArrayVar(&remove, "remove-key", nil, "`ROLE=ID`: take the key from a role; the first 8 digits or its .pub file will do")
 	flags.StringArrayVar(&threshold, "threshold", nil, "`ROLE=N`: how many keys must sign for a role (default: as before, 1 in a first root)")
+	flags.StringVar(&replaces, "replaces", "", "the last `ROOT` of a repository whose place this one takes: its file, or the repository's folder")
 	flags.StringVar(&expires, "expires", "", "`DATE`, such as 2027-06-30, on which the root expires (default: in 365 days)")
 	flags.StringVarP(&output, "output", "o", "", "file for the root")
 	return cmd
@@ -114,6 +125,23 @@ func readRootBefore(from string) ([]byte, error) {
 		return nil, fmt.Errorf("repository %s: %w", from, err)
 	}
 	return root, nil
+}
+
+// readReplaced is the digest of the root that --replaces names; zero if it names
+// nothing.
+func readReplaced(path string) (manifests.Digest, error) {
+	content, err := readRootBefore(path)
+	if err != nil || content == nil {
+		return manifests.Digest{}, err
+	}
+	former, err := signing.ReadRootDraft(content, nil)
+	if err == nil {
+		err = former.CheckComplete()
+	}
+	if err != nil {
+		return manifests.Digest{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return former.Digest()
 }
 
 func readRootFile(path string) ([]byte, error) {
@@ -175,6 +203,9 @@ func writeRootSummary(w io.Writer, s signing.RootSummary) error {
 	out := &linePrinter{w: w}
 	out.print("root %d, expires %s", s.Version, s.Expires.Format(time.RFC3339))
 	out.print("what is signed: %s", s.Digest)
+	if !s.Replaces.IsZero() {
+		out.print("replaces the root of another repository: %s", s.Replaces)
+	}
 	for _, r := range s.Roles {
 		out.print("%-10s %d of %d keys: %s", r.Role, r.Threshold, len(r.Keys), strings.Join(r.Keys, " "))
 	}
