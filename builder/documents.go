@@ -155,13 +155,11 @@ func (b *build) writeProvenance(ctx context.Context) error {
 		Builder:   b.Builder,
 		Tool:      b.Tool,
 	}
-	if len(b.Lock.Inputs)+len(b.Lock.Previous) > 0 {
-		text, err := b.Lock.Encode()
-		if err != nil {
-			return err
-		}
-		c.Lock = manifests.DigestOf(text)
+	lock, err := b.lockDigest()
+	if err != nil {
+		return err
 	}
+	c.Lock = lock
 	statement, err := provenance.Statement(c)
 	if err != nil {
 		return err
@@ -175,6 +173,15 @@ func (b *build) writeProvenance(ctx context.Context) error {
 	}
 	b.digest(ctx, manifests.ProvenanceFile)
 	return b.digestArtifacts(ctx)
+}
+
+// lockDigest is that of the lock that is followed; zero if there is none.
+func (c Config) lockDigest() (manifests.Digest, error) {
+	if len(c.Lock.Inputs)+len(c.Lock.Previous) == 0 {
+		return manifests.Digest{}, nil
+	}
+	text, err := c.Lock.Encode()
+	return manifests.DigestOf(text), err
 }
 
 func (b *build) writeJSON(name string, v any) error {

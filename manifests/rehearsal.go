@@ -1,7 +1,6 @@
 package manifests
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 )
@@ -11,10 +10,7 @@ import (
 // Rehearsal, and its one subject the release.json of the release.
 const RehearsalType = "https://github.com/proa-os/proa/rehearsal/v1"
 
-const (
-	statementType  = "https://in-toto.io/Statement/v1"
-	rehearsalsMost = 100 // releases that it went from, and checks
-)
+const rehearsalsMost = 100 // releases that it went from, and checks
 
 // Rehearsal says that machines went to a release from older ones, and came
 // through everything that was done to them on the way. There is none of a
@@ -38,59 +34,27 @@ type RehearsedFrom struct {
 	Passed  []string `json:"passed"`  // what was done, in order: "update", "power cut in the trial", …
 }
 
-// statement is a Statement v1 of in-toto.
-type statement struct {
-	Type          string             `json:"_type"`
-	Subject       []statementSubject `json:"subject"`
-	PredicateType string             `json:"predicateType"`
-	Predicate     Rehearsal          `json:"predicate"`
-}
-
-type statementSubject struct {
-	Name   string            `json:"name"`
-	Digest map[string]string `json:"digest"`
-}
-
 // Statement is the in-toto statement that the rehearsal was of a release, named
 // by the digest of its release.json.
 func (r Rehearsal) Statement(release Digest) ([]byte, error) {
 	if err := r.check(); err != nil {
 		return nil, fmt.Errorf("rehearsal: %w", err)
 	}
-	return json.Marshal(statement{
-		Type:          statementType,
-		Subject:       []statementSubject{{ReleaseFile, map[string]string{"sha256": release.Hex()}}},
-		PredicateType: RehearsalType,
-		Predicate:     r,
-	})
+	return newStatement(RehearsalType, r, release)
 }
 
 // ParseRehearsal reads a statement of Statement, whose bytes must have been
 // verified, and tells the release that it is about. Fields that are not known are
 // passed over, as in-toto wants it.
 func ParseRehearsal(data []byte) (release Digest, r Rehearsal, err error) {
-	var s statement
-	if err = CheckJSON(data, DocumentMost); err == nil {
-		err = json.Unmarshal(data, &s)
-	}
-	switch {
-	case err != nil:
-	case s.Type != statementType:
-		err = fmt.Errorf("_type %q: want %s", clip(s.Type), statementType)
-	case s.PredicateType != RehearsalType:
-		err = fmt.Errorf("predicateType %q: want %s", clip(s.PredicateType), RehearsalType)
-	case len(s.Subject) != 1 || s.Subject[0].Name != ReleaseFile:
-		err = fmt.Errorf("subject: want one, named %s", ReleaseFile)
-	default:
-		release, err = ParseDigest("sha256:" + s.Subject[0].Digest["sha256"])
-	}
+	about, err := readStatement(data, RehearsalType, &r)
 	if err == nil {
-		err = s.Predicate.check()
+		err = r.check()
 	}
 	if err != nil {
 		return Digest{}, Rehearsal{}, fmt.Errorf("rehearsal: %w", err)
 	}
-	return release, s.Predicate, nil
+	return about[0], r, nil
 }
 
 func (r Rehearsal) check() error {

@@ -19,6 +19,7 @@ type documents struct {
 	release   *manifests.Release
 	transport *manifests.Transport
 	notice    *manifests.Notice
+	attested  []byte // the bundle
 }
 
 // readTargets reads every target that is listed, as hosts do where they would.
@@ -98,6 +99,8 @@ func (c *checking) readTarget(name string, data []byte) error {
 			d.notice = &notice
 		}
 		return err
+	case manifests.AttestationsTarget(key.product, key.arch, key.version):
+		d.attested = data
 	}
 	return nil // beside a release there may be more about it
 }
@@ -119,6 +122,7 @@ func (c *checking) compareReleases(context.Context) error {
 		c.Releases++
 		c.compareTransport(key, d)
 		c.compareNotice(key, d)
+		c.compareAttestations(key, d)
 		if n > 0 && keys[n-1].product == key.product && keys[n-1].arch == key.arch && keys[n-1].version.Compare(key.version) == 0 {
 			c.wrong(name, "it ranks the same as %s: hosts cannot tell which is newer", keys[n-1].version)
 		}

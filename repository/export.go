@@ -129,7 +129,7 @@ func packExport(cfg ExportConfig) (*Pack, error) {
 		}
 		return nil, fmt.Errorf("version %s to %s: %w", cfg.Base, version, ErrNoDelta)
 	}
-	further := []string{manifests.StateFile}
+	further := []string{manifests.StateFile, manifests.ProvenanceFile}
 	if !cfg.DeltaOnly {
 		further = append(further, manifests.ForInstallers()...)
 	}

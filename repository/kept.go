@@ -13,16 +13,7 @@ import (
 // names. It needs no keys and takes no lock.
 func Kept(cfg ExtractConfig, name string, most int64) (manifests.Release, []byte, error) {
 	fail := func(err error) (manifests.Release, []byte, error) { return manifests.Release{}, nil, err }
-	meta, err := readMetadata(cfg.Dir)
-	if err != nil {
-		return fail(err)
-	}
-	r := &repository{Config: Config{Dir: cfg.Dir, Progress: cfg.Progress}.withDefaults(), meta: meta}
-	found, err := r.find(PromoteConfig{Version: cfg.Version, Product: cfg.Product, Arch: cfg.Arch})
-	if err != nil {
-		return fail(err)
-	}
-	release, err := r.release(found)
+	release, _, err := Find(cfg)
 	if err != nil {
 		return fail(err)
 	}
@@ -38,4 +29,20 @@ func Kept(cfg ExtractConfig, name string, most int64) (manifests.Release, []byte
 		return fail(fmt.Errorf("%s of %s %s is damaged: %w", name, release.Product, release.Version, ErrBroken))
 	}
 	return release, data, nil
+}
+
+// Find reads the release.json of a published release, and gives its digest. It needs
+// no keys and takes no lock.
+func Find(cfg ExtractConfig) (manifests.Release, manifests.Digest, error) {
+	meta, err := readMetadata(cfg.Dir)
+	if err != nil {
+		return manifests.Release{}, manifests.Digest{}, err
+	}
+	r := &repository{Config: Config{Dir: cfg.Dir}, meta: meta}
+	found, err := r.find(PromoteConfig{Version: cfg.Version, Product: cfg.Product, Arch: cfg.Arch})
+	if err != nil {
+		return manifests.Release{}, manifests.Digest{}, err
+	}
+	release, err := r.release(found)
+	return release, found.digest, err
 }

@@ -35,6 +35,8 @@ type Entry struct {
 	Notes     string                   `json:"notes,omitempty"`
 	Requires  *manifests.SteppingStone `json:"requires,omitempty"`
 	Retracted *manifests.Retraction    `json:"retracted,omitempty"`
+
+	Attestations []Attestation `json:"attestations"` // that are attached to it
 }
 
 // DeltaEntry is one delta.
@@ -106,6 +108,10 @@ func (r *repository) entry(found listed) (Entry, error) {
 	if err != nil {
 		return Entry{}, err
 	}
+	attestations, err := r.attestations(found, release)
+	if err != nil {
+		return Entry{}, err
+	}
 	return Entry{
 		Product:       found.product,
 		Arch:          found.arch,
@@ -121,6 +127,7 @@ func (r *repository) entry(found listed) (Entry, error) {
 		Notes:         notice.Notes,
 		Requires:      notice.Requires,
 		Retracted:     notice.Retracted,
+		Attestations:  attestations,
 	}, nil
 }
 

@@ -125,6 +125,11 @@ func (p *Pack) addFile(f PackedFile) {
 	}
 }
 
+func (p *Pack) has(target string) bool {
+	_, _, ok := p.meta.Target(target)
+	return ok
+}
+
 func (p *Pack) addTarget(name string) error {
 	digest, _, ok := p.meta.Target(name)
 	if !ok {
@@ -186,6 +191,11 @@ func (p *Pack) add(r *repository, l listed, only string) error {
 			return err
 		}
 	}
+	if name := manifests.AttestationsTarget(l.product, l.arch, l.version); p.has(name) {
+		if err := p.addTarget(name); err != nil {
+			return err
+		}
+	}
 	for _, d := range packed.transport.Deltas {
 		packed.Deltas = append(packed.Deltas, d.Version)
 	}
@@ -201,7 +211,7 @@ func (p *Pack) addNotices(r *repository, of listed) error {
 	}
 	for _, l := range r.releases() {
 		name := manifests.NoticeTarget(l.product, l.arch, l.version)
-		if _, _, ok := p.meta.Target(name); !ok || l.product != of.product || l.arch != of.arch {
+		if !p.has(name) || l.product != of.product || l.arch != of.arch {
 			continue
 		}
 		if err := p.addTarget(name); err != nil {

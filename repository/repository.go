@@ -7,10 +7,10 @@
 //	artifacts/ab/<hex>  everything else, by SHA-256: root images in zstd frames, UKIs
 //
 // Init begins one, Publish adds a release and moves a channel to it, Promote
-// moves another channel, Retract forbids a release to hosts that have not taken
-// it, Refresh keeps the signatures young, List shows what is there, Check finds
-// what is wrong with it, Handler serves it. Every change is one step for hosts:
-// whatever it wrote before becomes visible when timestamp.json is renamed into
+// moves another channel, Attach puts beside a release what others attest of it,
+// Retract forbids one to hosts that have not taken it, Refresh keeps the
+// signatures young, List shows what is there, Check finds what is wrong with it,
+// Handler serves it. Every change is one step for hosts: whatever it wrote before becomes visible when timestamp.json is renamed into
 // place. A change that is cut anywhere leaves the old set, and may be run again.
 package repository
 

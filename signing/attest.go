@@ -58,32 +58,61 @@ func Seal(payloadType string, payload []byte, keys ...PrivateKey) ([]byte, error
 // have signed. The error is ErrNotAttested when they have not, ErrPayloadType
 // when the payload is not of the wanted type.
 func OpenSealed(envelope []byte, payloadType string, threshold int, keys ...PublicKey) ([]byte, error) {
+	payload, _, err := openSealed(envelope, payloadType, threshold, keys)
+	return payload, err
+}
+
+// OpenSealedBy is the payload of an envelope that at least one of the keys has
+// signed, and those of them that have.
+func OpenSealedBy(envelope []byte, payloadType string, keys ...PublicKey) ([]byte, []PublicKey, error) {
+	return openSealed(envelope, payloadType, 1, keys)
+}
+
+func openSealed(envelope []byte, payloadType string, threshold int, keys []PublicKey) ([]byte, []PublicKey, error) {
 	if threshold < 1 || threshold > len(keys) {
-		return nil, fmt.Errorf("threshold %d of %d keys: want 1 to %[2]d", threshold, len(keys))
+		return nil, nil, fmt.Errorf("threshold %d of %d keys: want 1 to %[2]d", threshold, len(keys))
 	}
-	seen := map[string]bool{}
+	seen := map[string]PublicKey{}
 	verifiers := make([]dsse.Verifier, len(keys))
 	for i, key := range keys {
 		// A key counts once, under whatever name.
-		if seen[string(key.key)] {
-			return nil, fmt.Errorf("key %s: want it once", key.id)
+		if _, twice := seen[key.id]; twice {
+			return nil, nil, fmt.Errorf("key %s: want it once", key.id)
 		}
-		seen[string(key.key)] = true
+		seen[key.id] = key
 		verifiers[i] = envelopeVerifier{key}
 	}
 	parsed, _, err := parseEnvelope(envelope, payloadType)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	verifier, err := dsse.NewMultiEnvelopeVerifier(threshold, verifiers...)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	accepted, payload, err := verifier.VerifyAndDecode(context.Background(), parsed)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %d of %d: %w", ErrNotAttested, len(accepted), threshold, err)
+		return nil, nil, fmt.Errorf("%w: %d of %d: %w", ErrNotAttested, len(accepted), threshold, err)
 	}
-	return payload, nil
+	var by []PublicKey
+	for _, key := range accepted {
+		by = append(by, seen[key.KeyID])
+	}
+	return payload, by, nil
+}
+
+// NamedSigners is the ids of the keys that an envelope says to be signed by, as they
+// stand there: it verifies nothing.
+func NamedSigners(envelope []byte, payloadType string) ([]string, error) {
+	parsed, _, err := parseEnvelope(envelope, payloadType)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, signature := range parsed.Signatures {
+		ids = append(ids, signature.KeyID)
+	}
+	return ids, nil
 }
 
 // OpenUnsealed is the payload of an envelope whose bytes the caller trusts

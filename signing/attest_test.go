@@ -170,3 +170,70 @@ func FuzzOpenSealed(f *testing.F) {
 		}
 	})
 }
+
+func TestEachKeyThatSignedAnEnvelopeIsToldOnce(t *testing.T) {
+	private, public, _ := attestKeys(t, 4)
+	both, err := Seal(PayloadInToto, []byte("{}"), private[0], private[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var envelope sealed
+	if err := json.Unmarshal(both, &envelope); err != nil {
+		t.Fatal(err)
+	}
+	// The same signature again, and under the name of a key that is wanted.
+	envelope.Signatures = append(envelope.Signatures, envelope.Signatures[0], envelope.Signatures[0])
+	envelope.Signatures[3].KeyID = public[1].ID()
+	again, err := json.Marshal(envelope)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range [][]byte{both, again} {
+		payload, by, err := OpenSealedBy(text, PayloadInToto, public...)
+		if err != nil || string(payload) != "{}" || len(by) != 2 || by[0].ID() != public[0].ID() || by[1].ID() != public[2].ID() {
+			t.Errorf("payload %q by %v, %v", payload, by, err)
+		}
+	}
+	if _, by, err := OpenSealedBy(again, PayloadInToto, public[1], public[3]); !errors.Is(err, ErrNotAttested) || by != nil {
+		t.Errorf("signed by %v, %v: want nobody", by, err)
+	}
+	names, err := NamedSigners(again, PayloadInToto)
+	if err != nil || len(names) != 4 || names[3] != public[1].ID() {
+		t.Errorf("it names %v, %v", names, err)
+	}
+}
+
+func TestPublicKeyInALineIsTheLineOfItsFile(t *testing.T) {
+	_, public, paths := attestKeys(t, 1)
+	out, err := exec.Command("openssl", "pkey", "-pubin", "-in", paths[0], "-outform", "DER").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, err := public[0].MarshalText()
+	if err != nil || string(line) != base64.StdEncoding.EncodeToString(out) {
+		t.Errorf("line %s, %v: want what openssl says", line, err)
+	}
+	content, err := os.ReadFile(paths[0])
+	if err != nil || strings.Split(string(content), "\n")[1] != string(line) {
+		t.Errorf("the file has %s, %v", content, err)
+	}
+	var read PublicKey
+	if err := read.UnmarshalText(line); err != nil || read.ID() != public[0].ID() {
+		t.Errorf("read %s, %v", read.ID(), err)
+	}
+	rsa, err := exec.Command("sh", "-c", "openssl genrsa 2048 2>&- | openssl pkey -pubout -outform DER | base64 -w0").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]string{
+		"":                   "asn1",
+		"-----BEGIN":         "want the line in a .pub file",
+		string(line) + "\n ": "want the line in a .pub file",
+		string(line[:40]):    "asn1",
+		string(rsa):          "want ed25519",
+	} {
+		if err := read.UnmarshalText([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", text, err, want)
+		}
+	}
+}

@@ -273,15 +273,11 @@ func ReadPublicKeyFile(path string) (PublicKey, error) {
 	if err != nil {
 		return PublicKey{}, fmt.Errorf("key file %s: %w", path, err)
 	}
-	parsed, err := x509.ParsePKIXPublicKey(der)
+	key, err := parsePublicKey(der)
 	if err != nil {
 		return PublicKey{}, fmt.Errorf("key file %s: %w", path, err)
 	}
-	public, ok := parsed.(ed25519.PublicKey)
-	if !ok {
-		return PublicKey{}, fmt.Errorf("key file %s holds a %T: want ed25519", path, parsed)
-	}
-	return newPublicKey(public)
+	return key, nil
 }
 
 func readKeyFile(path string) ([]byte, fs.FileMode, error) {

@@ -27,7 +27,7 @@ import (
 
 const (
 	// PredicateType says that a statement is SLSA provenance.
-	PredicateType = "https://slsa.dev/provenance/v1"
+	PredicateType = manifests.ProvenanceType
 
 	// BuildType says what Config's fields mean in a statement: a recipe, known by
 	// its digest, was built by 'proa build' for one architecture, at one version

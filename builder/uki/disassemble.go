@@ -49,3 +49,14 @@ func Disassemble(image []byte) (Config, error) {
 	}
 	return c, nil
 }
+
+// Unsigned is an image as it was before it was signed: without signatures, and without
+// policies for what is measured. The same is left of an image that was not signed.
+func Unsigned(image []byte) ([]byte, error) {
+	c, err := Disassemble(image)
+	if err != nil {
+		return nil, err
+	}
+	c.PCRSignature = nil
+	return Assemble(c)
+}

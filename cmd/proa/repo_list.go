@@ -20,7 +20,7 @@ func newRepoListCommand() *cobra.Command {
 		Short: "List releases, the channels that point to them, and the age of the metadata",
 		Long: `List releases, the channels that point to them, and the age of the metadata. Of one
 version also what its publisher says of it: release notes, which version hosts install
-first, why it was retracted.`,
+first, why it was retracted; and what others have attested of it, by which keys.`,
 		Args: cli.MaximumArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			contents, err := repository.List(flags.dir)
@@ -87,6 +87,9 @@ func printNotices(cmd *cobra.Command, releases []repository.Entry) error {
 		}
 		if r.Requires != nil {
 			lines = append(lines, fmt.Sprintf("hosts below %s install that first", r.Requires.Version))
+		}
+		for _, a := range r.Attestations {
+			lines = append(lines, fmt.Sprintf("attested: %s, by %s", a.Type, strings.Join(a.Keys, ", ")))
 		}
 		if r.Notes != "" {
 			lines = append(lines, r.Notes)
