@@ -69,6 +69,8 @@ func (r Rebuild) check() error {
 		return fmt.Errorf("root hash of %d bytes: want 32", len(r.RootHash))
 	case r.Kernel.IsZero() || r.Recipe.IsZero():
 		return errors.New("want digests of kernel and recipe")
+	case r.Same == nil || r.Otherwise == nil:
+		return errors.New("want lists of what came out the same, and otherwise")
 	case len(r.Same) > artifactsMost || len(r.Otherwise) > artifactsMost:
 		return fmt.Errorf("%d and %d artifacts: want at most %d", len(r.Same), len(r.Otherwise), artifactsMost)
 	}

@@ -71,6 +71,7 @@ func TestWhatIsNoRebuildIsRefused(t *testing.T) {
 		{`"product":"edge"`, `"product":"../edge"`, "product"},
 		{`"rootHash":"`, `"rootHash":"00`, "root hash of 33 bytes"},
 		{`"recipe":`, `"other":`, "want digests of kernel and recipe"},
+		{`"otherwise":`, `"other":`, "want lists of what came out"},
 		{`"kernel":`, `"other":`, "want digests of kernel and recipe"},
 	} {
 		changed := strings.Replace(string(text), c.old, c.new, 1)
