@@ -22,15 +22,19 @@ type Told struct {
 	// RunningRetracted is set when the release that runs should not have been
 	// published: it runs on, and a newer one is welcome.
 	RunningRetracted *manifests.Retraction `json:"runningRetracted,omitempty"`
+	// Missing is what this host demands of the offer and does not find, a sentence
+	// about each.
+	Missing []string `json:"missing,omitempty"`
 
 	retracted *manifests.Retraction // the offer is
 	withdrawn *withdrawal
 }
 
-// withdrawal is the retraction of a release that an update has begun to install.
+// withdrawal is why a release that an update has begun to install is not wanted any
+// more.
 type withdrawal struct {
 	release manifests.Digest
-	manifests.Retraction
+	why     string
 }
 
 // notice reads what the publisher says of a release of this host's product, which may
@@ -93,7 +97,7 @@ func (s *session) askOfOthers(ctx context.Context, client *signing.Client, told 
 	}
 	found, err := s.retraction(ctx, client, *begun)
 	if err == nil && found != nil {
-		told.withdrawn = &withdrawal{begun.Release, *found}
+		told.withdrawn = &withdrawal{begun.Release, "it was " + found.String()}
 	}
 	return err
 }
@@ -122,7 +126,7 @@ func (s *session) underWay() *journal.Target {
 	return nil
 }
 
-// withdraw gives up what was begun here and is retracted, so that no boot takes it.
+// withdraw gives up what was begun here and is not wanted any more, so that no boot takes it.
 func (s *session) withdraw(w *withdrawal) ([]string, error) {
 	begun := s.underWay()
 	if w == nil || begun == nil || begun.Release != w.release || s.standing() != lifecycle.Settled {
@@ -135,15 +139,17 @@ func (s *session) withdraw(w *withdrawal) ([]string, error) {
 	if err := s.finishCancelling(); err != nil {
 		return nil, err
 	}
-	s.emit(about(events.Refused, target, w.String()))
-	return []string{fmt.Sprintf("gave up %s, which was %s", target.Version, w)}, nil
+	s.emit(about(events.Refused, target, w.why))
+	return []string{fmt.Sprintf("gave up %s: %s", target.Version, w.why)}, nil
 }
 
-// mayTake refuses an offer that is retracted.
+// mayTake refuses an offer that is retracted, or lacks what this host demands.
 func (o offer) mayTake() error {
 	switch v := o.Release.Version; {
-	case o.told.retracted == nil:
+	case o.told.retracted == nil && len(o.told.Missing) == 0:
 		return nil
+	case o.told.retracted == nil:
+		return refuse(v, "%s", o.told.lacks())
 	case o.told.Toward != "":
 		return refuse(v, "it comes before %s, and was %s", o.told.Toward, o.told.retracted)
 	default:

@@ -94,7 +94,7 @@ func TestReleaseThatIsRetractedBeforeItsTrialIsGivenUp(t *testing.T) {
 			f.say(t, f.next, retracted)
 			found, err := f.host.Updater(t, nil).Check(t.Context())
 			wantRefusal(t, err, lostVar)
-			if len(found.Notes) == 0 || !strings.Contains(found.Notes[len(found.Notes)-1], "gave up 1.1.0, which was retracted") {
+			if len(found.Notes) == 0 || !strings.Contains(found.Notes[len(found.Notes)-1], "gave up 1.1.0: it was retracted") {
 				t.Errorf("notes %q", found.Notes)
 			}
 			wantCancelled(t, f.host)

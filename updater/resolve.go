@@ -64,8 +64,10 @@ func (s *session) resolve(ctx context.Context) (offer, error) {
 		return offer{}, err
 	}
 	o, err := s.readRelease(next, get)
-	o.told = told
-	return o, err
+	if o.told = told; err != nil {
+		return o, err
+	}
+	return o, s.judgeEvidence(ctx, client, &o)
 }
 
 // fetchTarget gets a document that the repository vouches for.

@@ -148,7 +148,7 @@ func showConfig(cmd *cobra.Command, found config.Effective) error {
 // shown is a value as one may write it into agent.yaml, or a hyphen for none.
 func shown(value json.RawMessage) string {
 	switch text := string(value); text {
-	case `""`, "null", "[]":
+	case `""`, "null", "[]", "{}":
 		return "-"
 	default:
 		var word string

@@ -87,7 +87,44 @@ func TestAStickTellsOfWhatItDoesNotBring(t *testing.T) {
 	}
 	next := w.publish(t, testhost.Spec{Version: "1.2.0"})
 	w.server.Close()
-	w.wantAgent(t, 0, "gave up 1.1.0, which was retracted", "update", "--from", w.export(t, filepath.Join(t.TempDir(), "os.tar")))
+	w.wantAgent(t, 0, "gave up 1.1.0: it was retracted", "update", "--from", w.export(t, filepath.Join(t.TempDir(), "os.tar")))
+	if booted := w.host.Boot(t); booted.Release != next {
+		t.Errorf("booted %s", booted.Release.Release.Version)
+	}
+}
+
+// What a host demands comes along, too.
+func TestAStickBringsWhatIsAttested(t *testing.T) {
+	w := newWorld(t, 1)
+	w.server.Close()
+	path := filepath.Join(t.TempDir(), "rebuilder.pem")
+	public, err := signing.CreateKeyFile(path)
+	check(t, err)
+	line, err := public.MarshalText()
+	check(t, err)
+	w.host.Configure(t, "demands: {rebuilds: {keys: ["+string(line)+"]}}\n")
+	w.host.File(t)
+	next := w.publish(t, testhost.Spec{Version: "1.1.0"})
+	const lacks = "release 1.1.0: it lacks what this host demands: 0 of 1 independent rebuilds attest its root hash"
+	without := w.export(t, filepath.Join(t.TempDir(), "without.tar"))
+	w.wantAgent(t, exitRefused, lacks, "update", "--from", without)
+
+	release, digest, err := repository.Find(repository.ExtractConfig{Dir: w.config.Dir, Version: "1.1.0"})
+	check(t, err)
+	uki, _ := release.Artifact(manifests.UKIFile)
+	rebuild := manifests.Rebuild{
+		Product: release.Product, Version: release.Version, Arch: release.Arch, RootHash: release.Root.Hash, Kernel: uki.Digest,
+		Recipe: manifests.DigestOf(nil), Same: []string{manifests.RootFile, manifests.StateFile}, Otherwise: []string{},
+	}
+	statement, err := rebuild.Statement(digest)
+	check(t, err)
+	key, err := signing.ReadKeyFile(path)
+	check(t, err)
+	envelope, err := signing.Seal(signing.PayloadInToto, statement, key)
+	check(t, err)
+	_, err = repository.Attach(t.Context(), repository.AttachConfig{Config: w.config, Version: "1.1.0", Files: []repository.File{{Name: "rebuild", Content: envelope}}})
+	check(t, err)
+	w.wantAgent(t, 0, "installed 1.1.0", "update", "--from", w.export(t, filepath.Join(t.TempDir(), "with.tar")))
 	if booted := w.host.Boot(t); booted.Release != next {
 		t.Errorf("booted %s", booted.Release.Release.Version)
 	}

@@ -55,6 +55,9 @@ func (s *Settings) checkFile(document *strictyaml.Document) {
 	if document.Has("health") {
 		manifests.CheckHealth(s.Health, "health", document.Fault)
 	}
+	if document.Has("demands") {
+		s.Demands.Check("demands", document.Fault)
+	}
 	if document.Has("metrics") {
 		checkMetrics(document, s.Metrics)
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/signing"
+	"github.com/proa-os/proa/updater/demands"
 )
 
 func check(t testing.TB, err error) {
@@ -45,6 +47,11 @@ rateLimit: 10MiB
 proxy: http://user:word@proxy.example.org:3128
 connections: 8
 extensions: [debug, site]
+demands:
+  provenance:
+    - {id: "https://ci.example.org", key: ` + oneKey + `}
+  rebuilds: {keys: [` + otherKey + `], threshold: 1}
+  rehearsal: {keys: [` + oneKey + `], fromRunning: true}
 policy: staged
 poll: 2h
 jitter: 5m
@@ -72,7 +79,12 @@ bootControl: grub
 		Neighbours: []string{"http://10.0.0.2:8000/x", "https://mirror.example.org"}, Folders: []string{"/var/lib/proa/shelf", "/run/media/stick/x.proa"},
 		RateLimit: 10 << 20, Proxy: "http://user:word@proxy.example.org:3128", Connections: 8,
 		Extensions: []string{"debug", "site"},
-		Policy:     Staged, Poll: 120 * minute, Jitter: 5 * minute,
+		Demands: demands.Demands{
+			Provenance: []demands.Builder{{ID: "https://ci.example.org", Key: key(t, oneKey)}},
+			Rebuilds:   &demands.Rebuilds{Keys: []signing.PublicKey{key(t, otherKey)}, Threshold: 1},
+			Rehearsal:  &demands.Rehearsal{Keys: []signing.PublicKey{key(t, oneKey)}, FromRunning: true},
+		},
+		Policy: Staged, Poll: 120 * minute, Jitter: 5 * minute,
 		Windows:        []Window{{"Sat,Sun 02:00", 120 * minute, "Europe/Berlin"}, {"Mon 03:00 UTC", 30 * minute, ""}},
 		RebootDeferral: 720 * minute, Trials: 2, RetryPause: minute,
 		Health: []manifests.HealthCheck{
@@ -92,6 +104,39 @@ bootControl: grub
 		if reflect.DeepEqual(reflect.ValueOf(got).Field(i).Interface(), defaults.Field(i).Interface()) {
 			t.Errorf("%s has its default", key)
 		}
+	}
+}
+
+// Public keys, as a line.
+const (
+	oneKey   = "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="
+	otherKey = "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+)
+
+func key(t testing.TB, text string) signing.PublicKey {
+	t.Helper()
+	var k signing.PublicKey
+	check(t, k.UnmarshalText([]byte(text)))
+	return k
+}
+
+func TestDemandsOfALaterFileReplaceAllOfAnEarlierOne(t *testing.T) {
+	_, paths := host(t, map[string]string{
+		"usr/agent.yaml":      "repository: http://x\ndemands: {rehearsal: {keys: [" + oneKey + "]}}\n",
+		"etc/agent.yaml":      "demands: {rebuilds: {keys: [" + oneKey + ", " + otherKey + "]}}\n",
+		"etc/agent.d/50.yaml": "poll: 2h\n",
+	})
+	got, err := Load(paths...)
+	check(t, err)
+	if d := got.Demands; d.Rehearsal != nil || d.Rebuilds == nil || len(d.Rebuilds.Keys) != 2 {
+		t.Errorf("demands %+v", d)
+	}
+	_, paths = host(t, map[string]string{
+		"usr/agent.yaml": "repository: http://x\ndemands: {rehearsal: {keys: [" + oneKey + "]}}\n",
+		"etc/agent.yaml": "demands: {}\n",
+	})
+	if got, err = Load(paths...); err != nil || got.Demands.Any() {
+		t.Errorf("demands %+v, %v: they were taken away", got.Demands, err)
 	}
 }
 
@@ -150,7 +195,7 @@ func TestWhatIsReadLaterWinsKeyByKey(t *testing.T) {
 
 func TestEveryFaultHasItsFileAndPlace(t *testing.T) {
 	for _, test := range []struct{ name, yaml, want string }{
-		{"unknown key", "pol: 1h", "unknown key \"pol\": want one of bootControl, channel, connections, extensions, folders, health"},
+		{"unknown key", "pol: 1h", "unknown key \"pol\": want one of bootControl, channel, connections, demands, extensions, folders, health"},
 		{"repeated key", "poll: 1h\npoll: 2h", `2:1: key "poll" is repeated: it is also on line 1`},
 		{"repository", "repository: ftp://x", `1:13: repository "ftp://x": want an http or https URL`},
 		{"no host", "repository: 'http:///x'", "want an http or https URL"},
@@ -175,6 +220,15 @@ func TestEveryFaultHasItsFileAndPlace(t *testing.T) {
 		{"extension twice", "extensions: [a, a]", `1:17: extensions[1] "a": it is there already`},
 		{"no connection", "connections: 0", "1:14: connections 0: want 1 to 16"},
 		{"many connections", "connections: 17", "1:14: connections 17: want 1 to 16"},
+		{"demands of an unknown kind", "demands: {luck: 1}", `1:11: unknown key "luck" in demands: want one of provenance, rebuilds, rehearsal`},
+		{"key", "demands: {rehearsal: {keys: [x]}}", `1:30: demands.rehearsal.keys[0]: key "x": want the line in a .pub file`},
+		{"key twice", "demands: {rehearsal: {keys: [" + oneKey + ", " + oneKey + "]}}", "demands.rehearsal.keys[1]: it is there already"},
+		{"no key", "demands: {rebuilds: {threshold: 1}}", "demands.rebuilds.keys: 0 of them: want 1 to 32"},
+		{"threshold", "demands: {rebuilds: {keys: [" + oneKey + "], threshold: 2}}", "demands.rebuilds.threshold 2: want 1 to 1, the number of keys"},
+		{"builder without a name", "demands: {provenance: [{key: " + oneKey + "}]}", "1:24: demands.provenance[0].id: want the URI of a builder"},
+		{"builder without a key", "demands: {provenance: [{id: x}]}", "1:24: demands.provenance[0].key is missing: want the line"},
+		{"builder that rebuilds", "demands: {provenance: [{id: x, key: " + oneKey + "}], rebuilds: {keys: [" + oneKey + "]}}",
+			"demands.rebuilds.keys[0] is the key of a builder, who cannot vouch for itself"},
 		{"channel", "channel: A/B", `1:10: channel "A/B": want`},
 		{"policy", "policy: never", `1:9: policy: "never": want automatic, staged or check`},
 		{"poll too short", "poll: 59s", "1:7: poll 59s: want 1m to 720h"},
@@ -308,6 +362,7 @@ func FuzzSettings(f *testing.F) {
 	f.Add([]byte("repository: http://x\npoll: 1h\nwindows: [{start: 'Sat 02:00', length: 2h}]\n"), []byte("health: [{unit: a.service}, {http: 'http://x', status: 200}]\nmetrics: /x.prom\n"))
 	f.Add([]byte("repository: oci://x/y\nneighbours: ['http://h']\nfolders: [/a]\n"), []byte("rateLimit: 1MiB\nproxy: none\nconnections: 2\n"))
 	f.Add([]byte("repository: http://x\n"), []byte("healthTimeout: 1h\njitter: 3h\nbootControl: grub\npolicy: check\n"))
+	f.Add([]byte("repository: http://x\ndemands: {provenance: [{id: x, key: "+oneKey+"}], rebuilds: {keys: ["+otherKey+"], threshold: 1}}\n"), []byte("demands: {rehearsal: {keys: ["+oneKey+"], fromRunning: true}}\n"))
 	f.Fuzz(func(t *testing.T, image, host []byte) {
 		dir := t.TempDir()
 		paths := []string{dir + "/a.yaml", dir + "/b.yaml"}
@@ -319,6 +374,7 @@ func FuzzSettings(f *testing.F) {
 		}
 		if got.Trials < 1 || got.Poll < Duration(time.Minute) || got.Jitter > got.Poll || got.HealthLimit < got.HealthTimeout || got.Repository == "" ||
 			got.Policy == "" || got.BootControl == "" || got.Connections < 1 || got.Connections > 16 || got.RateLimit < 0 ||
+			got.Demands.Rebuilds != nil && (len(got.Demands.Rebuilds.Keys) == 0 || got.Demands.Rebuilds.Threshold > len(got.Demands.Rebuilds.Keys)) ||
 			len(got.Neighbours) > NeighboursMost || len(got.Folders) > FoldersMost {
 			t.Errorf("accepted %+v", got)
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/proa-os/proa/manifests/strictyaml"
 	"github.com/proa-os/proa/regular"
+	"github.com/proa-os/proa/updater/demands"
 )
 
 // mostSize is the longest file, in bytes, that is read.
@@ -128,7 +129,12 @@ func (r *reader) read(path string) {
 	if saysNothing(data) {
 		return
 	}
+	before := r.effective.Settings.Demands
+	r.effective.Settings.Demands = demands.Demands{} // a file that has any replaces them all
 	document := strictyaml.Decode(path, data, &r.effective.Settings)
+	if !document.Has("demands") {
+		r.effective.Settings.Demands = before
+	}
 	r.effective.Settings.checkFile(document)
 	if err := document.Err(); err != nil {
 		r.failures = append(r.failures, err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/proa-os/proa/manifests"
+	"github.com/proa-os/proa/updater/demands"
 )
 
 // Duration is a length of time as agent.yaml writes it: 30s, 2m, 1h30m.
@@ -42,6 +43,10 @@ type Settings struct {
 	// Extensions are the names of those of a release's extensions that this host
 	// wants; all of them if not given.
 	Extensions []string `yaml:"extensions" json:"extensions"`
+
+	// Demands are what must be attested of a release before this host takes it;
+	// nothing if not given. What a later file says replaces all of it.
+	Demands demands.Demands `yaml:"demands" json:"demands"`
 
 	// Policy is how far the agent goes by itself; Automatic if not given.
 	Policy Policy `yaml:"policy" json:"policy"`
