@@ -42,6 +42,10 @@ type Boot struct {
 	Log    string    // path of the serial console's log
 	Start  time.Time // of power-on
 
+	// LastPicture is the path of a PNG picture of the display at the moment when the
+	// guest ended by itself; "" without Config.Screen, and not there after a power cut.
+	LastPicture string
+
 	// The logs of Config.Record, else "": raw files in the format of the kernel's
 	// dm-log-writes, with sectors of 512 bytes. They are sparse, and longer than
 	// what is in them: the first entry that is all zero ends one.
@@ -74,6 +78,9 @@ func start(ctx context.Context, m *Machine, n int) (*Boot, error) {
 		Log:    filepath.Join(m.config.Dir, fmt.Sprintf("boot-%d.log", n)),
 		Start:  time.Now(),
 		ended:  make(chan struct{}),
+	}
+	if m.config.Screen {
+		b.LastPicture = filepath.Join(m.config.Dir, fmt.Sprintf("boot-%d.png", n))
 	}
 	if m.config.Record {
 		if err := b.makeWriteLogs(m.config); err != nil {
@@ -129,7 +136,7 @@ func start(ctx context.Context, m *Machine, n int) (*Boot, error) {
 		}
 		b.process = cmd.Process
 		b.channel = newChannel(guestHost)
-		b.monitor = watchQMP(qmpHost)
+		b.monitor = watchQMP(qmpHost, b.LastPicture)
 		started <- nil
 		err := cmd.Wait()
 		why := <-b.monitor.reason

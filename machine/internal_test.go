@@ -29,6 +29,7 @@ func TestTheLastShutdownEventSaysWhyTheGuestEnded(t *testing.T) {
 {"timestamp": {"seconds": 1}, "event": "RESET", "data": {"guest": true, "reason": "guest-reset"}}
 {"timestamp": {"seconds": 2}, "event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-reset"}}
 `, ReasonReset},
+		"quit":    {`{"event":"SHUTDOWN","data":{"reason":"guest-reset"}}` + "\n" + `{"event":"SHUTDOWN","data":{"reason":"host-qmp-quit"}}`, ReasonReset},
 		"two":     {`{"event":"SHUTDOWN","data":{"reason":"guest-panic"}}` + "\n" + `{"event":"SHUTDOWN","data":{"reason":"guest-shutdown"}}`, ReasonShutdown},
 		"garbage": {"{\x00\n[]\n7\n\"SHUTDOWN\"\n", ""},
 		"nothing": {"", ""},

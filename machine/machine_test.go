@@ -244,11 +244,24 @@ func TestADisplayCanBeLookedAtAndMemoryIsCounted(t *testing.T) {
 	if n := b.PeakMemory(); n != 0 {
 		t.Errorf("%d bytes while it runs", n)
 	}
-	b.PowerCut()
+	if _, err := os.Stat(b.LastPicture); err == nil {
+		t.Error("there is a picture of the end before it")
+	}
+	var ended *machine.EndedError
+	if _, err := b.Run(ctx, "reboot; sleep 1000"); !errors.As(err, &ended) || ended.Reason != machine.ReasonReset {
+		t.Fatalf("running reboot: %v, want an EndedError with %s", err, machine.ReasonReset)
+	}
+	last, err := os.Open(b.LastPicture)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer last.Close()
+	if _, err := png.DecodeConfig(last); err != nil {
+		t.Errorf("the picture of the end: %v", err)
+	}
 	if n := b.PeakMemory(); n < 16<<20 || n > 4<<30 {
 		t.Errorf("QEMU had %d bytes", n)
 	}
-	var ended *machine.EndedError
 	if err := b.Screenshot(ctx, path); !errors.As(err, &ended) {
 		t.Errorf("a picture of a machine that is off: %v", err)
 	}

@@ -52,7 +52,8 @@ func (m *Machine) arguments(b *Boot, board board) []string {
 			"-drive", "if=pflash,unit=1,format=raw,file="+escape(m.Variables()))
 	}
 	if c.Screen {
-		args = append(args, "-device", board.screen)
+		// A guest that ends stays until there is a picture of it: see monitor.
+		args = append(args, "-device", board.screen, "-action", "shutdown=pause")
 	}
 	args = append(args, secure...)
 	args = append(args, c.tpmArguments()...)

@@ -15,6 +15,9 @@ import (
 type monitor struct {
 	conn   io.ReadWriteCloser
 	reason chan Reason // gets the last SHUTDOWN event's, or "", when QEMU closes it
+	// picture is the file for what the display shows at the end; "" where QEMU does not
+	// wait for it.
+	picture string
 
 	mu      sync.Mutex
 	next    int
@@ -22,8 +25,8 @@ type monitor struct {
 }
 
 // watchQMP reads until QEMU closes the connection.
-func watchQMP(conn io.ReadWriteCloser) *monitor {
-	m := &monitor{conn: conn, reason: make(chan Reason, 1), pending: map[int]chan error{}}
+func watchQMP(conn io.ReadWriteCloser, picture string) *monitor {
+	m := &monitor{conn: conn, reason: make(chan Reason, 1), picture: picture, pending: map[int]chan error{}}
 	// Events are sent, and commands taken, only after this.
 	_, err := io.WriteString(conn, `{"execute":"qmp_capabilities"}`+"\n")
 	go func() {
@@ -57,8 +60,12 @@ func (m *monitor) read(r io.Reader) Reason {
 			continue
 		}
 		switch {
+		case message.Event == "SHUTDOWN" && message.Data.Reason == quitReason: // of takeLeave
 		case message.Event == "SHUTDOWN":
 			reason = Reason(message.Data.Reason)
+			if m.picture != "" {
+				m.takeLeave()
+			}
 		case message.Event == "" && message.Error != nil:
 			m.answer(message.ID, errors.New(message.Error.Desc))
 		case message.Event == "":
@@ -66,6 +73,17 @@ func (m *monitor) read(r io.Reader) Reason {
 		}
 	}
 	return reason
+}
+
+// quitReason is of a SHUTDOWN event that our command quit brings about.
+const quitReason = "host-qmp-quit"
+
+// takeLeave pictures the display of a guest that has ended, and ends QEMU. Commands are
+// carried out in turn. Nobody waits for the answers: a picture that could not be taken is
+// not there, and a QEMU that does not hear us has ended.
+func (m *monitor) takeLeave() {
+	_, _, _ = m.execute("screendump", map[string]string{"filename": m.picture, "format": "png"})
+	_, _, _ = m.execute("quit", struct{}{})
 }
 
 func (m *monitor) answer(id int, err error) {

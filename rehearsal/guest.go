@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -66,6 +67,7 @@ func (g *guest) account() {
 	if err != nil {
 		reason = machine.ReasonCrashed
 	}
+	os.Remove(b.LastPicture) // it is often not there
 	log, err := filepath.Rel(g.run.Dir, b.Log)
 	if err != nil {
 		log = b.Log

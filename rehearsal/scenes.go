@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -63,7 +64,11 @@ func (g *guest) witness(ctx context.Context, s *Scene) {
 	picture := filepath.Join(filepath.Dir(g.boot.Log), strings.ReplaceAll(s.Name, " ", "-")+".png")
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if g.boot.Screenshot(ctx, picture) == nil { // of one that has ended there is none
+	err := g.boot.Screenshot(ctx, picture)
+	if err != nil && g.boot.Ended() {
+		err = os.Rename(g.boot.LastPicture, picture)
+	}
+	if err == nil {
 		if name, err := filepath.Rel(g.run.Dir, picture); err == nil {
 			s.Picture = name
 		}
