@@ -2,6 +2,7 @@ package manifests
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -32,6 +33,27 @@ type RehearsedFrom struct {
 	Version Version  `json:"version"`
 	Release Digest   `json:"release"` // of its release.json
 	Passed  []string `json:"passed"`  // what was done, in order: "update", "power cut in the trial", …
+}
+
+// What is done to a machine in a rehearsal: RehearsedFrom.Passed of a whole one has all
+// of them.
+const (
+	SceneCutInDownload  = "power cut in the download"
+	SceneCutAfterArming = "power cut right after arming"
+	SceneUpdate         = "update"
+	SceneCutInTrial     = "power cut in the trial"
+	SceneFailingHealth  = "failing health check"
+)
+
+// Lacks are the scenes that a rehearsal should have and this one has not.
+func (f RehearsedFrom) Lacks() []string {
+	var lacks []string
+	for _, scene := range []string{SceneCutInDownload, SceneCutAfterArming, SceneUpdate, SceneCutInTrial, SceneFailingHealth} {
+		if !slices.Contains(f.Passed, scene) {
+			lacks = append(lacks, scene)
+		}
+	}
+	return lacks
 }
 
 // Statement is the in-toto statement that the rehearsal was of a release, named

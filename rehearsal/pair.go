@@ -13,6 +13,7 @@ import (
 	"github.com/proa-os/proa/hostconfig"
 	"github.com/proa-os/proa/installer"
 	"github.com/proa-os/proa/machine"
+	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/partitions"
 	"github.com/proa-os/proa/repository"
 )
@@ -50,8 +51,8 @@ func (p *pair) rehearse(ctx context.Context) ([]Scene, error) {
 	defer first.Discard() // what is left over, cleanUp removes
 	main := p.guest(first)
 	acts := [][]scene{
-		{{"power cut in the download", main, main.cutInDownload}},
-		{{"power cut right after arming", main, main.cutAfterArming}, {"update", main, main.update}},
+		{{manifests.SceneCutInDownload, main, main.cutInDownload}},
+		{{manifests.SceneCutAfterArming, main, main.cutAfterArming}, {manifests.SceneUpdate, main, main.update}},
 	}
 	release, err := p.acquire(ctx)
 	if err != nil {
@@ -67,8 +68,8 @@ func (p *pair) rehearse(ctx context.Context) ([]Scene, error) {
 		folder, title string
 		act           func(*guest) func(context.Context) error
 	}{
-		{"trial", "power cut in the trial", func(g *guest) func(context.Context) error { return g.cutInTrial }},
-		{"health", "failing health check", func(g *guest) func(context.Context) error { return g.failHealth }},
+		{"trial", manifests.SceneCutInTrial, func(g *guest) func(context.Context) error { return g.cutInTrial }},
+		{"health", manifests.SceneFailingHealth, func(g *guest) func(context.Context) error { return g.failHealth }},
 	} {
 		g := main
 		if !failed {

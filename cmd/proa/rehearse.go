@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -149,6 +150,12 @@ func (f *rehearseFlags) parse() (err error) {
 		version, err := manifests.ParseVersion(from)
 		if err != nil {
 			return err
+		}
+		if version == f.config.To {
+			return fmt.Errorf("--from %s: it is the release of --to", version)
+		}
+		if slices.Contains(f.config.From, version) {
+			return fmt.Errorf("--from %s: it is named twice", version)
 		}
 		f.config.From = append(f.config.From, version)
 	}

@@ -21,9 +21,10 @@ func newRepoPromoteCommand() *cobra.Command {
 		Short: "Move a channel to a release that is published",
 		Long: `Move a channel to a release that is published. The release does not change.
 
-With --require rehearsed, the channel moves only if the release was rehearsed from
-the one that the channel has now: --rehearsal is what 'proa rehearse --attest' wrote,
-and one of the keys of --rehearsal-key has signed it.`,
+With --require rehearsed, the channel moves only if the release came through all
+scenes of a rehearsal from the one that the channel has now: --rehearsal is what
+'proa rehearse --attest' wrote, and one of the keys of --rehearsal-key has signed it.
+--rehearsal-check and --rehearsal-config say what it must have been tried with.`,
 		Example: `  proa repo promote 1.1.0 --to stable
   proa repo promote 1.1.0 --to stable --require rehearsed --rehearsal rehearsal.json --rehearsal-key rehearsal.pub`,
 		Args: cli.ExactArgs(1),

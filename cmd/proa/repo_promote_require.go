@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -25,6 +27,8 @@ type demandFlags struct {
 	require    []string
 	rehearsals []string // files
 	keys       []string // files
+	checks     []string // names
+	config     string   // file
 }
 
 func (f *demandFlags) add(cmd *cobra.Command) {
@@ -32,6 +36,8 @@ func (f *demandFlags) add(cmd *cobra.Command) {
 	flags.StringSliceVar(&f.require, "require", nil, "what the release must be: rehearsed")
 	flags.StringArrayVar(&f.rehearsals, "rehearsal", nil, "file that 'proa rehearse --attest' wrote; can be repeated")
 	flags.StringArrayVar(&f.keys, "rehearsal-key", nil, "public key whose rehearsals count, a file; can be repeated")
+	flags.StringSliceVar(&f.checks, "rehearsal-check", nil, "name of a --check that the rehearsal must have had; can be repeated")
+	flags.StringVar(&f.config, "rehearsal-config", "", "`FILE` that the rehearsal must have had as --config")
 	cli.CompleteWords(cmd, "require", demandRehearsed)
 }
 
@@ -43,8 +49,8 @@ func (f *demandFlags) load(cmd *cobra.Command) (func(repository.Promotion) error
 		}
 	}
 	switch {
-	case len(f.require) == 0 && len(f.rehearsals)+len(f.keys) > 0:
-		return nil, cli.Usage(cmd, errors.New("--rehearsal and --rehearsal-key go with --require rehearsed"))
+	case len(f.require) == 0 && (len(f.rehearsals)+len(f.keys)+len(f.checks) > 0 || f.config != ""):
+		return nil, cli.Usage(cmd, errors.New("--rehearsal, --rehearsal-key, --rehearsal-check and --rehearsal-config go with --require rehearsed"))
 	case len(f.require) == 0:
 		return nil, nil
 	case len(f.keys) == 0:
@@ -58,6 +64,14 @@ func (f *demandFlags) load(cmd *cobra.Command) (func(repository.Promotion) error
 		}
 		keys = append(keys, key)
 	}
+	wanted := rehearsalWanted{checks: f.checks}
+	if f.config != "" {
+		content, err := os.ReadFile(f.config)
+		if err != nil {
+			return nil, fmt.Errorf("configuration: %w", err)
+		}
+		wanted.settings = manifests.DigestOf(content)
+	}
 	var rehearsals []rehearsed
 	for _, path := range f.rehearsals {
 		r, err := readRehearsal(path, keys)
@@ -67,7 +81,7 @@ func (f *demandFlags) load(cmd *cobra.Command) (func(repository.Promotion) error
 		rehearsals = append(rehearsals, r)
 	}
 	return func(p repository.Promotion) error {
-		return cli.Hint(demandRehearsal(rehearsals, p), "'proa rehearse --attest' writes what there is to name with --rehearsal")
+		return cli.Hint(wanted.demand(rehearsals, p), "'proa rehearse --attest' writes what there is to name with --rehearsal")
 	}, nil
 }
 
@@ -90,23 +104,53 @@ func readRehearsal(path string, keys []signing.PublicKey) (rehearsed, error) {
 	return rehearsed{r, release}, err
 }
 
-// demandRehearsal wants a rehearsal of the release from the one that the channel has
-// now, which is what its hosts run. A channel that is new, or at this release, has no
-// hosts that would have to come along.
-func demandRehearsal(rehearsals []rehearsed, p repository.Promotion) error {
+// rehearsalWanted is what a rehearsal must have been like.
+type rehearsalWanted struct {
+	checks   []string
+	settings manifests.Digest // zero: whatever they were
+}
+
+// demand wants a rehearsal of the release from the one that the channel has now, which
+// is what its hosts run. A channel that is new, or at this release, has no hosts that
+// would have to come along. It does not ask how old a rehearsal is: neither of the
+// releases has changed since.
+func (w rehearsalWanted) demand(rehearsals []rehearsed, p repository.Promotion) error {
+	why := fmt.Errorf("no rehearsal of %s %s %s (%s) was given", p.Product, p.Version, p.Arch, p.Release)
+	anyFrom := p.Now.Release.IsZero() || p.Now.Release == p.Release
 	found := false
 	for _, r := range rehearsals {
 		if r.release != p.Release {
 			continue
 		}
-		found = true
-		if p.Now.Release.IsZero() || p.Now.Release == p.Release ||
-			slices.ContainsFunc(r.From, func(from manifests.RehearsedFrom) bool { return from.Release == p.Now.Release }) {
-			return nil
+		for _, from := range r.From {
+			if !anyFrom && from.Release != p.Now.Release {
+				continue
+			}
+			lacks := w.lacks(r, from)
+			if lacks == "" {
+				return nil
+			}
+			found, why = true, fmt.Errorf("the rehearsal of %s from %s lacks %s", p.Version, from.Version, lacks)
+		}
+		if !found {
+			why = fmt.Errorf("%s was not rehearsed from %s, which channel %s has now", p.Version, p.Now.Version, p.Now.Name)
 		}
 	}
-	if !found {
-		return fmt.Errorf("no rehearsal of %s %s %s (%s) was given", p.Product, p.Version, p.Arch, p.Release)
+	return why
+}
+
+// lacks is what is missing of a rehearsal from one release, or "".
+func (w rehearsalWanted) lacks(r rehearsed, from manifests.RehearsedFrom) string {
+	if scenes := from.Lacks(); len(scenes) > 0 {
+		return "the scene " + strings.Join(scenes, ", ")
 	}
-	return fmt.Errorf("%s was not rehearsed from %s, which channel %s has now", p.Version, p.Now.Version, p.Now.Name)
+	for _, check := range w.checks {
+		if !slices.Contains(r.Checks, check) {
+			return fmt.Sprintf("the check %.80q", check)
+		}
+	}
+	if !w.settings.IsZero() && r.Settings != w.settings {
+		return "the configuration of --rehearsal-config: it had another, or none"
+	}
+	return ""
 }
