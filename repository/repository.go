@@ -80,7 +80,9 @@ type InitConfig struct {
 
 // Init makes a repository without releases in a folder that is missing, empty
 // or what an interrupted Init left.
-func Init(ctx context.Context, cfg InitConfig) error {
+// Where it could not begin, because a key does not sign or a host would refuse the
+// outcome, nothing is left.
+func Init(ctx context.Context, cfg InitConfig) (err error) {
 	cfg.Config = cfg.withDefaults()
 	meta, err := cfg.metadata()
 	if err != nil {
@@ -89,6 +91,7 @@ func Init(ctx context.Context, cfg InitConfig) error {
 	if err := checkVacant(cfg.Dir); err != nil {
 		return err
 	}
+	defer removeIfFailed(cfg.Dir, &err)()
 	for _, folder := range []string{metadataFolder, targetsFolder, artifactsFolder} {
 		if err := durable.MakeFolder(filepath.Join(cfg.Dir, folder)); err != nil {
 			return err
@@ -108,6 +111,35 @@ func Init(ctx context.Context, cfg InitConfig) error {
 	}
 	r := &repository{Config: cfg.Config, meta: meta}
 	return r.commit(ctx, nil)
+}
+
+// removeIfFailed notes which folders are there. What it returns removes, after an
+// error, those that were not, unless something is in them.
+func removeIfFailed(dir string, failed *error) func() {
+	missing := func(path string) bool {
+		_, err := os.Lstat(path)
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	var made []string
+	for _, folder := range []string{metadataFolder, targetsFolder, artifactsFolder} {
+		if path := filepath.Join(dir, folder); missing(path) {
+			made = append(made, path)
+		}
+	}
+	whole := missing(dir)
+	return func() {
+		if *failed == nil {
+			return
+		}
+		for _, path := range made {
+			os.Remove(path)
+		}
+		// With something in it, it is one that an interrupted Init left, and has its lock.
+		if entries, err := os.ReadDir(dir); whole && err == nil && len(entries) == 1 && entries[0].Name() == lockFile {
+			os.Remove(filepath.Join(dir, lockFile))
+			os.Remove(dir)
+		}
+	}
 }
 
 func (c InitConfig) metadata() (*signing.Metadata, error) {
