@@ -1,9 +1,11 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -88,5 +90,54 @@ func TestARehearsalThatPassesLetsAChannelMove(t *testing.T) {
 		"--rehearsal", attestation, "--rehearsal-key", strings.TrimSuffix(key, ".pem") + ".pub"}
 	if err := shared.proaRun(t.Context(), promote...); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestARehearsalTellsWhatIsWrongWithARelease(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	if err := shared.proaRun(t.Context(), "key", "new", "-o", at("rehearsal.pem")); err != nil {
+		t.Fatal(err)
+	}
+	report, code := rehearse(t, "1.22.0", "-o", at("logs"), "--junit", at("junit.xml"), "--attest", at("rehearsal.json"), "--key", at("rehearsal.pem"))
+	if code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+	// The machines come through what is done to them; the release does not lead.
+	const reason = "1.22.0 went back: health check 20-gateway: gateway: no answer"
+	for _, s := range report.Pairs[0].Scenes {
+		want := "passed"
+		if s.Name == "update" {
+			want = "failed"
+			if !strings.Contains(s.Reason, reason) || !strings.Contains(s.Console, "20-gateway: failed") {
+				t.Errorf("%s: %s\n%s", s.Name, s.Reason, s.Console)
+			}
+			if shows, err := os.ReadFile(at("logs/" + s.Picture)); err != nil || !bytes.HasPrefix(shows, []byte("\x89PNG")) {
+				t.Errorf("picture %q: %v", s.Picture, err)
+			}
+		}
+		if s.Outcome != want {
+			t.Errorf("%s: %s, want %s: %s\n%s", s.Name, s.Outcome, want, s.Reason, s.Console)
+		}
+		for _, b := range s.Boots {
+			if log, err := os.ReadFile(at("logs/" + b.Log)); err != nil || len(log) == 0 {
+				t.Errorf("log of a boot: %d bytes, %v", len(log), err)
+			}
+		}
+	}
+	if junit, err := os.ReadFile(at("junit.xml")); err != nil || !strings.Contains(string(junit), `failures="1"`) || !strings.Contains(string(junit), reason) {
+		t.Errorf("JUnit: %v\n%s", err, junit)
+	}
+	if _, err := os.Stat(at("rehearsal.json")); err == nil {
+		t.Error("what failed is attested")
+	}
+	if left, err := filepath.Glob(at("logs/.*")); err != nil || len(left) > 0 {
+		t.Errorf("left over: %q, %v", left, err)
+	}
+	err := shared.proaRun(t.Context(), "repo", "promote", "1.22.0", "--repo", "repo", "--keys", "keys", "--to", "rehearsed-from",
+		"--require", "rehearsed", "--rehearsal-key", at("rehearsal.pub"))
+	if err == nil || !strings.Contains(err.Error(), "no rehearsal of appliance 1.22.0") {
+		t.Errorf("promoting it: %v", err)
 	}
 }

@@ -54,6 +54,11 @@ var releases = []release{
 	{version: "1.13.0", channel: "rotated", signed: "db-2"},
 	{version: rehearsedFrom, channel: "rehearsed-from", files: byItself},
 	{version: "1.21.0", channel: "rehearsed", files: byItself, noise: 4 << 20},
+	{version: "1.22.0", channel: "rehearsed-unhealthy", files: script{
+		serviceMark:                         "",
+		"usr/lib/proa/health.d/20-gateway":  "echo gateway: no answer >&2; exit 1",
+		"usr/lib/proa/agent.d/50-soon.yaml": "healthLimit: 10s\nhealthTimeout: 5s", // #!/bin/sh is a comment, too
+	}, noise: 4 << 20},
 }
 
 // serviceMark has the appliance's agent update it without being asked.
