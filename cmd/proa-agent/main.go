@@ -12,7 +12,7 @@ import (
 
 // memoryLimit is what the garbage collector keeps the agent under, in bytes:
 // hosts are small, and an update is never urgent enough to push a service out.
-const memoryLimit = 44 << 20
+const memoryLimit = 40 << 20
 
 func main() {
 	if os.Getenv("GOMEMLIMIT") == "" {

@@ -14,7 +14,8 @@ const (
 	UnpackedReferenceMost = 12 << 20
 )
 
-// keptMost is the most bytes of an unpacked reference that are kept for the next.
+// keptMost is the most bytes of a reference, and of what is unpacked, that are kept
+// for the next patch.
 const keptMost = 1 << 20
 
 func (a *Applier) unpacked(out, reference, payload []byte) error {
@@ -40,6 +41,9 @@ func (a *Applier) unpacked(out, reference, payload []byte) error {
 	}
 	if cap(a.unpackedReference) > keptMost {
 		a.unpackedReference = nil // while there is more to come
+	}
+	if cap(a.unpackedOut) > keptMost {
+		a.unpackedOut = nil
 	}
 	if err := packed.Pack(out, made, table.Output); err != nil {
 		return fmt.Errorf("packing the output: %w", err)

@@ -22,6 +22,9 @@ func (a *zstdApplier) apply(out, reference, payload []byte) error {
 	if err := a.decoder.ResetWithOptions(nil, zstd.WithDecoderDictDelete(), zstd.WithDecoderDictRaw(DictionaryID, reference)); err != nil {
 		return fmt.Errorf("zstd dictionary: %w", err)
 	}
+	if len(reference) > keptMost { // a decoder holds on to its dictionary
+		defer a.close()
+	}
 	made, err := a.decoder.DecodeAll(payload, out[:0:len(out)])
 	if err != nil {
 		return fmt.Errorf("zstd payload: %w", err)
@@ -30,4 +33,9 @@ func (a *zstdApplier) apply(out, reference, payload []byte) error {
 		return fmt.Errorf("zstd payload makes %d bytes: want %d", len(made), len(out))
 	}
 	return nil
+}
+
+func (a *zstdApplier) close() {
+	a.decoder.Close()
+	a.decoder = nil
 }

@@ -68,20 +68,10 @@ func (w *filler) lanes() int {
 	}
 	if w.Patches == nil {
 		each += w.size
-	} else if w.patched() == patchesMemory {
-		return 1 // whose payload waits beside what is made of another
+	} else {
+		lanes = min(lanes, 2) // what waits for memory to be patched has some itself
 	}
 	return int(max(1, min(int64(lanes), lanesMemory/max(1, each))))
-}
-
-// patched is the most that a patch needs.
-func (w *filler) patched() (most int64) {
-	for _, s := range w.Patches {
-		if s != nil {
-			most = max(most, needed(s))
-		}
-	}
-	return most
 }
 
 // from fetches chunks, in the order of the file, from one origin. It returns those

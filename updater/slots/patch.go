@@ -3,7 +3,7 @@ package slots
 import (
 	"context"
 	"fmt"
-	"runtime"
+	"sync"
 
 	"golang.org/x/sync/semaphore"
 
@@ -15,17 +15,23 @@ const (
 	// patchesMemory bounds what patches need at once, in bytes, as long as one of them
 	// fits.
 	patchesMemory = 20 << 20
-	// patcherKept is the most bytes that a patcher may keep for the next patch.
-	patcherKept = 4 << 20
-	// patchersMost is how many patches are made at once.
-	patchersMost = 4
+	// patcherMemory is what a patcher has by itself: tables of package coding, mostly.
+	patcherMemory = 15 << 19
+	// unpackedTimes is about how many times its bytes a segment needs that is patched
+	// without its compressed streams.
+	unpackedTimes = 4
+	// patcherKept is the most bytes of an output that a patcher keeps for the next.
+	patcherKept = 1 << 20
 )
 
 // patchers make chunks of blocks of the active slot and of what was fetched.
 type patchers struct {
 	*filler
 	memory *semaphore.Weighted
-	free   chan *patcher
+
+	mu   sync.Mutex
+	used int64 // of memory
+	idle []*patcher
 }
 
 type patcher struct {
@@ -34,16 +40,7 @@ type patcher struct {
 }
 
 func (w *filler) newPatchers() *patchers {
-	p := &patchers{filler: w, memory: semaphore.NewWeighted(patchesMemory)}
-	p.free = make(chan *patcher, min(patchersMost, runtime.GOMAXPROCS(0)))
-	for range cap(p.free) {
-		p.free <- p.fresh()
-	}
-	return p
-}
-
-func (p *patchers) fresh() *patcher {
-	return &patcher{Patcher: deltas.NewPatcher(p.Active, p.Image.Root.Salt)}
+	return &patchers{filler: w, memory: semaphore.NewWeighted(patchesMemory)}
 }
 
 // needed is about the bytes that it takes to make a segment.
@@ -53,9 +50,42 @@ func needed(s *deltas.Segment) int64 {
 		need += r.Size
 	}
 	if s.Method == patch.Unpacked {
-		need *= 3
+		need *= unpackedTimes
 	}
-	return min(need, patchesMemory)
+	return min(patcherMemory+s.Payload.Size+need, patchesMemory)
+}
+
+// take gives a patcher when there is memory for what a patch needs. Those that are
+// idle are not kept where they would be too much beside it.
+func (p *patchers) take(ctx context.Context, need int64) (*patcher, error) {
+	if err := p.memory.Acquire(ctx, need); err != nil {
+		return nil, context.Cause(ctx)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.used += need
+	var worker *patcher
+	if last := len(p.idle) - 1; last >= 0 {
+		worker, p.idle = p.idle[last], p.idle[:last]
+	} else {
+		worker = &patcher{Patcher: deltas.NewPatcher(p.Active, p.Image.Root.Salt)}
+	}
+	if room := int((patchesMemory - p.used) / patcherMemory); len(p.idle) > room {
+		clear(p.idle[room:])
+		p.idle = p.idle[:room]
+	}
+	return worker, nil
+}
+
+func (p *patchers) giveBack(worker *patcher, need int64) {
+	if cap(worker.out) > patcherKept {
+		worker.out = nil
+	}
+	p.mu.Lock()
+	p.used -= need
+	p.idle = append(p.idle, worker)
+	p.mu.Unlock()
+	p.memory.Release(need)
 }
 
 // one makes, verifies and writes a chunk. That it is not what it should be is odd,
@@ -63,17 +93,11 @@ func needed(s *deltas.Segment) int64 {
 func (p *patchers) one(ctx context.Context, n int, payload []byte) (odd, err error) {
 	s := p.Patches[n]
 	need := needed(s)
-	if err := p.memory.Acquire(ctx, need); err != nil {
-		return nil, context.Cause(ctx)
+	worker, err := p.take(ctx, need)
+	if err != nil {
+		return nil, err
 	}
-	defer p.memory.Release(need)
-	worker := <-p.free
-	defer func() {
-		if need > patcherKept {
-			worker = p.fresh()
-		}
-		p.free <- worker
-	}()
+	defer p.giveBack(worker, need)
 	if int64(cap(worker.out)) < s.Size {
 		worker.out = make([]byte, s.Size)
 	}
