@@ -73,8 +73,14 @@ func Attests(statement []byte, r Release, d Digest) (Attested, error) {
 		if about, rebuild, err = ParseRebuild(statement); err == nil && about == d {
 			err = rebuild.CheckFor(r)
 		}
+	case ScanType:
+		var scan Scan
+		var sbom Digest
+		if about, sbom, scan, err = ParseScan(statement); err == nil && about == d {
+			err = scan.CheckFor(r, sbom)
+		}
 	default:
-		err = fmt.Errorf("predicateType %q: want %s, %s or %s", clip(s.PredicateType), ProvenanceType, RehearsalType, RebuildType)
+		err = fmt.Errorf("predicateType %q: want %s, %s, %s or %s", clip(s.PredicateType), ProvenanceType, RehearsalType, RebuildType, ScanType)
 	}
 	if err == nil && about != d {
 		err = fmt.Errorf("it is about release.json %s: want %s", about, d)

@@ -100,6 +100,10 @@ func TestOnlyWhatIsAboutTheReleaseIsAttestedOfIt(t *testing.T) {
 			t.Errorf("got %+v, %v: want %+v", got, err, good.want)
 		}
 	}
+	scanned := statement(goodScan().Statement(d, DigestOf([]byte(SBOMFile))))
+	if got, err := Attests(scanned, r, d); err != nil || got != (Attested{ScanType, ""}) {
+		t.Errorf("got %+v, %v", got, err)
+	}
 	otherRoot := goodRebuild()
 	otherRoot.RootHash = HexBytes(strings.Repeat("x", 32))
 	other := r
@@ -108,6 +112,7 @@ func TestOnlyWhatIsAboutTheReleaseIsAttestedOfIt(t *testing.T) {
 	for want, text := range map[string][]byte{
 		"it is about release.json sha256:": statement(goodRebuild().Statement(DigestOf(nil))),
 		"it came to root hash":             statement(otherRoot.Statement(d)),
+		"it is of sbom.spdx.json sha256:":  statement(goodScan().Statement(d, DigestOf(nil))),
 		"about release.json":               statement(goodRehearsal().Statement(DigestOf(nil))),
 		"disk.raw was made with":           theirProvenance(t, "https://a.example", other),
 		`predicateType "https://x": want`:  []byte(`{"_type":"https://in-toto.io/Statement/v1","predicateType":"https://x","predicate":{}}`),
@@ -151,6 +156,11 @@ func FuzzAttests(f *testing.F) {
 	}
 	f.Add(rebuild)
 	f.Add(rehearsal)
+	scan, err := goodScan().Statement(d, DigestOf([]byte(SBOMFile)))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(scan)
 	f.Add(theirProvenance(f, "https://a.example", r))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		// Nothing but what names the release counts.

@@ -20,6 +20,7 @@ func (s *session) lacking(ctx context.Context, client *signing.Client, o offer) 
 	evidence := demands.Evidence{
 		Release: o.Release, Digest: o.Digest,
 		Running: demands.Running{Version: s.facts.Image.Version, Release: s.running().Release},
+		Now:     s.Now(),
 	}
 	var err error
 	if evidence.Envelopes, err = s.attached(ctx, client, o); err != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -171,17 +172,56 @@ func TestReleaseIsTakenOnlyWithWhatTheHostDemands(t *testing.T) {
 	f.boot(t, partitions.SlotB)
 }
 
+// withDocument publishes a release with one document more.
+func (f *fleet) withDocument(t testing.TB, name string, content func(*testhost.Release) []byte) *testhost.Release {
+	t.Helper()
+	next := testhost.NewRelease(t, testhost.Spec{Version: "1.2.0"})
+	text := content(next)
+	next.Release.Artifacts = append(next.Release.Artifacts, manifests.Artifact{Name: name, Size: int64(len(text)), Digest: manifests.DigestOf(text)})
+	slices.SortFunc(next.Release.Artifacts, func(a, b manifests.Artifact) int { return strings.Compare(a.Name, b.Name) })
+	next.More = append(next.More, text)
+	f.host.Know(next)
+	f.repository.Publish(t, next)
+	return next
+}
+
+func TestScanIsJudgedByTheHostsClock(t *testing.T) {
+	f := newFleet(t)
+	scanner := newKey(t)
+	next := f.withDocument(t, manifests.SBOMFile, func(*testhost.Release) []byte { return []byte("a bill") })
+	at := time.Now().UTC().Truncate(time.Second)
+	statement, err := manifests.Scan{
+		Scanner:  manifests.Scanner{URI: "https://scanner.example", Result: []manifests.Finding{{ID: "CVE-2026-1", Severity: []manifests.Severity{}}}},
+		Metadata: manifests.ScanMetadata{Started: at, Finished: at},
+	}.Statement(manifests.DigestOf(next.Text(t)), manifests.DigestOf([]byte("a bill")))
+	check(t, err)
+	f.attach(t, next, sealed(t, statement, scanner))
+	for _, test := range []struct {
+		deny  string
+		later time.Duration
+		want  string
+	}{
+		{"CVE-2026-1", 0, "release 1.2.0: it lacks what this host demands: it has CVE-2026-1"},
+		{"CVE-2026-2", 0, ""},
+		{"CVE-2026-2", 2 * time.Hour, "its last scan for vulnerabilities was on " + at.Format("2006-01-02 15:04 MST") + ": want one of the last 1h"},
+	} {
+		settings, err := updater.LoadSettings(f.host.Path("agent.yaml"))
+		check(t, err)
+		settings.Demands.Vulnerabilities = &demands.Vulnerabilities{Keys: publics(scanner), Deny: []string{test.deny}, MaxAge: manifests.Duration(time.Hour)}
+		u, err := updater.New(updater.Config{Host: f.host.Host(), Settings: settings, Now: func() time.Time { return time.Now().Add(test.later) }})
+		check(t, err)
+		if found, err := u.Check(t.Context()); test.want != "" {
+			wantRefusal(t, err, test.want)
+		} else if err != nil || !found.News {
+			t.Errorf("found %+v, %v", found, err)
+		}
+	}
+}
+
 func TestProvenanceThatComesWithTheReleaseCounts(t *testing.T) {
 	f := newFleet(t)
 	builder := newKey(t)
-	next := testhost.NewRelease(t, testhost.Spec{Version: "1.2.0"})
-	envelope := sealed(t, provenanceOf(t, ci, next), builder)
-	next.Release.Artifacts = append(next.Release.Artifacts, manifests.Artifact{})
-	copy(next.Release.Artifacts[1:], next.Release.Artifacts)
-	next.Release.Artifacts[0] = manifests.Artifact{Name: manifests.ProvenanceFile, Size: int64(len(envelope)), Digest: manifests.DigestOf(envelope)}
-	next.More = append(next.More, envelope)
-	f.host.Know(next)
-	f.repository.Publish(t, next)
+	f.withDocument(t, manifests.ProvenanceFile, func(r *testhost.Release) []byte { return sealed(t, provenanceOf(t, ci, r), builder) })
 	for id, good := range map[string]bool{"https://other.example": false, ci: true} {
 		found, err := f.demand(t, demands.Demands{Provenance: []demands.Builder{{ID: id, Key: builder.Public()}}}).Check(t.Context())
 		if found.News != good || (err == nil) != good {

@@ -24,7 +24,7 @@ statements in DSSE envelopes. 'proa repo attach' puts them beside the release, a
 		Args: cli.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newAttestRebuildCommand())
+	cmd.AddCommand(newAttestRebuildCommand(), newAttestVulnerabilitiesCommand())
 	return cmd
 }
 

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/repository"
@@ -33,6 +34,9 @@ proa key new -o keys; proa repo init repo`)
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.run(t, `echo '{"id": "CVE-2026-1", "affected": [{"package": {"ecosystem": "Debian:12", "name": "linux"}}]}' > one.json
+python3 -m zipfile -c all.zip one.json`)
+	w.run(t, steps(t, document, "Look its packages up"))
 	w.rehearse(t, "lab.json", "lab.pem", digest)
 
 	host := filepath.Join(w.folder, "agent.yaml")
@@ -42,7 +46,7 @@ proa key new -o keys; proa repo init repo`)
 	}
 	_, yaml, _ := strings.Cut(string(text), "\n```yaml\n")
 	yaml, _, _ = strings.Cut(yaml, "\n```\n")
-	for name, file := range map[string]string{"BUILDER": "builder.pub", "ANNA": "anna.pub", "LAB": "lab.pub"} {
+	for name, file := range map[string]string{"BUILDER": "builder.pub", "ANNA": "anna.pub", "LAB": "lab.pub", "SCANNER": "scanner.pub"} {
 		pem, err := os.ReadFile(filepath.Join(w.folder, file))
 		if err != nil {
 			t.Fatal(err)
@@ -56,13 +60,13 @@ proa key new -o keys; proa repo init repo`)
 	if err != nil {
 		t.Fatal(err)
 	}
-	evidence := demands.Evidence{Release: release, Digest: digest, Running: demands.Running{Version: "1.0.0"}}
+	evidence := demands.Evidence{Release: release, Digest: digest, Running: demands.Running{Version: "1.0.0"}, Now: time.Now()}
 	provenance, err := os.ReadFile(filepath.Join(w.folder, "out/1.1.0", manifests.ProvenanceFile))
 	if err != nil {
 		t.Fatal(err)
 	}
 	evidence.Envelopes = append(evidence.Envelopes, provenance)
-	if missing := settings.Settings.Demands.Missing(evidence); len(missing) != 2 {
+	if missing := settings.Settings.Demands.Missing(evidence); len(missing) != 3 {
 		t.Errorf("before anything is attached, a host misses %q", missing)
 	}
 	w.run(t, steps(t, document, "Attach it"))

@@ -21,7 +21,7 @@ func newRepoAttachCommand() *cobra.Command {
 		Use:   "attach VERSION FILE...",
 		Short: "Put what others have attested of a release beside it",
 		Long: `Put what others have attested of a release beside it, where hosts that demand it find
-it: rebuilds by 'proa attest rebuild', rehearsals by 'proa rehearse --attest', and
+it: rebuilds and scans by 'proa attest', rehearsals by 'proa rehearse --attest', and
 SLSA provenance. Each file is a signed in-toto statement in a DSSE envelope, or has
 one in each line. The release does not change.
 
@@ -87,6 +87,7 @@ func attestedText(all []repository.Attestation) string {
 		{manifests.ProvenanceType, "provenance", "provenances"},
 		{manifests.RebuildType, "rebuild", "rebuilds"},
 		{manifests.RehearsalType, "rehearsal", "rehearsals"},
+		{manifests.ScanType, "scan", "scans"},
 	} {
 		switch n := count[kind.predicateType]; n {
 		case 0:

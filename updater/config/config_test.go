@@ -52,6 +52,7 @@ demands:
     - {id: "https://ci.example.org", key: ` + oneKey + `}
   rebuilds: {keys: [` + otherKey + `], threshold: 1}
   rehearsal: {keys: [` + oneKey + `], fromRunning: true}
+  vulnerabilities: {keys: [` + otherKey + `], deny: [CVE-2024-3094], maxAge: 240h}
 policy: staged
 poll: 2h
 jitter: 5m
@@ -80,9 +81,10 @@ bootControl: grub
 		RateLimit: 10 << 20, Proxy: "http://user:word@proxy.example.org:3128", Connections: 8,
 		Extensions: []string{"debug", "site"},
 		Demands: demands.Demands{
-			Provenance: []demands.Builder{{ID: "https://ci.example.org", Key: key(t, oneKey)}},
-			Rebuilds:   &demands.Rebuilds{Keys: []signing.PublicKey{key(t, otherKey)}, Threshold: 1},
-			Rehearsal:  &demands.Rehearsal{Keys: []signing.PublicKey{key(t, oneKey)}, FromRunning: true},
+			Provenance:      []demands.Builder{{ID: "https://ci.example.org", Key: key(t, oneKey)}},
+			Rebuilds:        &demands.Rebuilds{Keys: []signing.PublicKey{key(t, otherKey)}, Threshold: 1},
+			Rehearsal:       &demands.Rehearsal{Keys: []signing.PublicKey{key(t, oneKey)}, FromRunning: true},
+			Vulnerabilities: &demands.Vulnerabilities{Keys: []signing.PublicKey{key(t, otherKey)}, Deny: []string{"CVE-2024-3094"}, MaxAge: 240 * 60 * minute},
 		},
 		Policy: Staged, Poll: 120 * minute, Jitter: 5 * minute,
 		Windows:        []Window{{"Sat,Sun 02:00", 120 * minute, "Europe/Berlin"}, {"Mon 03:00 UTC", 30 * minute, ""}},
@@ -220,11 +222,13 @@ func TestEveryFaultHasItsFileAndPlace(t *testing.T) {
 		{"extension twice", "extensions: [a, a]", `1:17: extensions[1] "a": it is there already`},
 		{"no connection", "connections: 0", "1:14: connections 0: want 1 to 16"},
 		{"many connections", "connections: 17", "1:14: connections 17: want 1 to 16"},
-		{"demands of an unknown kind", "demands: {luck: 1}", `1:11: unknown key "luck" in demands: want one of provenance, rebuilds, rehearsal`},
+		{"demands of an unknown kind", "demands: {luck: 1}", `1:11: unknown key "luck" in demands: want one of provenance, rebuilds, rehearsal, vulnerabilities`},
 		{"key", "demands: {rehearsal: {keys: [x]}}", `1:30: demands.rehearsal.keys[0]: key "x": want the line in a .pub file`},
 		{"key twice", "demands: {rehearsal: {keys: [" + oneKey + ", " + oneKey + "]}}", "demands.rehearsal.keys[1]: it is there already"},
 		{"no key", "demands: {rebuilds: {threshold: 1}}", "demands.rebuilds.keys: 0 of them: want 1 to 32"},
 		{"threshold", "demands: {rebuilds: {keys: [" + oneKey + "], threshold: 2}}", "demands.rebuilds.threshold 2: want 1 to 1, the number of keys"},
+		{"vulnerability", "demands: {vulnerabilities: {keys: [" + oneKey + "], deny: [CVE-2024-3094, cve]}}", `demands.vulnerabilities.deny[1] "cve": want an id such as CVE-2024-3094`},
+		{"age of a scan", "demands: {vulnerabilities: {keys: [" + oneKey + "], maxAge: 1m}}", "demands.vulnerabilities.maxAge 1m: want 1h to 8760h"},
 		{"builder without a name", "demands: {provenance: [{key: " + oneKey + "}]}", "1:24: demands.provenance[0].id: want the URI of a builder"},
 		{"builder without a key", "demands: {provenance: [{id: x}]}", "1:24: demands.provenance[0].key is missing: want the line"},
 		{"builder that rebuilds", "demands: {provenance: [{id: x, key: " + oneKey + "}], rebuilds: {keys: [" + oneKey + "]}}",

@@ -8,6 +8,7 @@ package demands
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/signing"
@@ -21,6 +22,8 @@ type Demands struct {
 	Rebuilds *Rebuilds `yaml:"rebuilds" json:"rebuilds,omitempty"`
 	// Rehearsal wants an update to the release to be rehearsed.
 	Rehearsal *Rehearsal `yaml:"rehearsal" json:"rehearsal,omitempty"`
+	// Vulnerabilities wants the packages of the release to be looked up.
+	Vulnerabilities *Vulnerabilities `yaml:"vulnerabilities" json:"vulnerabilities,omitempty"`
 }
 
 // Builder is one who builds releases. Its provenance counts under this name and key
@@ -47,6 +50,24 @@ type Rehearsal struct {
 	FromRunning bool `yaml:"fromRunning" json:"fromRunning"`
 }
 
+// Vulnerabilities are those that a scan of the release's bill of materials finds.
+type Vulnerabilities struct {
+	// Keys are those of whose scans count, at most KeysMost. Required.
+	Keys []signing.PublicKey `yaml:"keys" json:"keys"`
+	// Deny are ids, such as CVE-2024-3094, none of which a scan may have found; at most
+	// DenyMost.
+	Deny []string `yaml:"deny" json:"deny,omitempty"`
+	// MaxAge is how old a scan may be, 1h to 8760h; AgeMost if not given.
+	MaxAge manifests.Duration `yaml:"maxAge" json:"maxAge,omitzero"`
+}
+
+const (
+	// DenyMost is how many vulnerabilities are denied.
+	DenyMost = 1000
+	// AgeMost is how old a scan may be where nothing is said.
+	AgeMost = manifests.Duration(720 * time.Hour)
+)
+
 // KeysMost is how many keys one demand names.
 const KeysMost = 32
 
@@ -54,7 +75,9 @@ const KeysMost = 32
 func (d Demands) Any() bool { return d.Attestations() || len(d.Provenance) > 0 }
 
 // Attestations reports whether anything is demanded that is attached to a release.
-func (d Demands) Attestations() bool { return d.Rebuilds != nil || d.Rehearsal != nil }
+func (d Demands) Attestations() bool {
+	return d.Rebuilds != nil || d.Rehearsal != nil || d.Vulnerabilities != nil
+}
 
 // Check calls fault with the path and the rule of each thing that is wrong.
 func (d *Demands) Check(at string, fault func(path, format string, args ...any)) {
@@ -87,6 +110,9 @@ func (d *Demands) Check(at string, fault func(path, format string, args ...any))
 	if r := d.Rehearsal; r != nil {
 		checkKeys(at+".rehearsal.keys", r.Keys, fault)
 	}
+	if v := d.Vulnerabilities; v != nil {
+		v.check(at+".vulnerabilities", fault)
+	}
 }
 
 func checkKeys(at string, keys []signing.PublicKey, fault func(path, format string, args ...any)) {
@@ -112,6 +138,7 @@ type Evidence struct {
 	// passed over.
 	Envelopes [][]byte
 	Running   Running
+	Now       time.Time
 }
 
 // Running is the release that the host runs.
@@ -138,6 +165,11 @@ func (d Demands) Missing(e Evidence) []string {
 			missing = append(missing, "no rehearsal of it is attested")
 		case r.FromRunning && !fromRunning:
 			missing = append(missing, fmt.Sprintf("it was not rehearsed from %s, which runs here", e.Running.Version))
+		}
+	}
+	if v := d.Vulnerabilities; v != nil {
+		if why := e.scanned(*v); why != "" {
+			missing = append(missing, why)
 		}
 	}
 	return missing

@@ -42,7 +42,7 @@ func aRelease() (manifests.Release, manifests.Digest) {
 		Schema: 1, Product: "edge", Version: "1.1.0", Arch: manifests.AMD64,
 		Root: manifests.Root{Hash: bytes.Repeat([]byte{1}, 32), Salt: bytes.Repeat([]byte{2}, 32), Blocks: 2},
 	}
-	for _, name := range []string{manifests.ProvenanceFile, manifests.RootFile, manifests.StateFile, manifests.UKIFile} {
+	for _, name := range []string{manifests.ProvenanceFile, manifests.RootFile, manifests.SBOMFile, manifests.StateFile, manifests.UKIFile} {
 		r.Artifacts = append(r.Artifacts, manifests.Artifact{Name: name, Digest: manifests.DigestOf([]byte(name))})
 	}
 	return r, manifests.DigestOf([]byte("release"))
@@ -208,13 +208,78 @@ func TestARehearsalIsWantedFromWhatRuns(t *testing.T) {
 	}
 }
 
+var now = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+
+// scan is one of the given age, in hours.
+func scan(hours int, of, sbom manifests.Digest, found ...string) []byte {
+	at := now.Add(-time.Duration(hours) * time.Hour)
+	s := manifests.Scan{
+		Scanner:  manifests.Scanner{URI: "https://scanner.example", DB: manifests.ScannerDB{LastUpdate: at}, Result: []manifests.Finding{}},
+		Metadata: manifests.ScanMetadata{Started: at, Finished: at},
+	}
+	for _, id := range found {
+		s.Scanner.Result = append(s.Scanner.Result, manifests.Finding{ID: id, Severity: []manifests.Severity{}})
+	}
+	return must(s.Statement(of, sbom))
+}
+
+func TestAScanMustBeFreshAndWithoutWhatIsDenied(t *testing.T) {
+	one, two, stranger := newKey(t), newKey(t), newKey(t)
+	r, d := aRelease()
+	sbom := manifests.DigestOf([]byte(manifests.SBOMFile))
+	other := manifests.DigestOf([]byte("other"))
+	const bad, fine = "CVE-2024-3094", "CVE-2026-1"
+	const none, stale = "no scan of it for vulnerabilities is attested", "its last scan for vulnerabilities was on 2026-11-24 12:00 UTC: want one of the last 24h"
+	for name, test := range map[string]struct {
+		envelopes [][]byte
+		want      string
+	}{
+		"none":                          {nil, none},
+		"fresh":                         {[][]byte{seal(scan(1, d, sbom, fine), one)}, ""},
+		"fresh, and denied":             {[][]byte{seal(scan(1, d, sbom, fine, bad), one)}, "it has " + bad},
+		"stale":                         {[][]byte{seal(scan(48, d, sbom, fine), one)}, stale},
+		"stale, and denied":             {[][]byte{seal(scan(48, d, sbom, bad), one)}, "it has " + bad},
+		"denied before, not any more":   {[][]byte{seal(scan(2, d, sbom, bad), one), seal(scan(1, d, sbom), one)}, ""},
+		"denied now, not before":        {[][]byte{seal(scan(1, d, sbom, bad), one), seal(scan(2, d, sbom), one)}, "it has " + bad},
+		"one says so, the other not":    {[][]byte{seal(scan(1, d, sbom), one), seal(scan(2, d, sbom, bad), two)}, "it has " + bad},
+		"one is stale, the other fresh": {[][]byte{seal(scan(90, d, sbom), one), seal(scan(2, d, sbom), two)}, ""},
+		"by a stranger":                 {[][]byte{seal(scan(1, d, sbom), stranger)}, none},
+		"denied by a stranger":          {[][]byte{seal(scan(1, d, sbom), one), seal(scan(0, d, sbom, bad), stranger)}, ""},
+		"of another release":            {[][]byte{seal(scan(1, other, sbom), one)}, none},
+		"of another bill of materials":  {[][]byte{seal(scan(1, d, other), one)}, none},
+		"by a clock that is ahead":      {[][]byte{seal(scan(-20, d, sbom), one)}, ""},
+		"from the future":               {[][]byte{seal(scan(-30, d, sbom), one)}, none},
+		"a rebuild":                     {[][]byte{seal(rebuild(nil), one)}, none},
+	} {
+		demands := Demands{Vulnerabilities: &Vulnerabilities{Keys: publics(one, two), Deny: []string{bad}, MaxAge: manifests.Duration(24 * time.Hour)}}
+		got := demands.Missing(Evidence{Release: r, Digest: d, Envelopes: test.envelopes, Now: now})
+		if strings.Join(got, "; ") != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+	many := Demands{Vulnerabilities: &Vulnerabilities{Keys: publics(one)}}
+	if got := many.Missing(Evidence{Release: r, Digest: d, Envelopes: [][]byte{seal(scan(700, d, sbom), one)}, Now: now}); got != nil {
+		t.Errorf("700 hours old, and nothing is said: %q", got)
+	}
+	var ids []string
+	for n := range 12 {
+		ids = append(ids, fmt.Sprintf("CVE-2026-%02d", n))
+	}
+	many.Vulnerabilities.Deny = ids
+	got := many.Missing(Evidence{Release: r, Digest: d, Envelopes: [][]byte{seal(scan(1, d, sbom, ids...), one)}, Now: now})
+	if len(got) != 1 || !strings.HasSuffix(got[0], "CVE-2026-09 and 2 more that are denied") {
+		t.Errorf("12 of them: %q", got)
+	}
+}
+
 func FuzzMissing(f *testing.F) {
 	key := newKey(f)
 	d := Demands{
 		Provenance: []Builder{{ci, key.Public()}}, Rebuilds: &Rebuilds{Keys: publics(key)}, Rehearsal: &Rehearsal{Keys: publics(key)},
+		Vulnerabilities: &Vulnerabilities{Keys: publics(key), Deny: []string{"CVE-1"}},
 	}
 	_, digest := aRelease()
-	for _, statement := range [][]byte{rebuild(nil), provenance(ci, nil), rehearsal("1.0.0", digest, digest)} {
+	for _, statement := range [][]byte{rebuild(nil), provenance(ci, nil), rehearsal("1.0.0", digest, digest), scan(1, digest, digest)} {
 		f.Add(statement, true)
 		f.Add(seal(statement, newKey(f)), false)
 	}
@@ -224,7 +289,7 @@ func FuzzMissing(f *testing.F) {
 			envelope = seal(data, key)
 		}
 		// One statement is of one kind, and what nobody signed is of none.
-		if n := len(d.Missing(Evidence{Release: manifests.Release{}, Digest: digest, Envelopes: [][]byte{envelope}})); n < 2 || !signed && n != 3 {
+		if n := len(d.Missing(Evidence{Release: manifests.Release{}, Digest: digest, Envelopes: [][]byte{envelope}})); n < 3 || !signed && n != 4 {
 			t.Errorf("%d things are missing", n)
 		}
 	})
