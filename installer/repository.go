@@ -116,7 +116,7 @@ func (r *remote) connect(c RepositoryConfig) (connection, error) {
 
 // choose finds the release, out of verified metadata only.
 func (r *remote) choose(ctx context.Context, trust *signing.Client, c RepositoryConfig) error {
-	product, err := c.product(trust)
+	product, err := c.product(ctx, trust)
 	if err != nil {
 		return err
 	}
@@ -190,11 +190,11 @@ func notRetracted(ctx context.Context, trust *signing.Client, product string, ar
 var ErrProduct = errors.New("name the product")
 
 // product is the one that is named, or the only one that has what is wanted.
-func (c RepositoryConfig) product(trust *signing.Client) (string, error) {
+func (c RepositoryConfig) product(ctx context.Context, trust *signing.Client) (string, error) {
 	if c.Product != "" {
 		return c.Product, manifests.CheckName("product", c.Product)
 	}
-	targets, err := trust.Targets()
+	targets, err := trust.Targets(ctx)
 	if err != nil {
 		return "", err
 	}

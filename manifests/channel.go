@@ -25,6 +25,9 @@ func ChannelTarget(product string, arch Arch, channel string) string {
 	return fmt.Sprintf("channels/%s/%s/%s.json", product, arch, channel)
 }
 
+// IsChannelTarget reports whether a target has the name of a ChannelTarget.
+func IsChannelTarget(target string) bool { return strings.HasPrefix(target, "channels/") }
+
 // ReleaseTarget is the target that holds a release.json:
 // "releases/<product>/<arch>/<version>/release.json".
 func ReleaseTarget(product string, arch Arch, v Version) string {

@@ -143,18 +143,20 @@ func (c *checking) checkMetadata(ctx context.Context) error {
 	c.meta = meta
 	for _, role := range signing.Roles() {
 		c.Metadata = append(c.Metadata, Metadata{role, meta.Version(role), meta.Expires(role)})
-		if role == signing.RoleRoot {
-			continue
-		}
-		c.known[metadataPath(role, meta.Version(role))] = true
+	}
+	for _, name := range meta.Files() {
+		c.known[metadataFolder+"/"+name] = true
+	}
+	for _, name := range meta.Ambiguous() {
+		c.wrong(name, "targets.json lists it and a bin does, too: hosts believe the first")
 	}
 	newest := meta.Version(signing.RoleRoot)
 	for n := range newest {
-		c.known[metadataPath(signing.RoleRoot, n+1)] = true
+		c.known[rootPath(n+1)] = true
 	}
 	copied := metadataFolder + "/" + rootCopyFile
 	c.known[copied] = true
-	want, err := os.ReadFile(filepath.Join(c.Dir, metadataPath(signing.RoleRoot, newest)))
+	want, err := os.ReadFile(filepath.Join(c.Dir, rootPath(newest)))
 	if err != nil {
 		return err
 	}
@@ -164,15 +166,10 @@ func (c *checking) checkMetadata(ctx context.Context) error {
 	return nil
 }
 
-func metadataPath(role signing.Role, version int64) string {
-	if role == signing.RoleTimestamp {
-		return metadataFolder + "/" + timestampFile
-	}
-	return fmt.Sprintf("%s/%d.%s.json", metadataFolder, version, role)
-}
+func rootPath(version int64) string { return fmt.Sprintf("%s/%d.root.json", metadataFolder, version) }
 
 func (c *checking) asStranger(ctx context.Context) error {
-	root, err := os.ReadFile(filepath.Join(c.Dir, metadataPath(signing.RoleRoot, 1)))
+	root, err := os.ReadFile(filepath.Join(c.Dir, rootPath(1)))
 	if err != nil {
 		return err
 	}
@@ -186,5 +183,9 @@ func (c *checking) asStranger(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return c.stranger.Refresh(ctx)
+	if err := c.stranger.Refresh(ctx); err != nil {
+		return err
+	}
+	_, err = c.stranger.Targets(ctx) // reads every bin
+	return err
 }

@@ -71,7 +71,7 @@ func TestWholeRepositoryAndItsPlainCopyAreRight(t *testing.T) {
 		Root: must[[]byte](t)(os.ReadFile(filepath.Join(cfg.Dir, "metadata/1.root.json"))),
 	}))
 	check(t, client.Refresh(context.Background()))
-	for _, name := range must[[]string](t)(client.Targets()) {
+	for _, name := range must[[]string](t)(client.Targets(context.Background())) {
 		must[signing.Verified](t)(client.Fetch(context.Background(), name))
 	}
 }
@@ -132,7 +132,7 @@ func TestCheckNamesEachThingThatIsWrong(t *testing.T) {
 		"a bit of a target":     {func(t *testing.T, cfg Config) { flipIn(t, pathOf(t, cfg, transportName)) }, transportName, "not what signed metadata says"},
 		"a target":              {func(t *testing.T, cfg Config) { check(t, os.Remove(pathOf(t, cfg, transportName))) }, transportName, "unavailable"},
 		"a bit of the snapshot": {func(t *testing.T, cfg Config) {
-			flipIn(t, in(cfg, metadataPath(signing.RoleSnapshot, must[*signing.Metadata](t)(readMetadata(cfg.Dir)).Version(signing.RoleSnapshot))))
+			flipIn(t, in(cfg, metadataFolder+"/"+must[*signing.Metadata](t)(readMetadata(cfg.Dir)).Files()[1]))
 		}, "metadata", "a host would refuse it"},
 		"the first root": {func(t *testing.T, cfg Config) { check(t, os.Remove(in(cfg, "metadata/1.root.json"))) }, "metadata", "1.root.json"},
 		"the copied root": {func(t *testing.T, cfg Config) {

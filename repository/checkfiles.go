@@ -112,8 +112,8 @@ func (c *checking) isSuperseded(file, name string) bool {
 	if folder == metadataFolder+"/" {
 		version, err := strconv.ParseInt(before, 10, 64)
 		role, isJSON := strings.CutSuffix(rest, ".json")
-		return err == nil && isJSON && version > 0 &&
-			(role == string(signing.RoleSnapshot) || role == string(signing.RoleTargets)) && version < c.meta.Version(signing.Role(role))
+		current := fmt.Sprintf("%s%d.%s.json", folder, c.meta.Version(signing.Role(role)), role)
+		return err == nil && isJSON && version > 0 && c.known[current] && version < c.meta.Version(signing.Role(role))
 	}
 	target, ok := strings.CutPrefix(folder+rest, targetsFolder+"/")
 	if _, _, listed := c.meta.Target(target); !ok || !listed {

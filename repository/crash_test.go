@@ -63,18 +63,9 @@ func killEverywhere(t *testing.T, systemCalls []string, prepare func() []string,
 	t.Helper()
 	for _, calls := range systemCalls {
 		for n := 1; ; n++ {
-			args := prepare()
-			cmd := exec.Command("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace="+calls,
-				"-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", calls, n), os.Args[0])
-			cmd.Env = append(os.Environ(), helperVariable+"="+strings.Join(args, "\n"), "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1")
-			out, err := cmd.CombinedOutput()
-			var exit *exec.ExitError
-			killed := errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL
-			if err != nil && !killed {
-				t.Fatalf("killed at %s %d: %v\n%s", calls, n, err, out)
-			}
+			dir, killed := killAt(t, calls, n, prepare())
 			if killed {
-				after(t, args[1])
+				after(t, dir)
 			}
 			if !killed || t.Failed() {
 				t.Logf("%s: %d kills", calls, n-1)
@@ -82,6 +73,22 @@ func killEverywhere(t *testing.T, systemCalls []string, prepare func() []string,
 			}
 		}
 	}
+}
+
+// killAt runs the helper, killed at the n-th of the system calls, and reports in which
+// folder it worked and whether it came to that.
+func killAt(t *testing.T, calls string, n int, args []string) (dir string, killed bool) {
+	t.Helper()
+	cmd := exec.Command("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace="+calls,
+		"-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", calls, n), os.Args[0])
+	cmd.Env = append(os.Environ(), helperVariable+"="+strings.Join(args, "\n"), "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1")
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	killed = errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL
+	if err != nil && !killed {
+		t.Fatalf("killed at %s %d: %v\n%s", calls, n, err, out)
+	}
+	return args[1], killed
 }
 
 func TestKilledPublishLeavesTheOldSetOrTheNewAndRunsAgain(t *testing.T) {

@@ -91,11 +91,9 @@ func openPack(dir string) (*Pack, *repository, error) {
 			return nil, nil, err
 		}
 	}
-	for _, role := range []signing.Role{signing.RoleTimestamp, signing.RoleSnapshot, signing.RoleTargets} {
-		name := timestampFile
-		if role != signing.RoleTimestamp {
-			name = fmt.Sprintf("%d.%s.json", meta.Version(role), role)
-		}
+	// All bins, whatever the releases: a host asks for notices of what it runs or has
+	// begun, and that there is none must be proven to it.
+	for _, name := range meta.Files() {
 		if err := p.addSmall(metadataFolder + "/" + name); err != nil {
 			return nil, nil, err
 		}

@@ -41,14 +41,15 @@ func (r *repository) renew(roles ...signing.Role) (renewed, due []signing.Role) 
 	lifetimes := signing.DefaultLifetimes()
 	maps.Copy(lifetimes, r.Lifetimes)
 	for _, role := range roles {
-		if r.meta.Expires(role).Sub(r.Now()) > lifetimes[role]/3 {
+		by := r.Now().Add(lifetimes[role] / 3)
+		if r.meta.Expires(role).After(by) {
 			continue
 		}
 		if !r.canRenew(role) {
 			due = append(due, role)
 			continue
 		}
-		r.meta.Renew(role)
+		r.meta.Renew(role, by)
 		renewed = append(renewed, role)
 	}
 	return renewed, due

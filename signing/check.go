@@ -80,32 +80,51 @@ func checkRootContent(root *tuf.RootType) error {
 	if !root.ConsistentSnapshot {
 		return fmt.Errorf("no consistent_snapshot")
 	}
-	known := map[string]string{} // public keys, by id: there are several ways to write one
-	for id, key := range root.Keys {
-		var err error
-		if known[id], err = checkKey(id, key); err != nil {
-			return fmt.Errorf("key %.12s%w", id, err)
-		}
+	known, err := checkKeys(root.Keys)
+	if err != nil {
+		return err
 	}
 	for _, name := range Roles() {
 		role := root.Roles[string(name)]
 		if role == nil {
 			return fmt.Errorf("no role %s", name)
 		}
-		distinct := map[string]bool{}
-		for _, id := range role.KeyIDs {
-			key, ok := known[id]
-			if !ok {
-				return fmt.Errorf("role %s names key %.12s, which is not there", name, id)
-			}
-			distinct[key] = true
+		if err := checkSigners(string(name), role.KeyIDs, role.Threshold, known); err != nil {
+			return err
 		}
-		if len(distinct) != len(role.KeyIDs) {
-			return fmt.Errorf("role %s names a key twice", name)
+	}
+	return nil
+}
+
+// checkKeys is checkKey for each, and gives their bytes by id: there are several ways
+// to write one key.
+func checkKeys(keys map[string]*tuf.Key) (map[string]string, error) {
+	known := map[string]string{}
+	for id, key := range keys {
+		var err error
+		if known[id], err = checkKey(id, key); err != nil {
+			return nil, fmt.Errorf("key %.12s%w", id, err)
 		}
-		if role.Threshold < 1 || role.Threshold > len(distinct) {
-			return fmt.Errorf("role %s has threshold %d of %d keys", name, role.Threshold, len(distinct))
+	}
+	return known, nil
+}
+
+// checkSigners demands that a role has known keys, each once, and a threshold that
+// they can meet.
+func checkSigners(role string, ids []string, threshold int, known map[string]string) error {
+	distinct := map[string]bool{}
+	for _, id := range ids {
+		key, ok := known[id]
+		if !ok {
+			return fmt.Errorf("role %s names key %.12s, which is not there", role, id)
 		}
+		distinct[key] = true
+	}
+	if len(distinct) != len(ids) {
+		return fmt.Errorf("role %s names a key twice", role)
+	}
+	if threshold < 1 || threshold > len(distinct) {
+		return fmt.Errorf("role %s has threshold %d of %d keys", role, threshold, len(distinct))
 	}
 	return nil
 }

@@ -6,10 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"path"
-	"slices"
 	"strings"
 	"time"
 
@@ -135,10 +133,9 @@ func (c *Client) Fetch(ctx context.Context, target string) (Verified, error) {
 	if err := checkTargetName(target); err != nil {
 		return Verified{}, err
 	}
-	targets := &c.trusted.set.Targets[tuf.TARGETS].Signed
-	info := targets.Targets[target]
-	if info == nil {
-		return Verified{}, fmt.Errorf("target %s: %w%s", target, ErrNotFound, delegatesTo(targets))
+	info, err := c.find(ctx, target)
+	if err != nil {
+		return Verified{}, err
 	}
 	digest := info.Hashes["sha256"]
 	if len(digest) != 32 || info.Length < 0 {
@@ -172,15 +169,6 @@ func delegatesTo(targets *tuf.TargetsType) string {
 		names = append(names, fmt.Sprintf("%.40q", role.Name))
 	}
 	return fmt.Sprintf(" (roles that it delegates to have no say: %s)", strings.Join(names, ", "))
-}
-
-// Targets are the names of all targets, sorted. Refresh must have succeeded
-// before.
-func (c *Client) Targets() ([]string, error) {
-	if c.trusted == nil {
-		return nil, errors.New("targets: metadata has not been refreshed")
-	}
-	return slices.Sorted(maps.Keys(c.trusted.set.Targets[tuf.TARGETS].Signed.Targets)), nil
 }
 
 // TargetPath is where a repository with consistent snapshots keeps a target,

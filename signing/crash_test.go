@@ -15,6 +15,9 @@ import (
 	"time"
 )
 
+// loose is a target that goes into a bin.
+const loose = "releases/demo/amd64/1.0.0/release.json"
+
 // The crash test runs this binary again, as a host of its own.
 const hostVariable = "PROA_TEST_HOST"
 
@@ -40,7 +43,11 @@ func runHost(args []string) error {
 	if err != nil {
 		return err
 	}
-	return c.Refresh(context.Background())
+	if err := c.Refresh(context.Background()); err != nil {
+		return err
+	}
+	_, err = c.Fetch(context.Background(), loose)
+	return err
 }
 
 // files is the folder's content but for files that Clean removes.
@@ -53,6 +60,8 @@ func (h *host) files(t *testing.T) map[string]string {
 func TestKilledRefreshLeavesAUsableTrustedSet(t *testing.T) {
 	r := newRepositoryAt(t, newKeys(t, 1), 1, time.Now()) // the helper has the real clock
 	h := r.newHost()
+	r.addTargets(0, looseMost-1)
+	r.publish(loose, "old")
 	r.publish(target, "old")
 	h.mustRefresh(t)
 	old := h.files(t)
@@ -60,7 +69,9 @@ func TestKilledRefreshLeavesAUsableTrustedSet(t *testing.T) {
 	if err := os.CopyFS(oldServer, os.DirFS(r.folder)); err != nil {
 		t.Fatal(err)
 	}
-	r.meta.Renew(RoleRoot)
+	r.meta.Renew(RoleRoot, r.now.Add(1000*day))
+	r.addTargets(looseMost, looseMost+1) // and all go into bins
+	r.publish(loose, "new")
 	r.publish(target, "new")
 
 	kills := 0
@@ -96,9 +107,10 @@ func TestKilledRefreshLeavesAUsableTrustedSet(t *testing.T) {
 			}
 			r.folder = whole
 			mustFetch(t, crashed.mustRefresh(t), target, "new")
+			mustFetch(t, crashed.mustRefresh(t), loose, "new")
 		}
 	}
-	if kills < 16 { // four files, each written, synced twice and renamed
+	if kills < 20 { // four files and a bin, each written, synced twice and renamed
 		t.Errorf("only %d kills", kills)
 	}
 }

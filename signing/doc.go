@@ -8,7 +8,11 @@
 // host opens a Client, calls Refresh, and gets targets with Fetch as Verified,
 // the only form in which repository content reaches a parser.
 //
+// Many targets are in bins, which Metadata makes by itself and a Client fetches as it
+// looks into them; see bins.go.
+//
 // The package never trusts bytes that have not met a threshold of signatures,
-// and has no switch that turns a check off. Delegated targets roles are not
-// followed: a target counts only if the top-level targets role lists it.
+// and has no switch that turns a check off. A target counts only if the
+// top-level targets role lists it, or the one bin of its name. Other delegated targets
+// roles are not followed.
 package signing

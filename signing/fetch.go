@@ -18,6 +18,7 @@ type Limits struct {
 	Timestamp int64 // bytes; default 16 KiB
 	Snapshot  int64 // bytes; default 64 KiB
 	Targets   int64 // bytes of targets metadata; default 4 MiB
+	Bin       int64 // bytes of a bin of it; default 1 MiB
 	Target    int64 // bytes of one target; default 4 MiB
 	Roots     int   // new roots in one Refresh; default 256
 
@@ -37,6 +38,7 @@ func (l Limits) withDefaults() Limits {
 		{&l.Timestamp, 16 << 10},
 		{&l.Snapshot, 64 << 10},
 		{&l.Targets, 4 << 20},
+		{&l.Bin, 1 << 20},
 		{&l.Target, 4 << 20},
 		{&l.Rate, 4 << 10},
 	} {

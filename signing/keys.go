@@ -2,9 +2,11 @@ package signing
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 )
 
 // Keys are the keys in one folder, by the role that each file is named for:
@@ -81,6 +83,20 @@ func (k Keys) read(path, ending string) (PublicKey, error) {
 	}
 	k.private[private.public.id] = private
 	return private.public, nil
+}
+
+// unlockedOnce is the same keys; a passphrase that they need is asked for once, at
+// the first of several signatures.
+func (k Keys) unlockedOnce() Keys {
+	private := maps.Clone(k.private)
+	for id, key := range private {
+		if key.unlock != nil {
+			key.unlock = sync.OnceValues(key.unlock)
+			private[id] = key
+		}
+	}
+	k.private = private
+	return k
 }
 
 // signers are the private keys at hand for the given key ids. Fewer than

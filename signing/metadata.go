@@ -1,13 +1,9 @@
 package signing
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/proa-os/proa/manifests"
@@ -21,6 +17,7 @@ type Metadata struct {
 	timestamp *tuf.Metadata[tuf.TimestampType]
 	snapshot  *tuf.Metadata[tuf.SnapshotType]
 	targets   *tuf.Metadata[tuf.TargetsType]
+	bins      map[Role]*tuf.Metadata[tuf.TargetsType] // by name; none while there are few targets
 
 	published *verifier     // what is out there; nil before the first signing
 	changed   map[Role]bool // what must be signed anew
@@ -82,103 +79,6 @@ func NewMetadataUnder(first *RootDraft) (*Metadata, error) {
 	return m, m.SetRoot(first)
 }
 
-// OpenMetadata reads and verifies the metadata folder of a repository.
-// Expired metadata can be opened: signing it anew is how it is mended.
-func OpenMetadata(folder fs.FS) (*Metadata, error) {
-	v, err := verifyFolder(folder, nil)
-	if err != nil {
-		return nil, err
-	}
-	return metadataOf(v)
-}
-
-// CheckFolder reports whether the metadata folder of a repository is one that
-// hosts accept once they have the given root, which follows the newest there.
-func CheckFolder(folder fs.FS, next *RootDraft) error {
-	root, err := next.Bytes()
-	if err == nil {
-		_, err = verifyFolder(folder, root)
-	}
-	return err
-}
-
-// verifyFolder takes a folder's metadata under its newest root, or under the
-// next one.
-func verifyFolder(folder fs.FS, next []byte) (*verifier, error) {
-	root, err := NewestRoot(folder)
-	if err != nil {
-		return nil, err
-	}
-	v, err := newVerifier(root, time.Time{})
-	if err == nil && next != nil {
-		err = v.root(next)
-	}
-	if err != nil {
-		return nil, err
-	}
-	data, err := fs.ReadFile(folder, "timestamp.json")
-	if err != nil {
-		return nil, err
-	}
-	if _, err := v.timestamp(data); err != nil {
-		return nil, err
-	}
-	snapshot, err := v.wantSnapshot()
-	if err != nil {
-		return nil, err
-	}
-	if data, err = fs.ReadFile(folder, fileName(RoleSnapshot, snapshot.Version)); err != nil {
-		return nil, err
-	}
-	if err := v.snapshot(data); err != nil {
-		return nil, err
-	}
-	targets, err := v.wantTargets()
-	if err != nil {
-		return nil, err
-	}
-	if data, err = fs.ReadFile(folder, fileName(RoleTargets, targets.Version)); err != nil {
-		return nil, err
-	}
-	return v, v.targets(data)
-}
-
-// metadataOf is what v has verified, in copies that may be changed.
-func metadataOf(v *verifier) (*Metadata, error) {
-	m := &Metadata{published: v, changed: map[Role]bool{}}
-	var errs [4]error
-	m.root, errs[0] = tuf.Root().FromBytes(v.raw[RoleRoot])
-	m.timestamp, errs[1] = tuf.Timestamp().FromBytes(v.raw[RoleTimestamp])
-	m.snapshot, errs[2] = tuf.Snapshot().FromBytes(v.raw[RoleSnapshot])
-	m.targets, errs[3] = tuf.Targets().FromBytes(v.raw[RoleTargets])
-	return m, errors.Join(errs[:]...)
-}
-
-// NewestRoot reads the newest root in the metadata folder of a repository.
-func NewestRoot(folder fs.FS) ([]byte, error) {
-	names, err := fs.Glob(folder, "*.root.json")
-	if err != nil {
-		return nil, err
-	}
-	newest := 0
-	for _, name := range names {
-		if n, err := strconv.Atoi(strings.TrimSuffix(name, ".root.json")); err == nil {
-			newest = max(newest, n)
-		}
-	}
-	if newest == 0 {
-		return nil, fmt.Errorf("no root metadata: %w", fs.ErrNotExist)
-	}
-	return fs.ReadFile(folder, fileName(RoleRoot, int64(newest)))
-}
-
-func fileName(role Role, version int64) string {
-	if role == RoleTimestamp {
-		return "timestamp.json"
-	}
-	return fmt.Sprintf("%d.%s.json", version, role)
-}
-
 // SetRoot takes the next root, or a first one, once it has every signature that
 // it needs. The metadata of roles that it does not vouch for is signed anew at
 // the next Sign.
@@ -207,17 +107,25 @@ func (m *Metadata) SetRoot(next *RootDraft) error {
 			m.changed[role] = true
 		}
 	}
+	if m.trustsTooMuch() {
+		m.changed[RoleTargets] = true // a key that was taken away must not speak for a bin
+	}
 	return nil
 }
 
 // Targets lists the targets' names, sorted, with changes not signed yet.
 func (m *Metadata) Targets() []string {
-	return slices.Sorted(maps.Keys(m.targets.Signed.Targets))
+	var names []string
+	for _, role := range m.listers() {
+		names = slices.AppendSeq(names, maps.Keys(m.listing(role).Signed.Targets))
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // Target is the digest and size of a target.
 func (m *Metadata) Target(name string) (digest manifests.Digest, size int64, ok bool) {
-	info, ok := m.targets.Signed.Targets[name]
+	info, ok := m.listing(m.lister(name)).Signed.Targets[name]
 	if !ok || len(info.Hashes["sha256"]) != len(digest) {
 		return manifests.Digest{}, 0, false
 	}
@@ -233,28 +141,43 @@ func (m *Metadata) SetTarget(name string, content []byte) error {
 	if old, _, ok := m.Target(name); ok && old == digest {
 		return nil
 	}
-	m.targets.Signed.Targets[name] = &tuf.TargetFiles{
+	role := m.lister(name)
+	m.listing(role).Signed.Targets[name] = &tuf.TargetFiles{
 		Path:   name,
 		Length: int64(len(content)),
 		Hashes: tuf.Hashes{"sha256": digest[:]},
 	}
-	m.changed[RoleTargets] = true
+	m.changed[role] = true
 	return nil
 }
 
 // Changed reports whether there is anything to sign but a newer timestamp.
 func (m *Metadata) Changed() bool { return len(m.changed) > 0 }
 
-// Version is the version of role's metadata; Expires is its date.
+// Version is the version of role's metadata.
 func (m *Metadata) Version(role Role) int64 {
 	version, _ := m.head(role)
 	return *version
 }
 
-// Expires is the moment after which hosts refuse role's metadata.
+// Expires is the moment after which hosts refuse role's metadata, or the first part
+// of it: bins are parts of the targets'.
 func (m *Metadata) Expires(role Role) time.Time {
-	_, expires := m.head(role)
-	return *expires
+	_, first := m.head(role)
+	for _, part := range m.parts(role) {
+		if _, expires := m.head(part); expires.Before(*first) {
+			first = expires
+		}
+	}
+	return *first
+}
+
+// parts are the files of role's metadata, as roles.
+func (m *Metadata) parts(role Role) []Role {
+	if role == RoleTargets {
+		return m.listers()
+	}
+	return []Role{role}
 }
 
 func (m *Metadata) head(role Role) (version *int64, expires *time.Time) {
@@ -266,9 +189,17 @@ func (m *Metadata) head(role Role) (version *int64, expires *time.Time) {
 	case RoleSnapshot:
 		return &m.snapshot.Signed.Version, &m.snapshot.Signed.Expires
 	default:
-		return &m.targets.Signed.Version, &m.targets.Signed.Expires
+		listing := m.listing(role)
+		return &listing.Signed.Version, &listing.Signed.Expires
 	}
 }
 
-// Renew makes the next Sign sign role anew even if nothing in it changed.
-func (m *Metadata) Renew(role Role) { m.changed[role] = true }
+// Renew makes the next Sign sign anew what of role's metadata expires by then, even if
+// nothing in it changed.
+func (m *Metadata) Renew(role Role, by time.Time) {
+	for _, part := range m.parts(role) {
+		if _, expires := m.head(part); !expires.After(by) {
+			m.changed[part] = true
+		}
+	}
+}

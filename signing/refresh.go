@@ -45,6 +45,9 @@ func (c *Client) Refresh(ctx context.Context) error {
 			return fmt.Errorf("persisting %s: %w", role, err)
 		}
 	}
+	if err := c.sweepBins(v); err != nil {
+		return fmt.Errorf("removing bins of earlier times: %w", err)
+	}
 	// A refresh every few minutes need not write every time.
 	if at.Sub(seen) > clockTolerance/2 {
 		if err := c.store.saveSeen(at); err != nil {
@@ -139,18 +142,23 @@ func (c *Client) refreshTargets(ctx context.Context, v *verifier) error {
 	if err != nil {
 		return err
 	}
-	local, err := c.store.load(RoleTargets)
+	return c.takeCurrent(ctx, RoleTargets, want, c.limits.Targets, v.targets)
+}
+
+// takeCurrent takes targets metadata as it is stored, or fetches it.
+func (c *Client) takeCurrent(ctx context.Context, role Role, want *tuf.MetaFiles, most int64, take func([]byte) error) error {
+	local, err := c.store.load(role)
 	if err != nil {
-		return fmt.Errorf("reading trusted targets: %w", err)
+		return fmt.Errorf("reading trusted %s: %w", role, err)
 	}
-	if local != nil && isWanted(want, local) && v.targets(local) == nil {
+	if local != nil && isWanted(want, local) && take(local) == nil {
 		return nil
 	}
-	data, err := c.getExact(ctx, RoleTargets, want, c.limits.Targets)
+	data, err := c.getExact(ctx, role, want, most)
 	if err != nil {
 		return err
 	}
-	return v.targets(data)
+	return take(data)
 }
 
 // isWanted reports whether what is trusted already is what the role above names.

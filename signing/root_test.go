@@ -109,7 +109,7 @@ func TestOwnerCannotSignWithTooFewRootKeys(t *testing.T) {
 	r := newRepositoryWith(t, newKeys(t, 2), 2)
 	one := r.keys
 	delete(one.private, one.public[RoleRoot][1].id)
-	r.meta.Renew(RoleRoot)
+	r.meta.Renew(RoleRoot, r.now.Add(1000*day))
 	_, err := r.meta.Sign(r.now, nil, one)
 	wantError(t, err, ErrKeyMissing)
 }
@@ -119,7 +119,7 @@ func TestChainOfRootsHasALimit(t *testing.T) {
 	h := r.newHost()
 	h.config.Limits.Roots = 3
 	for range 4 {
-		r.meta.Renew(RoleRoot)
+		r.meta.Renew(RoleRoot, r.now.Add(1000*day))
 		r.sign()
 	}
 	_, err := h.refresh(t)
@@ -135,7 +135,7 @@ func TestExpiredFinalRootIsRefusedButAnExpiredOneOnTheWayIsNot(t *testing.T) {
 	_, err := h.refresh(t)
 	wantError(t, err, ErrExpired)
 	for _, role := range Roles() {
-		r.meta.Renew(role)
+		r.meta.Renew(role, r.now.Add(1000*day))
 	}
 	r.sign()
 	h.mustRefresh(t)

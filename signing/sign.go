@@ -27,26 +27,22 @@ func (m *Metadata) CanSign(role Role, keys Keys) error {
 // the keys of the old one as well, if they are at hand: hosts accept it before
 // they have the new root, and after. After an error m is of no more use.
 func (m *Metadata) Sign(now time.Time, life Lifetimes, keys Keys) ([]File, error) {
-	if m.changed[RoleTargets] {
+	m.useBins()
+	isChanged := func(role Role) bool { return m.changed[role] }
+	if slices.ContainsFunc(m.listers(), isChanged) {
+		m.delegate()
 		m.changed[RoleSnapshot] = true
 	}
 	m.changed[RoleTimestamp] = true
 	now = now.UTC().Truncate(time.Second)
+	keys = keys.unlockedOnce()
 
 	var files, roots []File
-	for _, step := range []struct {
-		role Role
-		sign func() ([]byte, error)
-	}{
-		{RoleRoot, func() ([]byte, error) { return m.signRoot(keys) }},
-		{RoleTargets, func() ([]byte, error) { return sign(m, m.targets, &m.targets.Signed, RoleTargets, keys) }},
-		{RoleSnapshot, func() ([]byte, error) { return sign(m, m.snapshot, &m.snapshot.Signed, RoleSnapshot, keys) }},
-		{RoleTimestamp, func() ([]byte, error) { return sign(m, m.timestamp, &m.timestamp.Signed, RoleTimestamp, keys) }},
-	} {
+	for _, step := range m.signingSteps(keys) {
 		if !m.changed[step.role] {
 			continue
 		}
-		lifetime, err := life.of(step.role)
+		lifetime, err := life.of(step.keys)
 		if err != nil {
 			return nil, err
 		}
@@ -83,15 +79,37 @@ func (m *Metadata) Sign(now time.Time, life Lifetimes, keys Keys) ([]File, error
 	return files, nil
 }
 
+// signingStep signs one file.
+type signingStep struct {
+	role Role // of the file
+	keys Role // whose keys and lifetime it has
+	sign func() ([]byte, error)
+}
+
+// signingSteps are those of all files, each before the one that speaks of it.
+func (m *Metadata) signingSteps(keys Keys) []signingStep {
+	steps := []signingStep{{RoleRoot, RoleRoot, func() ([]byte, error) { return m.signRoot(keys) }}}
+	for _, role := range m.listers() {
+		steps = append(steps, signingStep{role, RoleTargets, func() ([]byte, error) {
+			listing := m.listing(role)
+			return sign(m, listing, &listing.Signed, RoleTargets, keys)
+		}})
+	}
+	return append(steps,
+		signingStep{RoleSnapshot, RoleSnapshot, func() ([]byte, error) { return sign(m, m.snapshot, &m.snapshot.Signed, RoleSnapshot, keys) }},
+		signingStep{RoleTimestamp, RoleTimestamp, func() ([]byte, error) { return sign(m, m.timestamp, &m.timestamp.Signed, RoleTimestamp, keys) }})
+}
+
 // note tells the role above about the content below it.
 func (m *Metadata) note(role Role, version int64, content []byte) {
 	digest := manifests.DigestOf(content)
 	info := &tuf.MetaFiles{Version: version, Length: int64(len(content)), Hashes: tuf.Hashes{"sha256": digest[:]}}
 	switch role {
-	case RoleTargets:
-		m.snapshot.Signed.Meta["targets.json"] = info
 	case RoleSnapshot:
 		m.timestamp.Signed.Meta["snapshot.json"] = info
+	case RoleTimestamp:
+	default:
+		m.snapshot.Signed.Meta[string(role)+".json"] = info
 	}
 }
 
@@ -180,5 +198,8 @@ func (m *Metadata) verify(now time.Time, files []File) (*verifier, error) {
 	if err := v.snapshot(pick(RoleSnapshot, v.set.Timestamp.Signed.Meta["snapshot.json"].Version)); err != nil {
 		return nil, err
 	}
-	return v, v.targets(pick(RoleTargets, v.set.Snapshot.Signed.Meta["targets.json"].Version))
+	if err := v.targets(pick(RoleTargets, v.set.Snapshot.Signed.Meta["targets.json"].Version)); err != nil {
+		return nil, err
+	}
+	return v, v.allBins(func(role Role, want *tuf.MetaFiles) ([]byte, error) { return pick(role, want.Version), nil })
 }

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 )
 
 // store is the folder of what a host has come to trust: one file for each
-// role, and the newest time seen. Each file is replaced in one durable step; a
+// role and for each bin that it looked into, and the newest time seen. Each file is replaced in one durable step; a
 // cut between two leaves a newer timestamp beside an older snapshot, which the
 // next Refresh completes.
 type store struct{ folder string }
@@ -41,6 +42,24 @@ func (s store) save(role Role, data []byte) error {
 		return nil
 	}
 	return durable.WriteFile(filepath.Join(s.folder, string(role)+".json"), data, 0o644)
+}
+
+// bins are the bins that are stored.
+func (s store) bins() ([]Role, error) {
+	entries, err := os.ReadDir(s.folder)
+	var bins []Role
+	for _, entry := range entries {
+		role, ok := strings.CutSuffix(entry.Name(), ".json")
+		if ok && !slices.Contains(Roles(), Role(role)) {
+			bins = append(bins, Role(role))
+		}
+	}
+	return bins, err
+}
+
+// remove removes the stored metadata of role.
+func (s store) remove(role Role) error {
+	return os.Remove(filepath.Join(s.folder, string(role)+".json"))
 }
 
 // seen is the newest time at which a refresh succeeded. A file that does not

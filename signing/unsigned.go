@@ -16,7 +16,7 @@ func (v *verifier) describe(role Role, data []byte, err error) error {
 	if !errors.As(err, &unsigned) {
 		return describe(role, err)
 	}
-	why := whyUnsigned(v.set.Root, role, data)
+	why := whyUnsigned(v.delegator(role), role, data)
 	if role == RoleRoot {
 		by := fmt.Sprintf("the keys of root %d", v.rootVersion())
 		if why == "" {
@@ -25,6 +25,18 @@ func (v *verifier) describe(role Role, data []byte, err error) error {
 		why = by + ": " + why
 	}
 	return fmt.Errorf("%s metadata: %w: %s", role, ErrSignature, why)
+}
+
+// delegator is a root that vouches for role: for a bin one that says of it what the
+// targets metadata does.
+func (v *verifier) delegator(role Role) *tuf.Metadata[tuf.RootType] {
+	if slices.Contains(Roles(), role) {
+		return v.set.Root
+	}
+	root, bins := tuf.Root(), v.bins()
+	root.Signed.Keys = v.set.Targets[tuf.TARGETS].Signed.Delegations.Keys
+	root.Signed.Roles[string(role)] = &tuf.Role{KeyIDs: bins.KeyIDs, Threshold: bins.Threshold}
+	return root
 }
 
 // whyUnsigned says what is wrong with the signatures that a root demands of role's

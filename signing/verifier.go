@@ -173,19 +173,32 @@ func (v *verifier) targets(data []byte) error {
 	if err != nil {
 		return err
 	}
-	if err := want.VerifyLengthHashes(data); err != nil {
-		return describe(RoleTargets, err)
+	if err := checkNamed(RoleTargets, want, data); err != nil {
+		return err
 	}
-	if err := checkMetadata(RoleTargets, data); err != nil {
+	targets, err := v.set.UpdateTargets(data)
+	if err != nil {
+		return v.describe(RoleTargets, data, err)
+	}
+	if err := checkDelegations(&targets.Signed); err != nil {
+		delete(v.set.Targets, tuf.TARGETS)
+		return fmt.Errorf("%s metadata: %w: %w", RoleTargets, ErrMalformed, err)
+	}
+	v.raw[RoleTargets] = data
+	return nil
+}
+
+// checkNamed is checkMetadata, and demands what the snapshot says of targets metadata.
+func checkNamed(role Role, want *tuf.MetaFiles, data []byte) error {
+	if err := want.VerifyLengthHashes(data); err != nil {
+		return describe(role, err)
+	}
+	if err := checkMetadata(role, data); err != nil {
 		return err
 	}
 	if version, _ := versionOf(data); version != want.Version {
-		return fmt.Errorf("targets %d under a snapshot that names %d: %w", version, want.Version, ErrMismatch)
+		return fmt.Errorf("%s %d under a snapshot that names %d: %w", role, version, want.Version, ErrMismatch)
 	}
-	if _, err := v.set.UpdateTargets(data); err != nil {
-		return v.describe(RoleTargets, data, err)
-	}
-	v.raw[RoleTargets] = data
 	return nil
 }
 

@@ -65,7 +65,7 @@ func (s *session) identify(ctx context.Context, letter partitions.Slot) (offer, 
 		return offer{}, trustError(ctx, err)
 	}
 	f := &finder{session: s, client: client, roots: map[manifests.Version][]byte{}}
-	if f.versions, err = f.list(); err != nil {
+	if f.versions, err = f.list(ctx); err != nil {
 		return offer{}, err
 	}
 	// Mostly the journal knows which one it is.
@@ -92,8 +92,8 @@ type finder struct {
 }
 
 // list is the versions that there are of this product and machine, newest first.
-func (f *finder) list() ([]manifests.Version, error) {
-	names, err := f.client.Targets()
+func (f *finder) list(ctx context.Context) ([]manifests.Version, error) {
+	names, err := f.client.Targets(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -227,7 +227,7 @@ END`)
 			client, err := w.refresh(t, name, image.served, image.root)
 			var targets []string
 			if err == nil {
-				targets, err = client.Targets()
+				targets, err = client.Targets(t.Context())
 			}
 			if err != nil || !slices.Contains(targets, release) {
 				t.Errorf("host %s %s: it is offered %q, %v", name, image.what, targets, err)

@@ -1,6 +1,7 @@
 package forge
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -54,7 +55,13 @@ func Path(role string, version int64) string {
 	return fmt.Sprintf("metadata/%d.%s.json", version, role)
 }
 
-// Version is the version of role's metadata that is published.
+// Bin is the role that lists the target of the given name, if targets metadata is in
+// 64 bins (TAP 15: the first 6 bits of the name's SHA-256 count them).
+func Bin(target string) string {
+	return fmt.Sprintf("targets-%02x", sha256.Sum256([]byte(target))[0]>>2)
+}
+
+// Version is the version of role's metadata that is published. A bin is a role, too.
 func (r *Repository) Version(role string) int64 {
 	r.t.Helper()
 	switch role {
@@ -68,7 +75,7 @@ func (r *Repository) Version(role string) int64 {
 	case Snapshot:
 		return named(r.Current(Timestamp), Snapshot)
 	default:
-		return named(r.Current(Snapshot), Targets)
+		return named(r.Current(Snapshot), role)
 	}
 }
 
@@ -98,8 +105,14 @@ func (r *Repository) Next(role string) Object {
 	return Up(r.Current(role))
 }
 
-// Sign signs for role with its own key.
-func (r *Repository) Sign(role string, signed Object) []byte { return Sign(signed, r.Keys[role]) }
+// Sign signs for role with its own key, for a bin with that of the targets.
+func (r *Repository) Sign(role string, signed Object) []byte {
+	key, ok := r.Keys[role]
+	if !ok {
+		key = r.Keys[Targets]
+	}
+	return Sign(signed, key)
+}
 
 // PutTimestamp publishes a next timestamp, as changed.
 func (r *Repository) PutTimestamp(change func(signed Object)) {
@@ -137,7 +150,15 @@ func (r *Repository) PutTargets(change func(signed Object)) {
 	r.PutFile(Targets, r.Version(Targets)+1, r.Sign(Targets, targets))
 }
 
-// PutFile publishes any file as snapshot or targets metadata of that version, and
+// PutBin publishes a next version of a bin, as changed, and what is above it.
+func (r *Repository) PutBin(bin string, change func(signed Object)) {
+	r.t.Helper()
+	signed := r.Next(bin)
+	change(signed)
+	r.PutFile(bin, r.Version(bin)+1, r.Sign(bin, signed))
+}
+
+// PutFile publishes any file as snapshot or targets metadata or bin of that version, and
 // what is above it.
 func (r *Repository) PutFile(role string, version int64, data []byte) {
 	r.t.Helper()

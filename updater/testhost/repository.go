@@ -2,6 +2,7 @@ package testhost
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -78,6 +79,16 @@ func (r *Repository) SetTarget(t testing.TB, name string, content []byte) {
 	check(t, r.meta.SetTarget(name, content))
 	digest := manifests.DigestOf(content)
 	r.Write(t, signing.TargetPath(name, digest[:]), content)
+	r.sign(t)
+}
+
+// UseBins publishes so many targets of another product that they go into bins.
+func (r *Repository) UseBins(t testing.TB) {
+	t.Helper()
+	for n := range 100 {
+		name := manifests.ReleaseTarget("other", manifests.AMD64, manifests.Version(fmt.Sprintf("1.%d", n)))
+		check(t, r.meta.SetTarget(name, []byte(name)))
+	}
 	r.sign(t)
 }
 
