@@ -20,6 +20,10 @@ import (
 // releasesMost is how many releases the largest repository has.
 const releasesMost = 1_000
 
+// released is the version that is published. Its release.json, transport.json and notice.json
+// belong into three bins.
+const released manifests.Version = "2.0.0"
+
 // Bytes of the files of a release that is there for the number alone. What they hold
 // cannot be decoded; for metadata and digests that makes no difference.
 const (
@@ -64,15 +68,24 @@ func (b *bench) publishInto(ctx context.Context, n int) error {
 	if err := fillRepository(b.Path("many"), n); err != nil {
 		return err
 	}
-	before, err := filesOf(b.Path("many", "repo", "metadata"))
+	repo := b.Path("many", "repo")
+	before, err := filesOf(filepath.Join(repo, "metadata"))
 	if err != nil {
+		return err
+	}
+	host, err := newReader(repo, b.Path("many", fmt.Sprintf("host-%d", n)))
+	if err != nil {
+		return err
+	}
+	filled := versionOf(n - 1)
+	if _, err := host.reads(ctx, "edge-gateway", filled, filled); err != nil {
 		return err
 	}
 	took, err := b.Command(ctx, "cd many && proa repo publish -q out --channel stable")
 	if err != nil {
 		return err
 	}
-	after, err := filesOf(b.Path("many", "repo", "metadata"))
+	after, err := filesOf(filepath.Join(repo, "metadata"))
 	if err != nil {
 		return err
 	}
@@ -83,9 +96,19 @@ func (b *bench) publishInto(ctx context.Context, n int) error {
 		}
 	}
 	b.note(fmt.Sprintf("one more release in a repository of %d", n), fmt.Sprintf("%.2f s (%.2f s of CPU)", took.Took.Seconds(), took.CPU.Seconds()), "", false)
-	b.note("  metadata that it writes and a host fetches", fmt.Sprintf("%.1f kB", float64(written)/1e3), "", false)
+	fetched, err := host.reads(ctx, "bench", released, filled)
+	if err != nil {
+		return err
+	}
+	b.note("  metadata that it writes", fmt.Sprintf("%.1f kB", float64(written)/1e3), "", false)
+	b.note("  metadata that a host then fetches", fmt.Sprintf("%.1f kB", float64(fetched)/1e3), "at most 40 kB", fetched > 40e3)
 	b.noteBytes("  its peak memory", took.Peak, 512<<20)
 	return nil
+}
+
+// versionOf is the version of the n-th release that is there for the number alone.
+func versionOf(n int) manifests.Version {
+	return manifests.Version(fmt.Sprintf("2026.%d.%d", n/100, n%100))
 }
 
 func filesOf(folder string) (map[string]fs.FileInfo, error) {
@@ -118,7 +141,7 @@ func (b *bench) writeRelease(ctx context.Context, dir string) error {
 	}
 	root := tree.Root()
 	release := manifests.Release{
-		Schema: 1, Product: "bench", Version: "1.0.0", Arch: manifests.AMD64, Epoch: 1,
+		Schema: 1, Product: "bench", Version: released, Arch: manifests.AMD64, Epoch: 1,
 		Root: manifests.Root{Hash: root.Hash[:], Salt: salt, Blocks: root.Blocks},
 	}
 	for _, file := range []struct {
@@ -148,8 +171,7 @@ func fillRepository(dir string, n int) error {
 	}
 	random := rand.New(rand.NewPCG(uint64(n), 1))
 	for i := range n {
-		version := manifests.Version(fmt.Sprintf("2026.%d.%d", i/100, i%100))
-		targets, err := fillRelease(repo, random, version, i == n-1)
+		targets, err := fillRelease(repo, random, versionOf(i), i == n-1)
 		if err != nil {
 			return err
 		}
