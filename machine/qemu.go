@@ -13,10 +13,10 @@ const (
 	tpmFD   = 5 // the TPM, if there is one
 )
 
-// arguments are QEMU's. The disk has cache=writeback: what the guest has
-// written is in the host's page cache and survives a kill of QEMU, so a power
-// cut here loses nothing that the guest completed, flushed or not. Lost and
-// reordered writes are not simulated.
+// arguments are QEMU's. What the guest has written is in the host's page cache
+// and survives a kill of QEMU, so a power cut here loses nothing that the guest
+// completed, flushed or not: with cache=unsafe its flushes do not wait for the
+// host's disk. Lost and reordered writes are not simulated.
 //
 // There is no bootindex: OVMF would drop the Boot#### entries that do not
 // match it, and with them the second entry that proa relies on.
@@ -42,14 +42,14 @@ func (m *Machine) arguments(b *Boot, board board) []string {
 	if c.Record {
 		args = append(args, b.recorded(m)...)
 	} else {
-		args = append(args, "-drive", "if=none,id=disk,format=raw,cache=writeback,discard=unmap,file="+escape(c.Disk))
+		args = append(args, "-drive", "if=none,id=disk,format=raw,cache=unsafe,discard=unmap,file="+escape(c.Disk))
 	}
 	if c.Kernel != nil {
 		args = append(args, "-kernel", c.Kernel.Image, "-initrd", c.Kernel.Initrd, "-append", c.Kernel.CommandLine)
 	} else if !c.Record {
 		args = append(args,
 			"-drive", "if=pflash,unit=0,format=raw,readonly=on,file="+escape(c.Firmware.Code),
-			"-drive", "if=pflash,unit=1,format=raw,file="+escape(m.Variables()))
+			"-drive", "if=pflash,unit=1,format=raw,cache=unsafe,file="+escape(m.Variables()))
 	}
 	if c.Screen {
 		// A guest that ends stays until there is a picture of it: see monitor.
