@@ -44,15 +44,6 @@ func newStatement(predicateType string, predicate any, release Digest, more ...A
 	return json.Marshal(s)
 }
 
-// PredicateTypeOf is what a statement of any kind says, such as RebuildType.
-func PredicateTypeOf(data []byte) (string, error) {
-	s, err := parseStatement(data)
-	if err != nil {
-		return "", fmt.Errorf("statement: %w", err)
-	}
-	return s.PredicateType, nil
-}
-
 // parseStatement passes over fields that are not known, as in-toto wants it.
 func parseStatement(data []byte) (statement, error) {
 	if err := CheckJSON(data, DocumentMost); err != nil {
