@@ -3,6 +3,7 @@ package manifests
 import (
 	"bytes"
 	"fmt"
+	"strings"
 )
 
 const (
@@ -65,8 +66,15 @@ func Attests(statement []byte, r Release, d Digest) (Attested, error) {
 	case RehearsalType:
 		var rehearsal Rehearsal
 		about, rehearsal, err = ParseRehearsal(statement)
+		var lacks []string
+		whole := false
 		for _, from := range rehearsal.From {
 			attested.Of += from.Release.String() + " "
+			lacks = from.Lacks()
+			whole = whole || len(lacks) == 0
+		}
+		if err == nil && !whole {
+			err = fmt.Errorf("it lacks the scene %s", strings.Join(lacks, ", "))
 		}
 	case RebuildType:
 		var rebuild Rebuild

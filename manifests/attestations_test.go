@@ -88,13 +88,15 @@ func TestOnlyWhatIsAboutTheReleaseIsAttestedOfIt(t *testing.T) {
 		}
 		return text
 	}
+	whole := goodRehearsal() // from one of its two releases
+	whole.From[1].Passed = RehearsedFrom{}.Lacks()
 	for _, good := range []struct {
 		text []byte
 		want Attested
 	}{
 		{theirProvenance(t, "https://a.example", r), Attested{ProvenanceType, "https://a.example"}},
 		{statement(goodRebuild().Statement(d)), Attested{RebuildType, ""}},
-		{statement(goodRehearsal().Statement(d)), Attested{RehearsalType, fmt.Sprintf("%s %s ", DigestOf([]byte("old")), DigestOf([]byte("older")))}},
+		{statement(whole.Statement(d)), Attested{RehearsalType, fmt.Sprintf("%s %s ", DigestOf([]byte("old")), DigestOf([]byte("older")))}},
 	} {
 		if got, err := Attests(good.text, r, d); err != nil || got != good.want {
 			t.Errorf("got %+v, %v: want %+v", got, err, good.want)
@@ -113,7 +115,8 @@ func TestOnlyWhatIsAboutTheReleaseIsAttestedOfIt(t *testing.T) {
 		"it is about release.json sha256:": statement(goodRebuild().Statement(DigestOf(nil))),
 		"it came to root hash":             statement(otherRoot.Statement(d)),
 		"it is of sbom.spdx.json sha256:":  statement(goodScan().Statement(d, DigestOf(nil))),
-		"about release.json":               statement(goodRehearsal().Statement(DigestOf(nil))),
+		"about release.json":               statement(whole.Statement(DigestOf(nil))),
+		"it lacks the scene power cut":     statement(goodRehearsal().Statement(d)),
 		"disk.raw was made with":           theirProvenance(t, "https://a.example", other),
 		`predicateType "https://x": want`:  []byte(`{"_type":"https://in-toto.io/Statement/v1","predicateType":"https://x","predicate":{}}`),
 		"statement: ":                      []byte("nothing"),
@@ -150,7 +153,9 @@ func FuzzAttests(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	rehearsal, err := goodRehearsal().Statement(d)
+	whole := goodRehearsal()
+	whole.From[1].Passed = RehearsedFrom{}.Lacks()
+	rehearsal, err := whole.Statement(d)
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -177,14 +177,18 @@ func TestARehearsalFromAnotherReleaseTakesNobodysPlace(t *testing.T) {
 	key := makeKey(t)
 	_, digest, err := Find(ExtractConfig{Dir: cfg.Dir, Version: "1.1.0"})
 	check(t, err)
-	rehearsed := func(from string) File {
+	rehearsed := func(from string, scenes ...string) File {
 		r := manifests.Rehearsal{Product: "demo", Version: "1.1.0", Arch: manifests.AMD64, Finished: time.Unix(0, 0).UTC(), Checks: []string{}, From: []manifests.RehearsedFrom{
-			{Version: "1.0.0", Release: manifests.DigestOf([]byte(from)), Passed: []string{"update"}},
+			{Version: "1.0.0", Release: manifests.DigestOf([]byte(from)), Passed: scenes},
 		}}
 		return File{from, must[[]byte](t)(signing.Seal(signing.PayloadInToto, must[[]byte](t)(r.Statement(digest)), key))}
 	}
-	done := must[Attached](t)(attach(t, cfg, rehearsed("a"), rehearsed("b"), rehearsed("a")))
+	all := manifests.RehearsedFrom{}.Lacks()
+	done := must[Attached](t)(attach(t, cfg, rehearsed("a", all...), rehearsed("b", all...), rehearsed("a", all...)))
 	if len(done.Attestations) != 2 {
 		t.Errorf("attached %+v", done)
+	}
+	if _, err := attach(t, cfg, rehearsed("a", all[1:]...)); !errors.Is(err, ErrAttestsNothing) || !strings.Contains(err.Error(), "it lacks the scene "+all[0]) {
+		t.Errorf("one of fewer scenes: %v", err)
 	}
 }

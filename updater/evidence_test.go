@@ -62,12 +62,12 @@ func rebuilt(t testing.TB, r *testhost.Release) []byte {
 	return statement
 }
 
-// rehearsed is a statement about a rehearsal from one release to another.
+// rehearsed is a statement about a whole rehearsal from one release to another.
 func rehearsed(t testing.TB, from, to *testhost.Release) []byte {
 	t.Helper()
 	statement, err := manifests.Rehearsal{
 		Product: testhost.Product, Version: to.Release.Version, Arch: manifests.AMD64, Finished: time.Unix(0, 0).UTC(), Checks: []string{},
-		From: []manifests.RehearsedFrom{{Version: from.Release.Version, Release: manifests.DigestOf(from.Text(t)), Passed: []string{"update"}}},
+		From: []manifests.RehearsedFrom{{Version: from.Release.Version, Release: manifests.DigestOf(from.Text(t)), Passed: manifests.RehearsedFrom{}.Lacks()}},
 	}.Statement(manifests.DigestOf(to.Text(t)))
 	check(t, err)
 	return statement

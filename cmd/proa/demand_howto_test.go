@@ -81,7 +81,7 @@ func (w keyWorld) rehearse(t *testing.T, file, key string, to manifests.Digest) 
 	t.Helper()
 	statement, err := manifests.Rehearsal{
 		Product: "edge", Version: "1.1.0", Arch: manifests.AMD64, Checks: []string{},
-		From: []manifests.RehearsedFrom{{Version: "1.0.0", Release: manifests.DigestOf(nil), Passed: []string{"update"}}},
+		From: []manifests.RehearsedFrom{{Version: "1.0.0", Release: manifests.DigestOf(nil), Passed: manifests.RehearsedFrom{}.Lacks()}},
 	}.Statement(to)
 	if err != nil {
 		t.Fatal(err)

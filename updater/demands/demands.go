@@ -42,7 +42,7 @@ type Rebuilds struct {
 	Threshold int `yaml:"threshold" json:"threshold"`
 }
 
-// Rehearsal is an update that was tried on virtual machines.
+// Rehearsal is an update that was tried on virtual machines, with all scenes.
 type Rehearsal struct {
 	// Keys are those of whose rehearsals count, at most KeysMost. Required.
 	Keys []signing.PublicKey `yaml:"keys" json:"keys"`
@@ -160,11 +160,8 @@ func (d Demands) Missing(e Evidence) []string {
 		}
 	}
 	if r := d.Rehearsal; r != nil {
-		switch found, fromRunning := e.rehearsed(r.Keys); {
-		case !found:
-			missing = append(missing, "no rehearsal of it is attested")
-		case r.FromRunning && !fromRunning:
-			missing = append(missing, fmt.Sprintf("it was not rehearsed from %s, which runs here", e.Running.Version))
+		if why := e.unrehearsed(*r); why != "" {
+			missing = append(missing, why)
 		}
 	}
 	if v := d.Vulnerabilities; v != nil {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,10 +61,17 @@ func rebuild(change func(*manifests.Rebuild)) []byte {
 	return must(b.Statement(d))
 }
 
-func rehearsal(version manifests.Version, from manifests.Digest, of manifests.Digest) []byte {
+// rehearsal is one of all scenes but those to leave out.
+func rehearsal(version manifests.Version, from manifests.Digest, of manifests.Digest, without ...string) []byte {
+	gone := manifests.RehearsedFrom{Version: version, Release: from, Passed: []string{"one more"}}
+	for _, scene := range gone.Lacks() {
+		if !slices.Contains(without, scene) {
+			gone.Passed = append(gone.Passed, scene)
+		}
+	}
 	return must(manifests.Rehearsal{
 		Product: "edge", Version: "1.1.0", Arch: manifests.AMD64, Finished: time.Unix(0, 0).UTC(), Checks: []string{},
-		From: []manifests.RehearsedFrom{{Version: version, Release: from, Passed: []string{"update"}}},
+		From: []manifests.RehearsedFrom{gone},
 	}.Statement(of))
 }
 
@@ -184,6 +192,8 @@ func TestARehearsalIsWantedFromWhatRuns(t *testing.T) {
 	r, d := aRelease()
 	runs, other := manifests.DigestOf([]byte("runs")), manifests.DigestOf([]byte("other"))
 	const none, elsewhere = "no rehearsal of it is attested", "it was not rehearsed from 1.0.0, which runs here"
+	const short = "its rehearsal from 1.0.0 lacks the scene power cut in the trial, failing health check"
+	cut := rehearsal("1.0.0", runs, d, manifests.SceneCutInTrial, manifests.SceneFailingHealth)
 	for name, test := range map[string]struct {
 		envelope    []byte
 		fromRunning bool
@@ -199,11 +209,24 @@ func TestARehearsalIsWantedFromWhatRuns(t *testing.T) {
 		"of another release":                  {seal(rehearsal("1.0.0", runs, other), lab), true, runs, none},
 		"by somebody else":                    {seal(rehearsal("1.0.0", runs, d), stranger), true, runs, none},
 		"a rebuild":                           {seal(rebuild(nil), lab), false, runs, none},
+		"of fewer scenes":                     {seal(cut, lab), false, runs, short},
+		"of fewer scenes, from what runs":     {seal(cut, lab), true, runs, short},
+		"of fewer scenes, from elsewhere":     {seal(cut, lab), true, other, elsewhere},
 	} {
 		demands := Demands{Rehearsal: &Rehearsal{Keys: publics(lab), FromRunning: test.fromRunning}}
 		got := demands.Missing(Evidence{Release: r, Digest: d, Envelopes: [][]byte{test.envelope}, Running: Running{"1.0.0", test.known}})
 		if strings.Join(got, "; ") != test.want {
 			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+	// One that is whole is enough, wherever it stands.
+	for _, envelopes := range [][][]byte{
+		{seal(cut, lab), seal(rehearsal("1.0.0", runs, d), lab)},
+		{seal(rehearsal("1.0.0", runs, d), lab), seal(cut, lab), seal(rehearsal("0.9.0", other, d), lab)},
+	} {
+		demands := Demands{Rehearsal: &Rehearsal{Keys: publics(lab), FromRunning: true}}
+		if got := demands.Missing(Evidence{Release: r, Digest: d, Envelopes: envelopes, Running: Running{"1.0.0", runs}}); got != nil {
+			t.Errorf("a whole one among others: %q", got)
 		}
 	}
 }

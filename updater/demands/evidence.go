@@ -1,6 +1,7 @@
 package demands
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -55,22 +56,38 @@ func (e Evidence) rebuilders(keys []signing.PublicKey) int {
 	return len(have)
 }
 
-// rehearsed tells whether there is a rehearsal of this release, and whether there is
-// one from what the host runs. A host that does not know the digest of that goes by
-// its version.
-func (e Evidence) rehearsed(keys []signing.PublicKey) (found, fromRunning bool) {
-	e.signed(keys, func(statement []byte, _ []signing.PublicKey) {
+// unrehearsed is why the rehearsals of a release are not what is wanted; empty if one
+// is. It must have all scenes: one of fewer says little of a power cut.
+func (e Evidence) unrehearsed(wanted Rehearsal) string {
+	why := "no rehearsal of it is attested"
+	found, whole := false, false
+	e.signed(wanted.Keys, func(statement []byte, _ []signing.PublicKey) {
 		about, r, err := manifests.ParseRehearsal(statement)
 		if err != nil || about != e.Digest {
 			return
 		}
-		found = true
-		fromRunning = fromRunning || slices.ContainsFunc(r.From, func(from manifests.RehearsedFrom) bool {
-			if e.Running.Release.IsZero() {
-				return from.Version == e.Running.Version
+		for _, from := range r.From {
+			if wanted.FromRunning && !e.Running.is(from) {
+				continue
 			}
-			return from.Release == e.Running.Release
-		})
+			lacks := from.Lacks()
+			found, whole = true, whole || len(lacks) == 0
+			why = fmt.Sprintf("its rehearsal from %s lacks the scene %s", from.Version, strings.Join(lacks, ", "))
+		}
+		if !found {
+			why = fmt.Sprintf("it was not rehearsed from %s, which runs here", e.Running.Version)
+		}
 	})
-	return found, fromRunning
+	if whole {
+		return ""
+	}
+	return why
+}
+
+// is goes by the version where the host does not know the digest.
+func (r Running) is(from manifests.RehearsedFrom) bool {
+	if r.Release.IsZero() {
+		return from.Version == r.Version
+	}
+	return from.Release == r.Release
 }
