@@ -27,6 +27,9 @@ type Promotion struct {
 	Version manifests.Version
 	Release manifests.Digest  // of its release.json
 	Now     manifests.Channel // what the channel is now; zero for a new one
+	// Attached are the envelopes that are attached to the release. Nobody has verified
+	// their signatures.
+	Attached [][]byte
 }
 
 // Promote moves a channel to a release that is published, and changes nothing of the
@@ -56,7 +59,7 @@ func Promote(ctx context.Context, cfg PromoteConfig) (Published, error) {
 	if err != nil {
 		return Published{}, err
 	}
-	if err := r.ask(cfg, found); err != nil {
+	if err := r.ask(cfg, found, release); err != nil {
 		return Published{}, err
 	}
 	targets := map[string][]byte{}
@@ -78,7 +81,7 @@ func Promote(ctx context.Context, cfg PromoteConfig) (Published, error) {
 }
 
 // ask asks what is demanded of the promotion.
-func (r *repository) ask(cfg PromoteConfig, to listed) error {
+func (r *repository) ask(cfg PromoteConfig, to listed, release manifests.Release) error {
 	if cfg.Demand == nil {
 		return nil
 	}
@@ -86,7 +89,15 @@ func (r *repository) ask(cfg PromoteConfig, to listed) error {
 	if err != nil {
 		return err
 	}
-	return cfg.Demand(Promotion{Product: to.product, Arch: to.arch, Version: to.version, Release: to.digest, Now: now})
+	all, err := r.attestations(to, release)
+	if err != nil {
+		return err
+	}
+	p := Promotion{Product: to.product, Arch: to.arch, Version: to.version, Release: to.digest, Now: now}
+	for _, a := range all {
+		p.Attached = append(p.Attached, a.envelope)
+	}
+	return cfg.Demand(p)
 }
 
 func (r *repository) find(cfg PromoteConfig) (listed, error) {

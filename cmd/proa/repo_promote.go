@@ -22,8 +22,9 @@ func newRepoPromoteCommand() *cobra.Command {
 		Long: `Move a channel to a release that is published. The release does not change.
 
 With --require rehearsed, the channel moves only if the release came through all
-scenes of a rehearsal from the one that the channel has now: --rehearsal is what
-'proa rehearse --attest' wrote, and one of the keys of --rehearsal-key has signed it.
+scenes of a rehearsal from the one that the channel has now. It counts what 'proa
+rehearse --attest' wrote, if one of the keys of --rehearsal-key has signed it: what is
+attached to the release (see 'proa repo attach'), and what --rehearsal names.
 --rehearsal-check and --rehearsal-config say what it must have been tried with.`,
 		Example: `  proa repo promote 1.1.0 --to stable
   proa repo promote 1.1.0 --to stable --require rehearsed --rehearsal rehearsal.json --rehearsal-key rehearsal.pub`,

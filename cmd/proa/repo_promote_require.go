@@ -34,7 +34,7 @@ type demandFlags struct {
 func (f *demandFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringSliceVar(&f.require, "require", nil, "what the release must be: rehearsed")
-	flags.StringArrayVar(&f.rehearsals, "rehearsal", nil, "file that 'proa rehearse --attest' wrote; can be repeated")
+	flags.StringArrayVar(&f.rehearsals, "rehearsal", nil, "file that 'proa rehearse --attest' wrote, beside what is attached to the release; can be repeated")
 	flags.StringArrayVar(&f.keys, "rehearsal-key", nil, "public key whose rehearsals count, a file; can be repeated")
 	flags.StringSliceVar(&f.checks, "rehearsal-check", nil, "name of a --check that the rehearsal must have had; can be repeated")
 	flags.StringVar(&f.config, "rehearsal-config", "", "`FILE` that the rehearsal must have had as --config")
@@ -74,14 +74,25 @@ func (f *demandFlags) load(cmd *cobra.Command) (func(repository.Promotion) error
 	}
 	var rehearsals []rehearsed
 	for _, path := range f.rehearsals {
-		r, err := readRehearsal(path, keys)
+		envelope, err := regular.Read(path, attestationMost)
+		if err != nil {
+			return nil, err
+		}
+		r, err := readRehearsal(envelope, keys)
 		if err != nil {
 			return nil, fmt.Errorf("rehearsal %s: %w", path, err)
 		}
 		rehearsals = append(rehearsals, r)
 	}
 	return func(p repository.Promotion) error {
-		return cli.Hint(wanted.demand(rehearsals, p), "'proa rehearse --attest' writes what there is to name with --rehearsal")
+		all := slices.Clone(rehearsals)
+		for _, envelope := range p.Attached {
+			// What is something else, or of others, counts for nothing.
+			if r, err := readRehearsal(envelope, keys); err == nil {
+				all = append(all, r)
+			}
+		}
+		return cli.Hint(wanted.demand(all, p), "'proa rehearse --attest' writes what there is to attach, or to name with --rehearsal")
 	}, nil
 }
 
@@ -91,11 +102,7 @@ type rehearsed struct {
 	release manifests.Digest // that it is about
 }
 
-func readRehearsal(path string, keys []signing.PublicKey) (rehearsed, error) {
-	envelope, err := regular.Read(path, attestationMost)
-	if err != nil {
-		return rehearsed{}, err
-	}
+func readRehearsal(envelope []byte, keys []signing.PublicKey) (rehearsed, error) {
 	statement, err := signing.OpenSealed(envelope, signing.PayloadInToto, 1, keys...)
 	if err != nil {
 		return rehearsed{}, err
@@ -115,7 +122,7 @@ type rehearsalWanted struct {
 // would have to come along. It does not ask how old a rehearsal is: neither of the
 // releases has changed since.
 func (w rehearsalWanted) demand(rehearsals []rehearsed, p repository.Promotion) error {
-	why := fmt.Errorf("no rehearsal of %s %s %s (%s) was given", p.Product, p.Version, p.Arch, p.Release)
+	why := fmt.Errorf("no rehearsal of %s %s %s (%s) by these keys is attached or given", p.Product, p.Version, p.Arch, p.Release)
 	anyFrom := p.Now.Release.IsZero() || p.Now.Release == p.Release
 	found := false
 	for _, r := range rehearsals {
