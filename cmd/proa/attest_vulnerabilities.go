@@ -118,7 +118,7 @@ func printScan(cmd *cobra.Command, of string, scan manifests.Scan, packages, adv
 	}
 	out := &linePrinter{w: cmd.OutOrStdout()}
 	for _, finding := range scan.Scanner.Result {
-		out.print("%s", finding.ID)
+		out.print("%s", inALine(finding.ID))
 	}
 	out.print("%s: %d known vulnerabilities, of %d source packages in %d advisories to %s", of,
 		len(scan.Scanner.Result), packages, advisories, scan.Scanner.DB.LastUpdate.Format(time.DateOnly))

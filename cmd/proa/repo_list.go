@@ -89,7 +89,11 @@ func printNotices(cmd *cobra.Command, releases []repository.Entry) error {
 			lines = append(lines, fmt.Sprintf("hosts below %s install that first", r.Requires.Version))
 		}
 		for _, a := range r.Attestations {
-			lines = append(lines, fmt.Sprintf("attested: %s, by %s", a.Type, strings.Join(a.Keys, ", ")))
+			var keys []string // as they call themselves
+			for _, key := range a.Keys {
+				keys = append(keys, inALine(key))
+			}
+			lines = append(lines, fmt.Sprintf("attested: %s, by %s", a.Type, strings.Join(keys, ", ")))
 		}
 		if r.Notes != "" {
 			lines = append(lines, r.Notes)
