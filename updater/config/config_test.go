@@ -230,6 +230,8 @@ func TestEveryFaultHasItsFileAndPlace(t *testing.T) {
 		{"vulnerability", "demands: {vulnerabilities: {keys: [" + oneKey + "], deny: [CVE-2024-3094, cve]}}", `demands.vulnerabilities.deny[1] "cve": want an id such as CVE-2024-3094`},
 		{"age of a scan", "demands: {vulnerabilities: {keys: [" + oneKey + "], maxAge: 1m}}", "demands.vulnerabilities.maxAge 1m: want 1h to 8760h"},
 		{"builder without a name", "demands: {provenance: [{key: " + oneKey + "}]}", "1:24: demands.provenance[0].id: want the URI of a builder"},
+		{"builder with a name that is none", "demands: {provenance: [{id: \"x\\e[2J\", key: " + oneKey + "}]}", "1:29: demands.provenance[0].id: want the URI of a builder"},
+		{"no builder", "demands: {provenance: []}", "1:23: demands.provenance: 0 of them: want 1 to 32"},
 		{"builder without a key", "demands: {provenance: [{id: x}]}", "1:24: demands.provenance[0].key is missing: want the line"},
 		{"builder that rebuilds", "demands: {provenance: [{id: x, key: " + oneKey + "}], rebuilds: {keys: [" + oneKey + "]}}",
 			"demands.rebuilds.keys[0] is the key of a builder, who cannot vouch for itself"},

@@ -8,7 +8,9 @@ package demands
 
 import (
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/proa-os/proa/manifests"
 	"github.com/proa-os/proa/signing"
@@ -82,13 +84,13 @@ func (d Demands) Attestations() bool {
 // Check calls fault with the path and the rule of each thing that is wrong.
 func (d *Demands) Check(at string, fault func(path, format string, args ...any)) {
 	builders := map[string]bool{}
-	if len(d.Provenance) > KeysMost {
-		fault(at+".provenance", "%s.provenance: %d of them: want at most %d", at, len(d.Provenance), KeysMost)
+	if n := len(d.Provenance); d.Provenance != nil && n == 0 || n > KeysMost {
+		fault(at+".provenance", "%s.provenance: %d of them: want 1 to %d", at, n, KeysMost)
 		return
 	}
 	for i, b := range d.Provenance {
 		path := fmt.Sprintf("%s.provenance[%d]", at, i)
-		if b.ID == "" || len(b.ID) > 2048 {
+		if b.ID == "" || len(b.ID) > 2048 || strings.ContainsFunc(b.ID, func(r rune) bool { return r == ' ' || !unicode.IsPrint(r) }) {
 			fault(path+".id", "%s.id: want the URI of a builder", path)
 		}
 		if b.Key.ID() == "" {
