@@ -249,6 +249,65 @@ func TestWhatIsBegunIsGivenUpWhenItLacksWhatTheHostDemands(t *testing.T) {
 	}
 }
 
+// A type of attestation that there is one day must not lock out hosts of today.
+func TestAttestationsOfALaterTypeHoldNobodyUp(t *testing.T) {
+	f := newFleet(t)
+	one := newKey(t)
+	later := sealed(t, bytes.Replace(rebuilt(t, f.next), []byte("rebuild/v1"), []byte("rebuild/v2"), 1), one)
+	fetched := false
+	f.answer(t, func(w http.ResponseWriter) { fetched = true })
+	f.attach(t, f.next, later, []byte(`{"later": null}`))
+	if found, err := f.host.Updater(t, nil).Check(t.Context()); err != nil || !found.News || fetched {
+		t.Errorf("a host that demands nothing found %+v, %v, and fetched them: %v", found, err, fetched)
+	}
+	f.repository.Intercept = nil
+	u := f.demand(t, demands.Demands{Rebuilds: &demands.Rebuilds{Keys: publics(one)}})
+	_, err := u.Check(t.Context())
+	wantRefusal(t, err, "0 of 1 independent rebuilds")
+	f.attach(t, f.next, later, []byte(`{"later": null}`), sealed(t, rebuilt(t, f.next), one))
+	if found, err := u.Check(t.Context()); err != nil || !found.News {
+		t.Errorf("found %+v, %v", found, err)
+	}
+}
+
+// Each release on the way is one that the host would run.
+func TestSteppingStonesNeedEvidenceOfTheirOwn(t *testing.T) {
+	f := newFleet(t)
+	one := newKey(t)
+	wanted := demands.Demands{Rebuilds: &demands.Rebuilds{Keys: publics(one)}}
+	second := f.more(t, "2.0.0")
+	f.say(t, second, requires(t, f.next))
+	const lacks = ": it lacks what this host demands: 0 of 1 independent rebuilds"
+	f.attach(t, second, sealed(t, rebuilt(t, second), one))
+	_, err := f.demand(t, wanted).Update(t.Context(), updater.UpdateOptions{})
+	wantRefusal(t, err, "release 1.1.0"+lacks)
+	f.attach(t, f.next, sealed(t, rebuilt(t, f.next), one))
+	f.attach(t, second, sealed(t, rebuilt(t, f.next), one))
+	if done, err := f.demand(t, wanted).Update(t.Context(), updater.UpdateOptions{}); err != nil || done.Version != "1.1.0" {
+		t.Fatalf("update did %+v, %v", done, err)
+	}
+	f.boot(t, partitions.SlotB)
+	f.judge(t)
+	_, err = f.demand(t, wanted).Update(t.Context(), updater.UpdateOptions{})
+	wantRefusal(t, err, "release 2.0.0"+lacks)
+	f.boot(t, partitions.SlotB)
+}
+
+// What was given up because it lacks something comes back by no other command.
+func TestWhatLacksEvidenceIsNotBroughtBackByRepair(t *testing.T) {
+	f := newFleet(t)
+	f.stage(t)
+	u := f.demand(t, demands.Demands{Rebuilds: &demands.Rebuilds{Keys: publics(newKey(t))}})
+	_, err := u.Check(t.Context())
+	wantRefusal(t, err, "0 of 1 independent rebuilds")
+	_, err = u.Repair(t.Context(), updater.RepairOptions{})
+	wantRefusal(t, err, "nothing says what slot b held")
+	_, err = u.Rollback(t.Context())
+	wantRefusal(t, err, "slot b holds nothing to go back to")
+	wantCancelled(t, f.host)
+	f.boot(t, partitions.SlotA)
+}
+
 // A release that runs already is not judged anew: it would lead nowhere.
 func TestWhatRunsNeedsNoEvidence(t *testing.T) {
 	f := newFleet(t)

@@ -295,6 +295,46 @@ func TestAScanMustBeFreshAndWithoutWhatIsDenied(t *testing.T) {
 	}
 }
 
+// What is said in ways that this host does not know yet adds nothing and spoils nothing.
+func TestStatementsOfALaterTimeArePassedOver(t *testing.T) {
+	key, other := newKey(t), newKey(t)
+	r, digest := aRelease()
+	d := Demands{
+		Provenance: []Builder{{ci, other.Public()}}, Rebuilds: &Rebuilds{Keys: publics(key)}, Rehearsal: &Rehearsal{Keys: publics(key)},
+		Vulnerabilities: &Vulnerabilities{Keys: publics(key), Deny: []string{"CVE-2026-1"}},
+	}
+	var good, later [][]byte
+	for _, statement := range [][]byte{
+		rebuild(nil), provenance(ci, nil), rehearsal("1.0.0", digest, digest), scan(0, digest, manifests.DigestOf([]byte(manifests.SBOMFile))),
+	} {
+		envelope := seal(statement, key, other)
+		good = append(good, envelope)
+		for _, change := range []struct{ old, new string }{
+			{`"predicateType":"http`, `"predicateType":"later-http`},
+			{"in-toto.io/Statement/v1", "in-toto.io/Statement/v2"},
+			{`"subject":[`, `"subject":[{"name":"later.json","digest":{"sha3-512":"00"}},`},
+			{`"predicate":{`, `"predicate":{"later":null,`},
+			{`"predicate":{`, `"predicate":["later",{`},
+		} {
+			if changed := strings.Replace(string(statement), change.old, change.new, 1); changed != string(statement) {
+				later = append(later, seal([]byte(changed), key, other))
+			} else {
+				t.Errorf("%s is not in %s", change.old, statement)
+			}
+		}
+		later = append(later, must(signing.Seal("application/vnd.later+json", statement, key, other)),
+			[]byte(strings.Replace(string(envelope), `{"`, `{"later":null,"`, 1)), []byte(strings.Replace(string(envelope), `"sig":"`, `"sig":"later`, 2)))
+	}
+	for name, envelopes := range map[string][][]byte{"before": append(later[:len(later):len(later)], good...), "after": append(good[:len(good):len(good)], later...)} {
+		if got := d.Missing(Evidence{Release: r, Digest: digest, Envelopes: envelopes, Now: now}); got != nil {
+			t.Errorf("later ones %s: %q", name, got)
+		}
+	}
+	if got := d.Missing(Evidence{Release: r, Digest: digest, Envelopes: later, Now: now}); len(got) != 4 {
+		t.Errorf("later ones alone, but only these are missing: %q", got)
+	}
+}
+
 func FuzzMissing(f *testing.F) {
 	key := newKey(f)
 	d := Demands{
