@@ -231,3 +231,14 @@ func TestBinsAreRenewedWhenTheyAreAboutToExpire(t *testing.T) {
 	}
 	mustFetch(t, r.newHost().mustRefresh(t), nthTarget(7), "later")
 }
+
+func TestPublicationMendsBinsThatHaveExpired(t *testing.T) {
+	r := newRepositoryOf(t, 200)
+	r.now = r.now.Add(91 * day)
+	r.publish(nthTarget(7), "later")
+	c := r.newHost().mustRefresh(t)
+	mustFetch(t, c, nthTarget(7), "later")
+	if _, err := c.Targets(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

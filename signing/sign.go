@@ -30,6 +30,7 @@ func (m *Metadata) Sign(now time.Time, life Lifetimes, keys Keys) ([]File, error
 	m.useBins()
 	isChanged := func(role Role) bool { return m.changed[role] }
 	if slices.ContainsFunc(m.listers(), isChanged) {
+		m.Renew(RoleTargets, now) // hosts would refuse what has expired beside it
 		m.delegate()
 		m.changed[RoleSnapshot] = true
 	}
