@@ -2,6 +2,7 @@ package repository
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -114,6 +115,17 @@ func TestExportProvesWhatIsNotThere(t *testing.T) {
 	r := &repository{Config: there, meta: must[*signing.Metadata](t)(readMetadata(path))}
 	for _, v := range []manifests.Version{"0.9.0", "1.0.0", "1.1.0", "7"} {
 		must[manifests.Notice](t)(r.notice(listed{"demo", manifests.AMD64, v, manifests.Digest{}}))
+	}
+}
+
+func TestExportRefusesBinsThatHaveExpired(t *testing.T) {
+	cfg, _ := binnedRepository(t)
+	cfg.Now = func() time.Time { return start.Add(89 * 24 * time.Hour) }
+	publish(t, cfg, makeRelease(t, "demo", "1.2.0", fakeImage(3, 40960)), "stable") // the bins that it changes live on
+	cfg.Now = func() time.Time { return start.Add(91 * 24 * time.Hour) }
+	path := filepath.Join(t.TempDir(), "export")
+	if _, err := Export(t.Context(), ExportConfig{Dir: cfg.Dir, Path: path, Channel: "stable", Now: cfg.Now}); !errors.Is(err, signing.ErrExpired) {
+		t.Errorf("exported, %v", err)
 	}
 }
 

@@ -308,6 +308,9 @@ func (p *Pack) CheckAsHost(ctx context.Context, state map[string][]byte, now tim
 	if err := client.Refresh(ctx); err != nil {
 		return fmt.Errorf("a host would refuse the repository: %w", err)
 	}
+	if _, err := client.Targets(ctx); err != nil { // reads every bin
+		return fmt.Errorf("a host would refuse the repository: %w", err)
+	}
 	for _, name := range p.meta.Targets() {
 		digest, _, _ := p.meta.Target(name)
 		if served[signing.TargetPath(name, digest[:])] == nil {
