@@ -145,6 +145,12 @@ func (w *world) mustPush(t *testing.T) ociregistry.Pushed {
 // artifacts it has read.
 func (w *world) hostSees(t *testing.T) manifests.Version {
 	t.Helper()
+	return w.hostSeesFrom(t, t.TempDir())
+}
+
+// hostSeesFrom is hostSees for a host that keeps what it trusts in a folder.
+func (w *world) hostSeesFrom(t *testing.T, trusted string) manifests.Version {
+	t.Helper()
 	ref := w.reference(t, "stable")
 	c, err := fetch.New(fetch.Config{Base: ref.String(), Schemes: map[string]func(http.RoundTripper) http.RoundTripper{
 		"oci": func(pool http.RoundTripper) http.RoundTripper {
@@ -154,7 +160,7 @@ func (w *world) hostSees(t *testing.T) manifests.Version {
 	check(t, err)
 	root, err := os.ReadFile(filepath.Join(w.Dir, "metadata", "1.root.json"))
 	check(t, err)
-	client, err := signing.OpenClient(signing.Config{URL: ref.String(), Dir: t.TempDir(), Root: root, HTTP: c.HTTP(), Now: func() time.Time { return w.now }})
+	client, err := signing.OpenClient(signing.Config{URL: ref.String(), Dir: trusted, Root: root, HTTP: c.HTTP(), Now: func() time.Time { return w.now }})
 	check(t, err)
 	check(t, client.Refresh(t.Context()))
 	get := func(name string) []byte {
@@ -168,6 +174,9 @@ func (w *world) hostSees(t *testing.T) manifests.Version {
 	check(t, err)
 	transport, err := manifests.ParseTransport(get(manifests.TransportTarget(testhost.Product, manifests.AMD64, channel.Version)))
 	check(t, err)
+	if _, err := client.Fetch(t.Context(), manifests.NoticeTarget(testhost.Product, manifests.AMD64, channel.Version)); !errors.Is(err, signing.ErrNotFound) {
+		t.Errorf("a notice of %s: %v", channel.Version, err)
+	}
 	state, _ := release.Artifact(manifests.StateFile)
 	for _, f := range []manifests.FetchFile{transport.Root, transport.Index, transport.UKI.FetchFile, {Size: state.Size, Digest: state.Digest}} {
 		check(t, c.File(t.Context(), manifests.ArtifactPath(f.Digest), f, filepath.Join(t.TempDir(), "got")))
@@ -192,6 +201,42 @@ func TestAHostReadsWhatWasPushed(t *testing.T) {
 	}
 	if most := second.Size - first.Size/2; second.Uploaded > most {
 		t.Errorf("uploaded %d bytes of %d, those of the first release again", second.Uploaded, second.Size)
+	}
+}
+
+func TestAHostFollowsAPushedRepositoryIntoBins(t *testing.T) {
+	w := newWorld(t)
+	w.mustPush(t)
+	trusted := t.TempDir()
+	if got := w.hostSeesFrom(t, trusted); got != "1.0.0" {
+		t.Fatalf("host sees %s", got)
+	}
+	w.addTargets(t, 94) // with the two of the release as many as targets.json lists
+	for _, version := range []manifests.Version{"1.1.0", "1.2.0"} {
+		w.publish(t, version)
+		if bins, err := filepath.Glob(filepath.Join(w.Dir, "metadata/1.targets-??.json")); err != nil || len(bins) != 64 {
+			t.Fatalf("%d bins, %v: want 64", len(bins), err)
+		}
+		w.mustPush(t)
+		if known, stranger := w.hostSeesFrom(t, trusted), w.hostSees(t); known != version || stranger != version {
+			t.Errorf("hosts see %s and %s, want %s", known, stranger, version)
+		}
+	}
+}
+
+// addTargets signs so many targets beside the release.
+func (w *world) addTargets(t *testing.T, count int) {
+	t.Helper()
+	folder := filepath.Join(w.Dir, "metadata")
+	meta, err := signing.OpenMetadata(os.DirFS(folder))
+	check(t, err)
+	for n := range count {
+		check(t, meta.SetTarget(fmt.Sprintf("releases/%s/amd64/1.0.0/more-%d.json", testhost.Product, n), []byte("{}")))
+	}
+	files, err := meta.Sign(w.now, nil, w.Keys)
+	check(t, err)
+	for _, f := range files {
+		check(t, os.WriteFile(filepath.Join(folder, f.Name), f.Content, 0o644))
 	}
 }
 
