@@ -1,6 +1,7 @@
 package signing_test
 
 import (
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -25,6 +26,17 @@ var attacksOnBins = []attack{
 		func(w *world) { w.putSignedBy(w.Keys[forge.Snapshot]) },
 		func(w *world) { w.putSignedBy(newWorld(w.t).Keys[forge.Targets]) }, // a bin of another repository
 	}},
+	{"key that the root took away, under targets.json of before", signing.ErrSignature, "the targets keys of root 3: ", metadata, []way{func(w *world) {
+		lost, left := w.Keys[forge.Targets], forge.NewKey()
+		w.publish("1.2.0", nil)
+		w.PutRoot(func(signed forge.Object) { w.addKey(signed, forge.Targets, left, 1) })
+		w.putSignedByBoth(forge.Targets, left)
+		w.PutRoot(func(signed forge.Object) {
+			entry := forge.RoleOf(signed, forge.Targets)
+			entry["keyids"] = entry["keyids"].([]any)[1:]
+		})
+		w.PutFile(aimed, w.Version(aimed)+1, forge.Sign(w.Next(aimed), lost))
+	}}},
 	{"older than the snapshot says", signing.ErrMismatch, "content is not what signed metadata says", metadata, []way{
 		func(w *world) {
 			w.publish("1.2.0", nil)
@@ -92,7 +104,10 @@ var attacksOnBins = []attack{
 	{"delegation by too few keys", signing.ErrSignature, "targets metadata: not signed as the trusted root demands: 1 of 2 keys have signed", nothing, []way{func(w *world) {
 		second := forge.NewKey()
 		w.PutRoot(func(signed forge.Object) { w.addKey(signed, forge.Targets, second, 2) })
-		w.PutFile(forge.Targets, w.Version(forge.Targets)+1, forge.Sign(w.Next(forge.Targets), w.Keys[forge.Targets], second))
+		for n := range 64 {
+			w.putSignedByBoth(fmt.Sprintf("targets-%02x", n), second)
+		}
+		w.putSignedByBoth(forge.Targets, second)
 		w.settle()
 		w.putDelegation(func(bins forge.Object) { bins["threshold"] = 1 })
 	}}},
@@ -150,6 +165,12 @@ func (w *world) putSignedBy(key forge.Key) {
 	w.t.Helper()
 	w.publish("1.2.0", nil)
 	w.PutFile(aimed, w.Version(aimed)+1, forge.Sign(w.Next(aimed), key))
+}
+
+// putSignedByBoth signs targets metadata or a bin with its key and a second one.
+func (w *world) putSignedByBoth(role string, second forge.Key) {
+	w.t.Helper()
+	w.PutFile(role, w.Version(role)+1, forge.Sign(w.Next(role), w.Keys[forge.Targets], second))
 }
 
 // putDelegation publishes targets metadata that delegates to bins in another way.

@@ -1,6 +1,7 @@
 package signing
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -66,6 +67,22 @@ func TestNewKeysSignEveryBin(t *testing.T) {
 			t.Error(err)
 		}
 		mustFetch(t, c, nthTarget(7), nthTarget(7))
+	}
+}
+
+// The root is written last.
+func TestHostsReadBinsBeforeTheRootIsThereThatChangesTheirKey(t *testing.T) {
+	r := newRepositoryOf(t, 200)
+	former := r.keys.public[RoleTargets][0]
+	r.setRoot(RootChange{Add: map[Role][]PublicKey{RoleTargets: {r.addTargetsKey()}}, Remove: map[Role][]string{RoleTargets: {former.id}}})
+	r.sign()
+	h := r.newHost()
+	r.attackAt("/metadata/2.root.json", http.NotFound)
+	_, before := h.mustRefresh(t).Targets(t.Context())
+	r.answer = nil
+	_, after := h.mustRefresh(t).Targets(t.Context())
+	if before != nil || after != nil {
+		t.Errorf("before the root: %v, after: %v", before, after)
 	}
 }
 

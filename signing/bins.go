@@ -111,12 +111,25 @@ func (v *verifier) bin(role Role, data []byte) error {
 	if err != nil {
 		return v.describe(role, data, err)
 	}
-	if err := checkBin(v.bins(), role, &bin.Signed); err != nil {
+	err = v.checkSignersOf(role, bin, data)
+	if err == nil {
+		err = checkBin(v.bins(), role, &bin.Signed)
+	}
+	if err != nil {
 		delete(v.set.Targets, string(role))
 		return err
 	}
 	v.raw[role] = data
 	return nil
+}
+
+// checkSignersOf demands of a bin what the root demands of targets.json. The delegation
+// may be older than the root, and name a key that was taken away since.
+func (v *verifier) checkSignersOf(role Role, bin *tuf.Metadata[tuf.TargetsType], data []byte) error {
+	if v.set.Root.VerifyDelegate(tuf.TARGETS, bin) == nil {
+		return nil
+	}
+	return fmt.Errorf("%s metadata: %w: the targets keys of root %d: %s", role, ErrSignature, v.rootVersion(), whyUnsigned(v.set.Root, RoleTargets, data))
 }
 
 // allBins takes every bin, as read gives it.
