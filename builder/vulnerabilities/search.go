@@ -46,8 +46,9 @@ type event struct {
 
 // Search collects what advisories say of packages.
 type Search struct {
-	packages map[[2]string][]Package // by ecosystem and name
-	found    map[string][]manifests.Severity
+	packages   map[[2]string][]Package // by ecosystem and name
+	ecosystems map[string]bool         // of the packages: whether an advisory is about it
+	found      map[string][]manifests.Severity
 
 	Advisories int       // that were read
 	Newest     time.Time // when the one that was changed last was changed
@@ -55,8 +56,9 @@ type Search struct {
 
 // NewSearch is a search in packages.
 func NewSearch(all []Package) *Search {
-	s := &Search{packages: map[[2]string][]Package{}, found: map[string][]manifests.Severity{}}
+	s := &Search{packages: map[[2]string][]Package{}, ecosystems: map[string]bool{}, found: map[string][]manifests.Severity{}}
 	for _, p := range all {
+		s.ecosystems[p.Ecosystem] = false
 		key := [2]string{p.Ecosystem, p.Name}
 		s.packages[key] = append(s.packages[key], p)
 	}
@@ -80,7 +82,11 @@ func (s *Search) Add(osv []byte) error {
 		return nil
 	}
 	for _, affected := range a.Affected {
-		for _, p := range s.packages[[2]string{strings.ToLower(affected.Package.Ecosystem), affected.Package.Name}] {
+		ecosystem := strings.ToLower(affected.Package.Ecosystem)
+		if _, ours := s.ecosystems[ecosystem]; ours {
+			s.ecosystems[ecosystem] = true
+		}
+		for _, p := range s.packages[[2]string{ecosystem, affected.Package.Name}] {
 			hit := slices.Contains(affected.Versions, p.Version)
 			for _, r := range affected.Ranges {
 				hit = hit || r.Type == "ECOSYSTEM" && p.isWithin(r.Events)
@@ -146,6 +152,17 @@ func (p Package) isWithin(events []event) bool {
 		}
 	}
 	return affected
+}
+
+// Unknown are the ecosystems of the packages, if no advisory is about any of them: that
+// nothing was found then means nothing.
+func (s *Search) Unknown() []string {
+	for _, known := range s.ecosystems {
+		if known {
+			return nil
+		}
+	}
+	return slices.Sorted(maps.Keys(s.ecosystems))
 }
 
 // Findings are the vulnerabilities that were found, by id.

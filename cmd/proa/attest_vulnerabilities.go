@@ -82,6 +82,10 @@ packages. Do it anew each day: hosts may want a scan that is not old.`,
 			if search.Advisories == 0 {
 				return fmt.Errorf("--osv %.200q: no advisory is there", osv[0])
 			}
+			if unknown := search.Unknown(); len(unknown) > 0 {
+				err := fmt.Errorf("no advisory is about %.200q, of which the packages are", strings.Join(unknown, ", "))
+				return cli.Hint(err, "name advisories of that distribution with --osv")
+			}
 			scan := manifests.Scan{
 				Scanner: manifests.Scanner{
 					URI: "https://github.com/proa-os/proa", Version: cli.Version,
