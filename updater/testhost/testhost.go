@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -89,10 +88,8 @@ func NewSized(t testing.TB, url string, trustRoot []byte, release *Release, root
 // makeDisk writes the table with a tool that is not ours.
 func (h *Host) makeDisk(t testing.TB) {
 	t.Helper()
-	path := h.Path("disk.raw")
 	last := h.places[len(h.places)-1]
-	check(t, os.WriteFile(path, nil, 0o600))
-	check(t, os.Truncate(path, (last.start+last.size+1)*mib))
+	size := (last.start + last.size + 1) * mib
 	args := []string{"-a", "1"}
 	for i, p := range h.places {
 		args = append(args,
@@ -100,9 +97,14 @@ func (h *Host) makeDisk(t testing.TB) {
 			"-t", fmt.Sprintf("%d:%s", i+1, p.kind),
 			"-c", fmt.Sprintf("%d:%s", i+1, p.role))
 	}
-	if out, err := exec.Command("sgdisk", append(args, path)...).CombinedOutput(); err != nil {
-		t.Fatalf("sgdisk: %v\n%s", err, out)
-	}
+	head, tail := sgdisk(t, size, args)
+	disk, err := os.OpenFile(h.Path("disk.raw"), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	check(t, err)
+	defer disk.Close()
+	_, err = disk.WriteAt(head, 0)
+	check(t, err)
+	_, err = disk.WriteAt(tail, size-mib)
+	check(t, err)
 }
 
 // Path is a file of the host.
