@@ -130,6 +130,9 @@ func (r *Repository) Root(t testing.TB) []byte {
 
 // ServeHTTP implements http.Handler.
 func (r *Repository) ServeHTTP(w http.ResponseWriter, request *http.Request) {
+	if request.URL.Path == settled {
+		return
+	}
 	r.mu.Lock()
 	r.busy++
 	r.mu.Unlock()
@@ -147,10 +150,18 @@ func (r *Repository) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	}
 }
 
+// settled is a path that is answered at once.
+const settled = "/settled"
+
 // Served is the bytes sent of one file since the last call for it. It waits for the
 // end of requests: who has all bytes, or has gone away, may be ahead of those who
-// count them.
+// count them. One that was sent and whose connection waits still has begun when a
+// later one over a connection of its own is answered.
 func (r *Repository) Served(name string) int64 {
+	late := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	if response, err := late.Get(r.URL + settled); err == nil {
+		response.Body.Close()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for r.busy > 0 {
