@@ -5,9 +5,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	intoto "github.com/in-toto/attestation/go/v1"
-	"google.golang.org/protobuf/encoding/protojson"
 )
 
 // attestedRelease is a release of which something can be attested.
@@ -37,16 +34,7 @@ func TestARebuildIsAStatementThatOthersRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var theirs intoto.Statement
-	if err := protojson.Unmarshal(text, &theirs); err != nil {
-		t.Fatal(err)
-	}
-	if err := theirs.Validate(); err != nil {
-		t.Error(err)
-	}
-	if theirs.PredicateType != RebuildType || theirs.Subject[0].Digest["sha256"] != release.Hex() {
-		t.Errorf("they read %+v", &theirs)
-	}
+	readByOthers(t, text, RebuildType, release)
 	about, r, err := ParseRebuild(text)
 	if err != nil || about != release || !reflect.DeepEqual(r, goodRebuild()) {
 		t.Errorf("got %v of %s, %v", r, about, err)

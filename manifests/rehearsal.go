@@ -80,13 +80,7 @@ func ParseRehearsal(data []byte) (release Digest, r Rehearsal, err error) {
 }
 
 func (r Rehearsal) check() error {
-	if err := CheckName("product", r.Product); err != nil {
-		return err
-	}
-	if _, err := ParseVersion(string(r.Version)); err != nil {
-		return err
-	}
-	if _, err := ParseArch(string(r.Arch)); err != nil {
+	if err := checkIdentity(r.Product, r.Arch, r.Version); err != nil {
 		return err
 	}
 	if len(r.From) == 0 || len(r.From) > rehearsalsMost || len(r.Checks) > rehearsalsMost {

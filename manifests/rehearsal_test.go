@@ -5,9 +5,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	intoto "github.com/in-toto/attestation/go/v1"
-	"google.golang.org/protobuf/encoding/protojson"
 )
 
 func goodRehearsal() Rehearsal {
@@ -27,16 +24,7 @@ func TestARehearsalIsAStatementThatOthersRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var theirs intoto.Statement
-	if err := protojson.Unmarshal(text, &theirs); err != nil {
-		t.Fatal(err)
-	}
-	if err := theirs.Validate(); err != nil {
-		t.Error(err)
-	}
-	if theirs.PredicateType != RehearsalType || theirs.Subject[0].Digest["sha256"] != release.Hex() {
-		t.Errorf("they read %+v", &theirs)
-	}
+	readByOthers(t, text, RehearsalType, release)
 	about, r, err := ParseRehearsal(text)
 	if err != nil || about != release || !reflect.DeepEqual(r, goodRehearsal()) {
 		t.Errorf("got %v of %s, %v", r, about, err)

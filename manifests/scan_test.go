@@ -7,7 +7,6 @@ import (
 	"time"
 
 	vulns "github.com/in-toto/attestation/go/predicates/vulns/v02"
-	intoto "github.com/in-toto/attestation/go/v1"
 	"google.golang.org/protobuf/encoding/protojson"
 )
 
@@ -30,16 +29,7 @@ func TestAScanIsAStatementThatOthersRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var theirs intoto.Statement
-	if err := protojson.Unmarshal(text, &theirs); err != nil {
-		t.Fatal(err)
-	}
-	if err := theirs.Validate(); err != nil {
-		t.Error(err)
-	}
-	if theirs.PredicateType != ScanType || len(theirs.Subject) != 2 || theirs.Subject[1].Digest["sha256"] != sbom.Hex() {
-		t.Errorf("they read %+v", &theirs)
-	}
+	theirs := readByOthers(t, text, ScanType, release, sbom)
 	predicate, err := protojson.Marshal(theirs.Predicate)
 	if err != nil {
 		t.Fatal(err)
